@@ -1,0 +1,198 @@
+//! Where in an object something is wrong, and what: the paths and messages of field validation.
+
+use std::fmt;
+
+use serde_json::Value;
+
+/// A path into an object, as users read it: `spec.containers[0].ports[name]`.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Path(String);
+
+impl Path {
+    /// The path of the object itself; printed as `<nil>` where upstream does.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    pub fn new(name: &str) -> Self {
+        Self(name.to_string())
+    }
+
+    /// `spec` → `spec.replicas`.
+    pub fn child(&self, name: &str) -> Self {
+        if self.0.is_empty() { Self(name.to_string()) } else { Self(format!("{}.{name}", self.0)) }
+    }
+
+    /// `containers` → `containers[2]`.
+    pub fn index(&self, index: usize) -> Self {
+        Self(format!("{}[{index}]", self.0))
+    }
+
+    /// `labels` → `labels[app]`.
+    pub fn key(&self, key: &str) -> Self {
+        Self(format!("{}[{key}]", self.0))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+    }
+}
+
+/// What is wrong with a field. The variants are the cause types of a Status.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fault {
+    NotFound { value: Value },
+    Required { detail: String },
+    Duplicate { value: Value },
+    Invalid { value: Value, detail: String },
+    TypeInvalid { value: Value, detail: String },
+    NotSupported { value: Value, supported: Vec<String> },
+    Forbidden { detail: String },
+    TooLong { max_bytes: usize },
+    TooMany { actual: usize, max: usize },
+    Internal { detail: String },
+}
+
+/// One fault at one place.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldError {
+    pub path: Path,
+    pub fault: Fault,
+}
+
+/// What a validation gives back; empty means valid.
+pub type FieldErrors = Vec<FieldError>;
+
+impl FieldError {
+    pub fn not_found(path: Path, value: impl Into<Value>) -> Self {
+        Self { path, fault: Fault::NotFound { value: value.into() } }
+    }
+
+    pub fn required(path: Path, detail: impl Into<String>) -> Self {
+        Self { path, fault: Fault::Required { detail: detail.into() } }
+    }
+
+    pub fn duplicate(path: Path, value: impl Into<Value>) -> Self {
+        Self { path, fault: Fault::Duplicate { value: value.into() } }
+    }
+
+    pub fn invalid(path: Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self { path, fault: Fault::Invalid { value: value.into(), detail: detail.into() } }
+    }
+
+    pub fn type_invalid(path: Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
+        Self { path, fault: Fault::TypeInvalid { value: value.into(), detail: detail.into() } }
+    }
+
+    /// `supported` is printed in the order given; upstream sorts, so callers give sorted lists.
+    pub fn not_supported<S: AsRef<str>>(path: Path, value: impl Into<Value>, supported: &[S]) -> Self {
+        let supported = supported.iter().map(|s| s.as_ref().to_string()).collect();
+        Self { path, fault: Fault::NotSupported { value: value.into(), supported } }
+    }
+
+    pub fn forbidden(path: Path, detail: impl Into<String>) -> Self {
+        Self { path, fault: Fault::Forbidden { detail: detail.into() } }
+    }
+
+    pub fn too_long(path: Path, max_bytes: usize) -> Self {
+        Self { path, fault: Fault::TooLong { max_bytes } }
+    }
+
+    pub fn too_many(path: Path, actual: usize, max: usize) -> Self {
+        Self { path, fault: Fault::TooMany { actual, max } }
+    }
+
+    pub fn internal(path: Path, detail: impl Into<String>) -> Self {
+        Self { path, fault: Fault::Internal { detail: detail.into() } }
+    }
+
+    /// The `reason` of a Status cause.
+    pub fn cause_type(&self) -> &'static str {
+        match self.fault {
+            Fault::NotFound { .. } => "FieldValueNotFound",
+            Fault::Required { .. } => "FieldValueRequired",
+            Fault::Duplicate { .. } => "FieldValueDuplicate",
+            Fault::Invalid { .. } => "FieldValueInvalid",
+            Fault::TypeInvalid { .. } => "FieldValueTypeInvalid",
+            Fault::NotSupported { .. } => "FieldValueNotSupported",
+            Fault::Forbidden { .. } => "FieldValueForbidden",
+            Fault::TooLong { .. } => "FieldValueTooLong",
+            Fault::TooMany { .. } => "FieldValueTooMany",
+            Fault::Internal { .. } => "InternalError",
+        }
+    }
+
+    /// The message without the path: `Invalid value: "x": must be …`.
+    pub fn body(&self) -> String {
+        match &self.fault {
+            Fault::NotFound { value } => format!("Not found: {}", printed(value)),
+            Fault::Required { detail } => with_detail("Required value", detail),
+            Fault::Duplicate { value } => format!("Duplicate value: {}", printed(value)),
+            Fault::Invalid { value, detail } => with_detail(&format!("Invalid value: {}", printed(value)), detail),
+            Fault::TypeInvalid { value, detail } => {
+                with_detail(&format!("Invalid value: {}", printed(value)), detail)
+            }
+            Fault::NotSupported { value, supported } => {
+                let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
+                let head = format!("Unsupported value: {}", printed(value));
+                if supported.is_empty() {
+                    head
+                } else {
+                    format!("{head}: supported values: {}", supported.join(", "))
+                }
+            }
+            Fault::Forbidden { detail } => with_detail("Forbidden", detail),
+            Fault::TooLong { max_bytes } => {
+                format!("Too long: may not be more than {max_bytes} bytes")
+            }
+            Fault::TooMany { actual, max } => format!("Too many: {actual}: must have at most {max} items"),
+            Fault::Internal { detail } => with_detail("Internal error", detail),
+        }
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.body())
+    }
+}
+
+fn with_detail(head: &str, detail: &str) -> String {
+    if detail.is_empty() { head.to_string() } else { format!("{head}: {detail}") }
+}
+
+/// Strings in quotes, numbers and booleans bare, null as upstream's `null`, the rest as JSON.
+fn printed(value: &Value) -> String {
+    match value {
+        Value::String(s) => format!("{s:?}"),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_read_as_upstreams() {
+        let path = Path::new("spec").child("containers").index(0).child("name");
+        let check = |error: FieldError, want: &str| assert_eq!(error.to_string(), want);
+        check(FieldError::required(path.clone(), ""), "spec.containers[0].name: Required value");
+        check(
+            FieldError::invalid(path.clone(), "A", "must be lower case"),
+            "spec.containers[0].name: Invalid value: \"A\": must be lower case",
+        );
+        check(
+            FieldError::not_supported(path.clone(), "x", &["Always", "Never"]),
+            "spec.containers[0].name: Unsupported value: \"x\": supported values: \"Always\", \"Never\"",
+        );
+        check(FieldError::too_long(path, 63), "spec.containers[0].name: Too long: may not be more than 63 bytes");
+        check(FieldError::invalid(Path::root(), 3, ""), "<nil>: Invalid value: 3");
+    }
+}

@@ -1,0 +1,12 @@
+//! The Kubernetes API as data: the type table, and everything that is derived from it.
+//!
+//! Objects are dynamic trees ([`serde_json::Value`]) checked against the table; typed structs come from
+//! `k8s-openapi`. Knows nothing of storage, requests or components.
+
+pub mod field;
+pub mod gvk;
+pub mod status;
+
+pub use field::{FieldError, FieldErrors, Path};
+pub use gvk::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
+pub use status::Status;
