@@ -22,6 +22,8 @@ pub struct Credentials<'a> {
     pub headers: &'a http::HeaderMap,
     /// The verified client certificate chain, leaf first; empty without one.
     pub client_certificates: &'a [rustls_pki_types::CertificateDer<'static>],
+    /// The request's path: a few paths may be asked for without credentials.
+    pub path: &'a str,
 }
 
 /// A link of the authentication chain.
