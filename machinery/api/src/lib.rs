@@ -5,6 +5,7 @@
 
 pub mod field;
 pub mod gvk;
+pub mod selector;
 pub mod status;
 
 pub use field::{FieldError, FieldErrors, Path};
