@@ -7,7 +7,9 @@ pub mod field;
 pub mod gvk;
 pub mod selector;
 pub mod status;
+pub mod table;
 
 pub use field::{FieldError, FieldErrors, Path};
 pub use gvk::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
 pub use status::Status;
+pub use table::{Field, FieldKind, Resource, Table, Type, TypeId};
