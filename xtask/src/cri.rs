@@ -280,7 +280,9 @@ fn words(name: &str) -> Vec<String> {
         let after = letters.get(i + 1);
         let starts = letter.is_uppercase()
             && before.is_some_and(|b| {
-                b.is_lowercase() || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase()))
+                b.is_lowercase()
+                    || b.is_numeric()
+                    || (b.is_uppercase() && after.is_some_and(|a| a.is_lowercase()))
             });
         if (starts || letter == '_') && words.last().is_some_and(|word| !word.is_empty()) {
             words.push(String::new());

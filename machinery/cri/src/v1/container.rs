@@ -345,7 +345,7 @@ pub struct LinuxContainerSecurityContext {
     #[prost(message, optional, tag = "4")]
     pub selinux_options: Option<SeLinuxOption>,
     #[prost(message, optional, tag = "5")]
-    pub run_as_user: Option<Int64value>,
+    pub run_as_user: Option<Int64Value>,
     #[prost(string, tag = "6")]
     pub run_as_username: String,
     #[prost(bool, tag = "7")]
@@ -359,7 +359,7 @@ pub struct LinuxContainerSecurityContext {
     #[prost(bool, tag = "11")]
     pub no_new_privs: bool,
     #[prost(message, optional, tag = "12")]
-    pub run_as_group: Option<Int64value>,
+    pub run_as_group: Option<Int64Value>,
     #[prost(string, repeated, tag = "13")]
     pub masked_paths: Vec<String>,
     #[prost(string, repeated, tag = "14")]

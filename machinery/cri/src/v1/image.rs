@@ -30,7 +30,7 @@ pub struct Image {
     #[prost(uint64, tag = "4")]
     pub size: u64,
     #[prost(message, optional, tag = "5")]
-    pub uid: Option<Int64value>,
+    pub uid: Option<Int64Value>,
     #[prost(string, tag = "6")]
     pub username: String,
     #[prost(message, optional, tag = "7")]

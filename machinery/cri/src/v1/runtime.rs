@@ -6,7 +6,7 @@ use super::*;
 pub struct GetEventsRequest {}
 
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct Int64value {
+pub struct Int64Value {
     #[prost(int64, tag = "1")]
     pub value: i64,
 }
@@ -99,7 +99,7 @@ pub struct StatusResponse {
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
-pub struct UInt64value {
+pub struct UInt64Value {
     #[prost(uint64, tag = "1")]
     pub value: u64,
 }

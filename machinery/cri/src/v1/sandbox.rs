@@ -39,7 +39,7 @@ pub struct LinuxSandboxSecurityContext {
     #[prost(message, optional, tag = "2")]
     pub selinux_options: Option<SeLinuxOption>,
     #[prost(message, optional, tag = "3")]
-    pub run_as_user: Option<Int64value>,
+    pub run_as_user: Option<Int64Value>,
     #[prost(bool, tag = "4")]
     pub readonly_rootfs: bool,
     #[prost(int64, repeated, tag = "5")]
@@ -49,7 +49,7 @@ pub struct LinuxSandboxSecurityContext {
     #[prost(string, tag = "7")]
     pub seccomp_profile_path: String,
     #[prost(message, optional, tag = "8")]
-    pub run_as_group: Option<Int64value>,
+    pub run_as_group: Option<Int64Value>,
     #[prost(message, optional, tag = "9")]
     pub seccomp: Option<SecurityProfile>,
     #[prost(message, optional, tag = "10")]

@@ -65,9 +65,9 @@ pub struct CpuUsage {
     #[prost(int64, tag = "1")]
     pub timestamp: i64,
     #[prost(message, optional, tag = "2")]
-    pub usage_core_nano_seconds: Option<UInt64value>,
+    pub usage_core_nano_seconds: Option<UInt64Value>,
     #[prost(message, optional, tag = "3")]
-    pub usage_nano_cores: Option<UInt64value>,
+    pub usage_nano_cores: Option<UInt64Value>,
     #[prost(message, optional, tag = "4")]
     pub psi: Option<PsiStats>,
 }
@@ -85,9 +85,9 @@ pub struct FilesystemUsage {
     #[prost(message, optional, tag = "2")]
     pub fs_id: Option<FilesystemIdentifier>,
     #[prost(message, optional, tag = "3")]
-    pub used_bytes: Option<UInt64value>,
+    pub used_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "4")]
-    pub inodes_used: Option<UInt64value>,
+    pub inodes_used: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -161,17 +161,17 @@ pub struct MemoryUsage {
     #[prost(int64, tag = "1")]
     pub timestamp: i64,
     #[prost(message, optional, tag = "2")]
-    pub working_set_bytes: Option<UInt64value>,
+    pub working_set_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "3")]
-    pub available_bytes: Option<UInt64value>,
+    pub available_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "4")]
-    pub usage_bytes: Option<UInt64value>,
+    pub usage_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "5")]
-    pub rss_bytes: Option<UInt64value>,
+    pub rss_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "6")]
-    pub page_faults: Option<UInt64value>,
+    pub page_faults: Option<UInt64Value>,
     #[prost(message, optional, tag = "7")]
-    pub major_page_faults: Option<UInt64value>,
+    pub major_page_faults: Option<UInt64Value>,
     #[prost(message, optional, tag = "8")]
     pub psi: Option<PsiStats>,
 }
@@ -187,7 +187,7 @@ pub struct Metric {
     #[prost(string, repeated, tag = "4")]
     pub label_values: Vec<String>,
     #[prost(message, optional, tag = "5")]
-    pub value: Option<UInt64value>,
+    pub value: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -205,13 +205,13 @@ pub struct NetworkInterfaceUsage {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(message, optional, tag = "2")]
-    pub rx_bytes: Option<UInt64value>,
+    pub rx_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "3")]
-    pub rx_errors: Option<UInt64value>,
+    pub rx_errors: Option<UInt64Value>,
     #[prost(message, optional, tag = "4")]
-    pub tx_bytes: Option<UInt64value>,
+    pub tx_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "5")]
-    pub tx_errors: Option<UInt64value>,
+    pub tx_errors: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -281,7 +281,7 @@ pub struct ProcessUsage {
     #[prost(int64, tag = "1")]
     pub timestamp: i64,
     #[prost(message, optional, tag = "2")]
-    pub process_count: Option<UInt64value>,
+    pub process_count: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -342,7 +342,7 @@ pub struct SwapUsage {
     #[prost(int64, tag = "1")]
     pub timestamp: i64,
     #[prost(message, optional, tag = "2")]
-    pub swap_available_bytes: Option<UInt64value>,
+    pub swap_available_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "3")]
-    pub swap_usage_bytes: Option<UInt64value>,
+    pub swap_usage_bytes: Option<UInt64Value>,
 }

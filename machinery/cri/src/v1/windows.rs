@@ -61,9 +61,9 @@ pub struct WindowsCpuUsage {
     #[prost(int64, tag = "1")]
     pub timestamp: i64,
     #[prost(message, optional, tag = "2")]
-    pub usage_core_nano_seconds: Option<UInt64value>,
+    pub usage_core_nano_seconds: Option<UInt64Value>,
     #[prost(message, optional, tag = "3")]
-    pub usage_nano_cores: Option<UInt64value>,
+    pub usage_nano_cores: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -73,7 +73,7 @@ pub struct WindowsFilesystemUsage {
     #[prost(message, optional, tag = "2")]
     pub fs_id: Option<FilesystemIdentifier>,
     #[prost(message, optional, tag = "3")]
-    pub used_bytes: Option<UInt64value>,
+    pub used_bytes: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -81,13 +81,13 @@ pub struct WindowsMemoryUsage {
     #[prost(int64, tag = "1")]
     pub timestamp: i64,
     #[prost(message, optional, tag = "2")]
-    pub working_set_bytes: Option<UInt64value>,
+    pub working_set_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "3")]
-    pub available_bytes: Option<UInt64value>,
+    pub available_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "4")]
-    pub page_faults: Option<UInt64value>,
+    pub page_faults: Option<UInt64Value>,
     #[prost(message, optional, tag = "5")]
-    pub commit_memory_bytes: Option<UInt64value>,
+    pub commit_memory_bytes: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -101,13 +101,13 @@ pub struct WindowsNetworkInterfaceUsage {
     #[prost(string, tag = "1")]
     pub name: String,
     #[prost(message, optional, tag = "2")]
-    pub rx_bytes: Option<UInt64value>,
+    pub rx_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "3")]
-    pub rx_packets_dropped: Option<UInt64value>,
+    pub rx_packets_dropped: Option<UInt64Value>,
     #[prost(message, optional, tag = "4")]
-    pub tx_bytes: Option<UInt64value>,
+    pub tx_bytes: Option<UInt64Value>,
     #[prost(message, optional, tag = "5")]
-    pub tx_packets_dropped: Option<UInt64value>,
+    pub tx_packets_dropped: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -145,7 +145,7 @@ pub struct WindowsProcessUsage {
     #[prost(int64, tag = "1")]
     pub timestamp: i64,
     #[prost(message, optional, tag = "2")]
-    pub process_count: Option<UInt64value>,
+    pub process_count: Option<UInt64Value>,
 }
 
 #[derive(Clone, PartialEq, ::prost::Message)]
