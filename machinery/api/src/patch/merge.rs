@@ -1,0 +1,94 @@
+//! RFC 7386.
+
+use serde_json::Value;
+
+use super::PatchError;
+
+/// Applies a merge patch, which must be an object.
+pub fn merge_patch(document: &Value, patch: &Value) -> Result<Value, PatchError> {
+    let wrong = match patch {
+        Value::Object(_) => {
+            let mut merged = document.clone();
+            merge(&mut merged, patch);
+            return Ok(merged);
+        }
+        Value::Null => return Err(PatchError::Malformed("Invalid JSON Patch".to_string())),
+        Value::Array(_) => "array",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) => "bool",
+    };
+    Err(PatchError::Malformed(format!(
+        "error decoding patch: json: cannot unmarshal {wrong} into Go value of type map[string]interface {{}}"
+    )))
+}
+
+fn merge(document: &mut Value, patch: &Value) {
+    let (Value::Object(members), Value::Object(changes)) = (&mut *document, patch) else {
+        *document = without_nulls(patch);
+        return;
+    };
+    for (key, change) in changes {
+        if change.is_null() {
+            members.remove(key);
+            continue;
+        }
+        match members.get_mut(key) {
+            Some(member) => merge(member, change),
+            None => {
+                members.insert(key.clone(), without_nulls(change));
+            }
+        }
+    }
+}
+
+/// A value that comes anew has no members that are null; null items of lists stay.
+fn without_nulls(value: &Value) -> Value {
+    match value {
+        Value::Object(members) => Value::Object(
+            members.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), without_nulls(v))).collect(),
+        ),
+        Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
+        other => other.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// The table of RFC 7386, appendix A, as far as patches are objects.
+    #[test]
+    fn the_rfcs_table_holds() {
+        let cases = [
+            (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (json!({"a": "b"}), json!({"a": null}), json!({})),
+            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+            (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
+            (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
+            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
+            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
+            (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
+            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+            (json!({}), json!({"a": [null, {"b": null}]}), json!({"a": [null, {}]})),
+        ];
+        for (document, patch, expected) in cases {
+            assert_eq!(merge_patch(&document, &patch), Ok(expected), "{document} + {patch}");
+        }
+    }
+
+    #[test]
+    fn only_objects_are_patches() {
+        for (patch, told) in [
+            (json!([]), "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"),
+            (Value::Null, "Invalid JSON Patch"),
+        ] {
+            let error = merge_patch(&json!({}), &patch).expect_err("it is not an object");
+            assert_eq!((error.to_string().as_str(), error.to_status().code), (told, 400));
+        }
+    }
+}

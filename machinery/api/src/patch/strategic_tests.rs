@@ -1,0 +1,175 @@
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+
+fn merge(kind: &str, original: &Value, patch: &Value) -> Result<Value, PatchError> {
+    let table = Table::builtin();
+    let ty = table.type_named(&format!("io.k8s.api.core.v1.{kind}")).expect("the table knows the core kinds");
+    strategic_merge(table, ty, original, patch)
+}
+
+fn check(kind: &str, original: Value, patch: Value, expected: Value) {
+    assert_eq!(merge(kind, &original, &patch), Ok(expected), "{original} + {patch}");
+}
+
+fn check_fault(kind: &str, original: Value, patch: Value, expected: &str, code: u16) {
+    let error = merge(kind, &original, &patch).expect_err("the patch is bad");
+    assert!(error.to_string().starts_with(expected), "{error}");
+    assert_eq!(error.to_status().code, code, "{error}");
+}
+
+#[test]
+fn lists_merge_by_key() {
+    check(
+        "PodSpec",
+        json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}),
+        json!({"containers": [{"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}),
+        json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}),
+    );
+    // Without a merge strategy a list is replaced.
+    check(
+        "PodSpec",
+        json!({"containers": [{"name": "a", "args": ["x", "y"]}], "tolerations": [{"key": "a"}]}),
+        json!({"containers": [{"name": "a", "args": ["z"]}], "tolerations": [{"key": "b"}]}),
+        json!({"containers": [{"name": "a", "args": ["z"]}], "tolerations": [{"key": "b"}]}),
+    );
+    check(
+        "ServiceSpec",
+        json!({"ports": [{"port": 80, "name": "a"}], "selector": {"x": "y", "z": "w"}}),
+        json!({"ports": [{"port": 80, "nodePort": 30000}], "selector": {"z": null}}),
+        json!({"ports": [{"port": 80, "name": "a", "nodePort": 30000}], "selector": {"x": "y"}}),
+    );
+}
+
+#[test]
+fn directives_replace_and_delete() {
+    let two = json!({"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]});
+    check(
+        "PodSpec",
+        two.clone(),
+        json!({"containers": [{"name": "a", "$patch": "delete"}]}),
+        json!({"containers": [{"name": "b", "image": "1"}]}),
+    );
+    check(
+        "PodSpec",
+        two.clone(),
+        json!({"containers": [{"$patch": "replace"}, {"name": "c"}]}),
+        json!({"containers": [{"name": "c"}]}),
+    );
+    check(
+        "PodSpec",
+        json!({"securityContext": {"runAsUser": 1}, "nodeSelector": {"a": "b"}}),
+        json!({"securityContext": {"$patch": "replace", "runAsGroup": 2}, "nodeSelector": {"$patch": "delete"}}),
+        json!({"securityContext": {"runAsGroup": 2}, "nodeSelector": {}}),
+    );
+    check("PodSpec", json!({}), json!({"containers": [{"name": "a", "$patch": "delete"}]}), json!({"containers": []}));
+}
+
+#[test]
+fn retain_keys_clears_the_rest() {
+    check(
+        "PodSpec",
+        json!({"volumes": [{"name": "v", "emptyDir": {}}]}),
+        json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}),
+        json!({"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}),
+    );
+    check(
+        "PodSpec",
+        json!({"hostname": "h"}),
+        json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}),
+        json!({"hostname": "h", "volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}),
+    );
+    check_fault("PodSpec", json!({}), json!({"$retainKeys": ["a"], "b": 1}), "invalid patch format of retainKeys", 400);
+}
+
+#[test]
+fn finalizers_merge_and_go() {
+    let table = Table::builtin();
+    let ty = table.type_named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("it exists");
+    let cases = [
+        (json!({"finalizers": ["a", "b"]}), json!({"finalizers": ["c", "a"]}), json!({"finalizers": ["c", "a", "b"]})),
+        (
+            json!({"finalizers": ["a", "b", "c"]}),
+            json!({"$deleteFromPrimitiveList/finalizers": ["b"]}),
+            json!({"finalizers": ["a", "c"]}),
+        ),
+        (
+            json!({"finalizers": ["a", "b"]}),
+            json!({"$setElementOrder/finalizers": ["c", "a"], "finalizers": ["c"]}),
+            json!({"finalizers": ["c", "a", "b"]}),
+        ),
+        (json!({}), json!({"$deleteFromPrimitiveList/finalizers": ["b"]}), json!({})),
+    ];
+    for (original, patch, expected) in cases {
+        assert_eq!(strategic_merge(table, ty, &original, &patch), Ok(expected), "{original} + {patch}");
+    }
+}
+
+#[test]
+fn the_element_order_is_kept() {
+    let names = |names: &[&str]| Value::Array(names.iter().map(|n| json!({"name": n})).collect());
+    check(
+        "PodSpec",
+        json!({"containers": names(&["a", "b", "c", "d"])}),
+        json!({"$setElementOrder/containers": names(&["d", "a"])}),
+        json!({"containers": names(&["b", "c", "d", "a"])}),
+    );
+    check(
+        "PodSpec",
+        json!({"containers": names(&["a", "b"])}),
+        json!({"$setElementOrder/containers": names(&["c", "b"]), "containers": [{"name": "c"}, {"name": "a", "$patch": "delete"}]}),
+        json!({"containers": names(&["c", "b"])}),
+    );
+    check_fault(
+        "PodSpec",
+        json!({"containers": names(&["a"])}),
+        json!({"$setElementOrder/containers": names(&["a", "b"]), "containers": names(&["b", "a"])}),
+        "The order in patch list:\n[map[name:b] map[name:a]]\n doesn't match $setElementOrder list:",
+        500,
+    );
+}
+
+#[test]
+fn faults_are_upstreams() {
+    let one = json!({"containers": [{"name": "a"}], "volumes": []});
+    check_fault(
+        "PodSpec",
+        one.clone(),
+        json!({"containers": [{"image": "x"}]}),
+        "map: map[image:x] does not contain declared merge key: name",
+        500,
+    );
+    check_fault("PodSpec", one.clone(), json!({"$patch": "fly"}), "unknown patch type: fly in map:", 500);
+    check_fault("PodSpec", one.clone(), json!({"containers": [["x"]]}), "list element types are not identical", 500);
+    check_fault("PodSpec", one.clone(), json!([]), "invalid JSON document", 400);
+    check_fault(
+        "PodSpec",
+        one,
+        json!({"$deleteFromPrimitiveList": ["x"]}),
+        "invalid patch format of primitive list",
+        400,
+    );
+}
+
+fn any_spec() -> impl Strategy<Value = Value> {
+    let container = ("[a-d]", prop::option::of("[x-z]"), prop::collection::vec("[e-g]", 0..3)).prop_map(|(n, i, env)| {
+        let env: std::collections::BTreeSet<String> = env.into_iter().collect();
+        let env: Vec<Value> = env.into_iter().map(|n| json!({"name": n, "value": "v"})).collect();
+        json!({"name": n, "image": i, "env": env})
+    });
+    prop::collection::vec(container, 0..4).prop_map(|mut containers| {
+        containers.sort_by_key(|c| c["name"].to_string());
+        containers.dedup_by_key(|c| c["name"].to_string());
+        json!({"containers": containers})
+    })
+}
+
+proptest! {
+    #[test]
+    fn applying_twice_is_applying_once(original in any_spec(), patch in any_spec()) {
+        let once = merge("PodSpec", &original, &patch).expect("well formed patches apply");
+        let twice = merge("PodSpec", &once, &patch).expect("well formed patches apply");
+        prop_assert_eq!(once, twice);
+    }
+}
