@@ -1,10 +1,12 @@
-//! What every component stands on: owned tasks and orderly shutdown, and back-off.
+//! What every component stands on: owned tasks and orderly shutdown, back-off, and address ranges.
 //!
 //! Knows nothing of Kubernetes. A component is `async fn run(config, shutdown) -> Result<(), _>`; it makes a
 //! [`Tasks`] from the [`Shutdown`] it was given, starts its loops in it, and returns when they have all ended.
 
 mod backoff;
+mod cidr;
 mod tasks;
 
 pub use backoff::{Backoff, BackoffState};
+pub use cidr::{Cidr, CidrError};
 pub use tasks::{Shutdown, TaskError, TaskSpawner, Tasks};
