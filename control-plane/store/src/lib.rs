@@ -1,10 +1,23 @@
 //! The cluster's memory: a multi-version key space under one revision counter, behind one trait.
 //!
 //! It holds bytes and never knows a kind. Keys are upstream's (`/registry/pods/default/web-0`).
+//!
+//! [`mvcc`] decides (pure), [`engine`] serves what was decided from any log of records, [`embedded`] keeps that log in
+//! a file, [`memory`] in a map. [`contract`] is the suite that every backend passes.
 
+pub mod contract;
+mod embedded;
+mod engine;
+mod memory;
+mod mvcc;
 mod types;
 
+pub use embedded::{Embedded, EmbeddedOptions, open_embedded};
+pub use memory::MemoryStore;
 pub use types::{
     Compare, Event, EventKind, KeyValue, LeaseId, ListOptions, Listing, Op, Result, Revision, Store, StoreError, Txn,
     TxnReply, WatchBatch, WatchStream,
 };
+
+/// Most bytes of keys and values in one transaction: etcd's default request size.
+pub const REQUEST_LIMIT: usize = 3 << 19;
