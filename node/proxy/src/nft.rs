@@ -37,6 +37,7 @@ const SERVICES: &str = "services";
 const ENDPOINTS: &str = "endpoints";
 /// Upstream's mark for "masquerade this packet".
 const MASQUERADE_MARK: u32 = 0x4000;
+const TCP: u8 = 6;
 /// Elements of one netlink message: nested attributes end at 64 KiB.
 const ELEMENTS_PER_MESSAGE: usize = 400;
 
@@ -97,6 +98,8 @@ impl Ruleset {
             let (address, prefix) = (self.service_cidr.address(), self.service_cidr.prefix());
             t = t
                 .add_chain(TABLE.chain(name)?.base(BaseChain::filter(hook, Priority::Filter)))
+                // Not ICMP alone: the kernel sends none back over loopback, where the service range is routed.
+                .add_rule(TABLE.rule(name).match_daddr_v4(address, prefix).match_l4proto(TCP).reject_tcp_reset())
                 .add_rule(TABLE.rule(name).match_daddr_v4(address, prefix).reject());
         }
         Ok(t)
@@ -204,3 +207,126 @@ fn delete(mut t: Transaction, set: &Set, elements: &[SetElement]) -> Transaction
     t
 }
 
+
+#[cfg(test)]
+mod tests {
+    //! Against the kernel, in a network namespace of the test's own (root).
+
+    use std::collections::HashMap;
+    use std::io::{Read as _, Write as _};
+    use std::net::{SocketAddr, TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use nix::sched::{CloneFlags, unshare};
+    use nlink::netlink::addr::Ipv4Address;
+    use nlink::netlink::route::Ipv4Route;
+    use nlink::netlink::Route;
+    use oarlock_client::ObjectKey;
+
+    use super::*;
+    use crate::compile::{Elements, Installed, elements};
+    use crate::services::{At, Entry, Protocol};
+
+    const SERVICE: &str = "10.96.0.9:80";
+    const NODE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+
+    fn entry(at: At, port: u16, ends: &[SocketAddr]) -> Entry {
+        let endpoints = ends
+            .iter()
+            .map(|end| match end {
+                SocketAddr::V4(end) => *end,
+                SocketAddr::V6(_) => panic!("the test listens on IPv4"),
+            })
+            .collect();
+        Entry { at, protocol: Protocol::Tcp, port, masquerade: Masquerade::OutsideOfCluster, endpoints }
+    }
+
+    fn service(ends: &[SocketAddr]) -> Vec<(ObjectKey, Elements)> {
+        let cluster = entry(At::Address(Ipv4Addr::new(10, 96, 0, 9)), 80, ends);
+        let node = entry(At::NodePort, 30080, ends);
+        vec![(ObjectKey::new("default", "web"), elements(&[cluster, node]))]
+    }
+
+    /// A server that says who it is, once per connection.
+    fn greeter(address: &str, name: &'static str) -> SocketAddr {
+        let listener = TcpListener::bind((address, 0)).expect("bound");
+        let bound = listener.local_addr().expect("an address");
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let mut stream = stream;
+                // The client may have gone.
+                let _ = stream.write_all(name.as_bytes());
+            }
+        });
+        bound
+    }
+
+    fn greeted(address: &str) -> Result<String, std::io::Error> {
+        let address = address.parse().expect("an address");
+        let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+        let mut name = String::new();
+        stream.read_to_string(&mut name)?;
+        Ok(name)
+    }
+
+    fn count(address: &str, tries: usize) -> HashMap<String, usize> {
+        let mut seen = HashMap::new();
+        for _ in 0..tries {
+            *seen.entry(greeted(address).expect("answered")).or_default() += 1;
+        }
+        seen
+    }
+
+    async fn namespace() -> nlink::Result<()> {
+        let link = Connection::<Route>::new()?;
+        link.set_link_up("lo").await?;
+        for address in [Ipv4Addr::new(10, 244, 0, 3), Ipv4Addr::new(10, 244, 0, 4), NODE] {
+            link.add_address(Ipv4Address::new("lo", address, 32)).await?;
+        }
+        link.replace_route(Ipv4Route::from_addr(Ipv4Addr::new(10, 96, 0, 0), 12).dev("lo").prefsrc(NODE)).await
+    }
+
+    async fn scenario() {
+        namespace().await.expect("a namespace to test in");
+        let one = greeter("10.244.0.3", "one");
+        let two = greeter("10.244.0.4", "two");
+        let ruleset =
+            Ruleset::open("10.244.0.0/16".parse().expect("a range"), "10.96.0.0/12".parse().expect("a range"))
+                .expect("netlink");
+        let mut installed = Installed::default();
+        installed.replace(service(&[one, two]));
+        ruleset.reset(&installed.all()).await.expect("installed");
+        let seen = count(SERVICE, 60);
+        assert!(seen["one"] > 5 && seen["two"] > 5, "spread over both: {seen:?}");
+        assert_eq!(count("192.0.2.1:30080", 20).values().sum::<usize>(), 20, "node port");
+
+        let delta = installed.replace(service(&[two]));
+        ruleset.apply(&delta).await.expect("changed");
+        forget_flows(&delta.stale_flows).await.expect("forgotten");
+        assert_eq!(count(SERVICE, 20)["two"], 20, "only the endpoint that is left");
+
+        let delta = installed.replace(vec![(ObjectKey::new("default", "web"), Elements::default())]);
+        ruleset.apply(&delta).await.expect("changed");
+        let refused = greeted(SERVICE).expect_err("nothing is behind the address");
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused);
+        ruleset.reset(&installed.all()).await.expect("reset over an existing table");
+        remove().await.expect("removed");
+        remove().await.expect("removed again");
+    }
+
+    #[test]
+    fn services_lead_to_their_endpoints() {
+        // A thread of its own: a namespace belongs to a thread.
+        let test = std::thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).expect("root");
+            tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .expect("a runtime")
+                .block_on(scenario());
+        });
+        if let Err(panic) = test.join() {
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
