@@ -3,8 +3,10 @@
 //! Objects are dynamic trees ([`serde_json::Value`]) checked against the table; typed structs come from
 //! `k8s-openapi`. Knows nothing of storage, requests or components.
 
+pub mod codec;
 pub mod field;
 pub mod gvk;
+pub mod meta;
 pub mod patch;
 pub mod quantity;
 pub mod selector;

@@ -1,0 +1,420 @@
+//! The visitor that reads any self-describing input against a type.
+//!
+//! What is known about a field is looked up once per field; keys of known fields cost nothing but the one allocation
+//! that the tree needs. Paths are links on the stack, printed only when something is wrong.
+
+use std::cell::RefCell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+use super::super::{Decoded, empty, text};
+use crate::table::{FieldKind, Table, Type, TypeId};
+
+/// No more strict complaints than this are collected, as upstream.
+const MAX_STRICT: usize = 100;
+
+/// Why decoding ended early.
+pub(super) enum Failure {
+    /// The input is well-formed and of another type.
+    Type(String),
+    /// The reader's own complaint.
+    Reader(String),
+}
+
+pub(super) fn run<'de, D>(table: &Table, ty: TypeId, input: D) -> Result<Decoded, Failure>
+where
+    D: Deserializer<'de>,
+    D::Error: fmt::Display,
+{
+    let context = Context { table, strict: RefCell::default(), failure: RefCell::default() };
+    let kind = FieldKind::Struct(ty);
+    let seed = Seed { context: &context, kind: &kind, trail: &Trail { parent: None, step: Step::Root } };
+    match seed.deserialize(input) {
+        Ok(value) => {
+            let value = if value.is_null() { Value::Object(Map::new()) } else { value };
+            Ok(Decoded { value, strict: context.strict.into_inner() })
+        }
+        Err(error) => Err(match context.failure.into_inner() {
+            Some(message) => Failure::Type(message),
+            None => Failure::Reader(error.to_string()),
+        }),
+    }
+}
+
+/// What a Go error calls a value.
+pub(super) fn go_value(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+struct Context<'t> {
+    table: &'t Table,
+    strict: RefCell<Vec<String>>,
+    failure: RefCell<Option<String>>,
+}
+
+/// Where we are, innermost last.
+struct Trail<'a> {
+    parent: Option<&'a Trail<'a>>,
+    step: Step<'a>,
+}
+
+enum Step<'a> {
+    Root,
+    /// A field, and the type that it belongs to.
+    Field(&'static str, &'a Type),
+    Index(usize),
+    Key(&'a str),
+}
+
+impl<'a> Trail<'a> {
+    fn then(&'a self, step: Step<'a>) -> Trail<'a> {
+        Trail { parent: Some(self), step }
+    }
+
+    /// `spec.containers[0].name`; keys of maps count as names.
+    fn strict_path(&self, last: &str) -> String {
+        let mut path = self.parent.map(|parent| parent.strict_path("")).unwrap_or_default();
+        match self.step {
+            Step::Root => {}
+            Step::Field(name, _) | Step::Key(name) => push_name(&mut path, name),
+            Step::Index(index) => path.push_str(&format!("[{index}]")),
+        }
+        if !last.is_empty() {
+            push_name(&mut path, last);
+        }
+        path
+    }
+
+    /// The names of the fields only, as Go's type errors have them, and the innermost struct.
+    fn go_path(&self) -> (String, Option<&'static str>) {
+        let (mut path, mut owner) = self.parent.map(Trail::go_path).unwrap_or_default();
+        if let Step::Field(name, ty) = self.step {
+            push_name(&mut path, name);
+            owner = Some(ty.short_name());
+        }
+        (path, owner)
+    }
+}
+
+fn push_name(path: &mut String, name: &str) {
+    if !path.is_empty() {
+        path.push('.');
+    }
+    path.push_str(name);
+}
+
+/// Reads one value of a kind.
+#[derive(Clone, Copy)]
+struct Seed<'a> {
+    context: &'a Context<'a>,
+    kind: &'a FieldKind,
+    trail: &'a Trail<'a>,
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Value, D::Error> {
+        input.deserialize_any(self)
+    }
+}
+
+impl Seed<'_> {
+    fn complain(&self, what: &str, name: &str) {
+        let mut strict = self.context.strict.borrow_mut();
+        if strict.len() < MAX_STRICT {
+            let message = format!("{what} field \"{}\"", self.trail.strict_path(name));
+            if !strict.contains(&message) {
+                strict.push(message);
+            }
+        }
+    }
+
+    fn fail<E: serde::de::Error>(&self, message: String) -> E {
+        self.context.failure.borrow_mut().get_or_insert(message);
+        E::custom("wrong type")
+    }
+
+    /// `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`.
+    fn mismatch<E: serde::de::Error>(&self, found: &str) -> E {
+        // Types that read themselves upstream do not know where they stand.
+        let alone = match self.kind {
+            FieldKind::Time | FieldKind::MicroTime | FieldKind::Duration => Some("string"),
+            FieldKind::IntOrString => Some("int32"),
+            _ => None,
+        };
+        if let Some(name) = alone {
+            return self.fail(format!("json: cannot unmarshal {found} into Go value of type {name}"));
+        }
+        let name = go_type(self.context.table, self.kind);
+        match self.trail.go_path() {
+            (path, Some(owner)) => self
+                .fail(format!("json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {name}")),
+            (_, None) => self.fail(format!("json: cannot unmarshal {found} into Go value of type {name}")),
+        }
+    }
+
+    fn canonical<E: serde::de::Error>(&self, result: Result<String, String>) -> Result<Value, E> {
+        result.map(Value::String).map_err(|message| self.fail(message))
+    }
+
+    fn free(&self) -> bool {
+        matches!(self.kind, FieldKind::RawExtension | FieldKind::FieldsV1 | FieldKind::Json | FieldKind::Any)
+    }
+
+    fn integer<E: serde::de::Error>(&self, n: i64) -> Result<Value, E> {
+        match self.kind {
+            FieldKind::Int32 | FieldKind::IntOrString if i32::try_from(n).is_err() => {
+                Err(self.mismatch(&format!("number {n}")))
+            }
+            FieldKind::Int32 | FieldKind::Int64 | FieldKind::Float | FieldKind::IntOrString => Ok(n.into()),
+            FieldKind::Quantity => self.canonical(text::quantity(&n.to_string())),
+            _ if self.free() => Ok(n.into()),
+            _ => Err(self.mismatch("number")),
+        }
+    }
+}
+
+/// The Go name of what a kind decodes into.
+fn go_type(table: &Table, kind: &FieldKind) -> String {
+    match kind {
+        FieldKind::Bool => "bool".into(),
+        FieldKind::Int32 => "int32".into(),
+        FieldKind::Int64 => "int64".into(),
+        FieldKind::Float => "float64".into(),
+        FieldKind::String => "string".into(),
+        FieldKind::Enum(id) => package_and_name(table.named_string(*id).name),
+        FieldKind::Bytes => "[]uint8".into(),
+        FieldKind::Struct(id) => package_and_name(table.ty(*id).name),
+        FieldKind::List(element) => format!("[]{}", go_type(table, element)),
+        FieldKind::Map(value) => format!("map[string]{}", go_type(table, value)),
+        FieldKind::WrappedStrings => "[]string".into(),
+        FieldKind::Quantity => "resource.Quantity".into(),
+        FieldKind::IntOrString => "intstr.IntOrString".into(),
+        FieldKind::Time => "v1.Time".into(),
+        FieldKind::MicroTime => "v1.MicroTime".into(),
+        FieldKind::Duration => "v1.Duration".into(),
+        FieldKind::RawExtension => "runtime.RawExtension".into(),
+        FieldKind::FieldsV1 => "v1.FieldsV1".into(),
+        FieldKind::Json => "v1.JSON".into(),
+        FieldKind::Any => "interface {}".into(),
+        FieldKind::SchemaOrArray(id) => format!("{}OrArray", package_and_name(table.ty(*id).name)),
+        FieldKind::SchemaOrBool(id) => format!("{}OrBool", package_and_name(table.ty(*id).name)),
+        FieldKind::SchemaOrStrings(id) => format!("{}OrStringArray", package_and_name(table.ty(*id).name)),
+    }
+}
+
+/// `io.k8s.api.core.v1.Protocol` → `v1.Protocol`.
+fn package_and_name(full: &str) -> String {
+    full.rsplitn(3, '.').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(".")
+}
+
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&go_type(self.context.table, self.kind))
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E: serde::de::Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, input: D) -> Result<Value, D::Error> {
+        input.deserialize_any(self)
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, set: bool) -> Result<Value, E> {
+        match self.kind {
+            FieldKind::Bool | FieldKind::SchemaOrBool(_) => Ok(Value::Bool(set)),
+            FieldKind::Quantity => self.canonical(text::quantity(if set { "true" } else { "false" })),
+            _ if self.free() => Ok(Value::Bool(set)),
+            _ => Err(self.mismatch("bool")),
+        }
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Value, E> {
+        self.integer(n)
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Value, E> {
+        match i64::try_from(n) {
+            Ok(n) => self.integer(n),
+            Err(_) => match self.kind {
+                FieldKind::Quantity => self.canonical(text::quantity(&n.to_string())),
+                FieldKind::Float => Ok(n.into()),
+                _ if self.free() => Ok(n.into()),
+                FieldKind::Int32 | FieldKind::Int64 | FieldKind::IntOrString => {
+                    Err(self.mismatch(&format!("number {n}")))
+                }
+                _ => Err(self.mismatch("number")),
+            },
+        }
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, n: f64) -> Result<Value, E> {
+        let number = || Number::from_f64(n).map_or(Value::Null, Value::Number);
+        match self.kind {
+            // Go prints whole floats without a point, so they are whole numbers in normal form.
+            FieldKind::Float if n.fract() == 0.0 && n.abs() < 9e15 => Ok(Value::from(n as i64)),
+            FieldKind::Float => Ok(number()),
+            FieldKind::Quantity => self.canonical(text::quantity(&n.to_string())),
+            FieldKind::Int32 | FieldKind::Int64 | FieldKind::IntOrString => {
+                Err(self.mismatch(&format!("number {}", number())))
+            }
+            _ if self.free() => Ok(number()),
+            _ => Err(self.mismatch("number")),
+        }
+    }
+
+    fn visit_str<E: serde::de::Error>(self, found: &str) -> Result<Value, E> {
+        match self.kind {
+            FieldKind::String | FieldKind::Enum(_) | FieldKind::IntOrString => Ok(Value::from(found)),
+            FieldKind::Bytes => self.canonical(text::base64(found)),
+            FieldKind::Quantity => self.canonical(text::quantity(found)),
+            FieldKind::Time => self.canonical(text::time(found)),
+            FieldKind::MicroTime => self.canonical(text::micro_time(found)),
+            FieldKind::Duration => self.canonical(text::duration(found)),
+            _ if self.free() => Ok(Value::from(found)),
+            _ => Err(self.mismatch("string")),
+        }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
+        let owned;
+        let element = match self.kind {
+            FieldKind::List(element) => &**element,
+            FieldKind::WrappedStrings | FieldKind::SchemaOrStrings(_) => &FieldKind::String,
+            FieldKind::SchemaOrArray(id) => {
+                owned = FieldKind::Struct(*id);
+                &owned
+            }
+            _ if self.free() => &FieldKind::Any,
+            _ => return Err(self.mismatch("array")),
+        };
+        let mut list = Vec::new();
+        loop {
+            let trail = self.trail.then(Step::Index(list.len()));
+            let seed = Seed { context: self.context, kind: element, trail: &trail };
+            match items.next_element_seed(seed)? {
+                Some(Value::Null) => list.push(empty::zero(element)),
+                Some(value) => list.push(value),
+                None => return Ok(Value::Array(list)),
+            }
+        }
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Value, A::Error> {
+        match self.kind {
+            FieldKind::Struct(id)
+            | FieldKind::SchemaOrArray(id)
+            | FieldKind::SchemaOrBool(id)
+            | FieldKind::SchemaOrStrings(id) => self.structure(self.context.table.ty(*id), entries),
+            FieldKind::Map(value) => self.map(value, entries),
+            _ if self.free() => self.free_map(entries),
+            _ => Err(self.mismatch("object")),
+        }
+    }
+}
+
+impl Seed<'_> {
+    fn structure<'de, A: MapAccess<'de>>(&self, ty: &Type, mut entries: A) -> Result<Value, A::Error> {
+        let mut seen = [0_u64; 4];
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key_seed(FieldName(ty))? {
+            let at = match key {
+                Key::Known(at) => at,
+                Key::Unknown(name) => {
+                    self.complain("unknown", &name);
+                    entries.next_value::<IgnoredAny>()?;
+                    continue;
+                }
+            };
+            let field = &ty.fields[at];
+            let (word, bit) = (at / 64 % 4, 1 << (at % 64));
+            if seen[word] & bit != 0 {
+                self.complain("duplicate", field.json_name);
+            }
+            seen[word] |= bit;
+            let trail = self.trail.then(Step::Field(field.json_name, ty));
+            let value =
+                entries.next_value_seed(Seed { context: self.context, kind: &field.kind, trail: &trail })?;
+            if empty::omitted(field, &value) {
+                object.remove(field.json_name);
+            } else {
+                object.insert(field.json_name.to_string(), value);
+            }
+        }
+        Ok(Value::Object(object))
+    }
+
+    fn map<'de, A: MapAccess<'de>>(&self, kind: &FieldKind, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            if object.contains_key(&key) {
+                self.complain("duplicate", &key);
+            }
+            let trail = self.trail.then(Step::Key(&key));
+            let value = entries.next_value_seed(Seed { context: self.context, kind, trail: &trail })?;
+            let value = if value.is_null() { empty::zero(kind) } else { value };
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+
+    /// Objects inside free-form values keep everything, nulls included.
+    fn free_map<'de, A: MapAccess<'de>>(&self, mut entries: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(key) = entries.next_key::<String>()? {
+            let seed = Seed { context: self.context, kind: &FieldKind::Any, trail: self.trail };
+            let value = entries.next_value_seed(seed)?;
+            object.insert(key, value);
+        }
+        Ok(Value::Object(object))
+    }
+}
+
+enum Key {
+    /// The index of the field in its type.
+    Known(usize),
+    Unknown(String),
+}
+
+/// Looks a key up without keeping it.
+struct FieldName<'a>(&'a Type);
+
+impl<'de> DeserializeSeed<'de> for FieldName<'_> {
+    type Value = Key;
+
+    fn deserialize<D: Deserializer<'de>>(self, input: D) -> Result<Key, D::Error> {
+        input.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for FieldName<'_> {
+    type Value = Key;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, name: &str) -> Result<Key, E> {
+        Ok(match self.0.fields.binary_search_by(|field| field.json_name.cmp(name)) {
+            Ok(at) => Key::Known(at),
+            Err(_) => Key::Unknown(name.to_string()),
+        })
+    }
+}

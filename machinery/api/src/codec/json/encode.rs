@@ -1,0 +1,128 @@
+//! Prints an object as upstream prints its struct.
+//!
+//! Fields come in the order of their names. Fields that upstream never omits are written though absent: `"status":{}`,
+//! `"containers":null`, `"lastProbeTime":null`.
+
+use serde_json::{Map, Value};
+
+use super::super::empty;
+use crate::table::{Field, FieldKind, Table, Type, TypeId};
+
+/// The JSON of an object of a type. What the type does not know is left out.
+pub fn encode(table: &Table, ty: TypeId, value: &Value) -> Vec<u8> {
+    let mut out = Vec::with_capacity(1024);
+    encode_into(table, ty, value, &mut out);
+    out
+}
+
+/// Appends the JSON of an object of a type.
+pub fn encode_into(table: &Table, ty: TypeId, value: &Value, out: &mut Vec<u8>) {
+    structure(table, table.ty(ty), value.as_object(), out);
+}
+
+fn structure(table: &Table, ty: &Type, object: Option<&Map<String, Value>>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    let start = out.len();
+    // Both sides are sorted by name, so one walk joins them.
+    let mut present = object.into_iter().flatten().peekable();
+    for field in &ty.fields {
+        while present.next_if(|(name, _)| name.as_str() < field.json_name).is_some() {}
+        let value = present.next_if(|(name, _)| *name == field.json_name).map(|(_, value)| value);
+        let value = value.filter(|value| !value.is_null());
+        if value.is_some_and(|value| empty::omitted(field, value)) || (value.is_none() && !printed_absent(field)) {
+            continue;
+        }
+        if out.len() > start {
+            out.push(b',');
+        }
+        string(field.json_name, out);
+        out.push(b':');
+        match value {
+            Some(value) => any_kind(table, &field.kind, value, out),
+            None => absent(table, field, out),
+        }
+    }
+    out.push(b'}');
+}
+
+/// Whether upstream prints this field though it has no value.
+fn printed_absent(field: &Field) -> bool {
+    if field.omitzero() {
+        return false;
+    }
+    if field.pointer() || !field.omitempty() {
+        return !field.omitempty();
+    }
+    // Structs are never empty to Go.
+    matches!(
+        field.kind,
+        FieldKind::Struct(_)
+            | FieldKind::Time
+            | FieldKind::MicroTime
+            | FieldKind::Duration
+            | FieldKind::Quantity
+            | FieldKind::IntOrString
+            | FieldKind::RawExtension
+            | FieldKind::FieldsV1
+            | FieldKind::Json
+    )
+}
+
+fn absent(table: &Table, field: &Field, out: &mut Vec<u8>) {
+    if field.pointer() {
+        out.extend_from_slice(b"null");
+        return;
+    }
+    match &field.kind {
+        FieldKind::Struct(id) => structure(table, table.ty(*id), None, out),
+        FieldKind::Bool => out.extend_from_slice(b"false"),
+        FieldKind::Int32 | FieldKind::Int64 | FieldKind::Float | FieldKind::IntOrString => out.push(b'0'),
+        FieldKind::String | FieldKind::Enum(_) => out.extend_from_slice(b"\"\""),
+        FieldKind::Quantity => out.extend_from_slice(b"\"0\""),
+        FieldKind::Duration => out.extend_from_slice(b"\"0s\""),
+        _ => out.extend_from_slice(b"null"),
+    }
+}
+
+fn any_kind(table: &Table, kind: &FieldKind, value: &Value, out: &mut Vec<u8>) {
+    match (kind, value) {
+        (FieldKind::Struct(id), Value::Object(object)) => structure(table, table.ty(*id), Some(object), out),
+        (FieldKind::List(element), Value::Array(items)) => list(table, element, items, out),
+        (FieldKind::Map(inner), Value::Object(object)) => map(table, inner, object, out),
+        (
+            FieldKind::SchemaOrArray(id) | FieldKind::SchemaOrBool(id) | FieldKind::SchemaOrStrings(id),
+            Value::Object(object),
+        ) => structure(table, table.ty(*id), Some(object), out),
+        (FieldKind::SchemaOrArray(id), Value::Array(items)) => list(table, &FieldKind::Struct(*id), items, out),
+        (_, Value::String(text)) => string(text, out),
+        (_, value) => serde_json::to_writer(out, value).expect("a tree of strings and numbers always prints"),
+    }
+}
+
+fn list(table: &Table, element: &FieldKind, items: &[Value], out: &mut Vec<u8>) {
+    out.push(b'[');
+    for (at, item) in items.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        any_kind(table, element, item, out);
+    }
+    out.push(b']');
+}
+
+fn map(table: &Table, kind: &FieldKind, object: &Map<String, Value>, out: &mut Vec<u8>) {
+    out.push(b'{');
+    for (at, (key, value)) in object.iter().enumerate() {
+        if at > 0 {
+            out.push(b',');
+        }
+        string(key, out);
+        out.push(b':');
+        any_kind(table, kind, value, out);
+    }
+    out.push(b'}');
+}
+
+fn string(text: &str, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, text).expect("a string always prints");
+}
