@@ -118,6 +118,11 @@ pub fn translate(rule: Rule, any_address: bool, spread: Option<u32>, map: &str) 
         .expr(Expr::Raw(RawExpr::new("nat", dnat_attributes(Register::R2, Register::Reg32_09))))
 }
 
+/// Whether the table is in the kernel.
+pub async fn table_exists(connection: &Connection<Nftables>, table: Table) -> nlink::Result<bool> {
+    Ok(connection.list_tables_in(FAMILY).await?.iter().any(|found| found.name == table.0))
+}
+
 /// Takes a table away; none there is as good.
 pub async fn remove_table(table: Table) -> nlink::Result<()> {
     Connection::<Nftables>::new()?.del_table_if_exists(table.0, FAMILY).await.map(|_was_there| ())

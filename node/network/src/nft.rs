@@ -13,37 +13,41 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use nlink::netlink::nftables::{NatHook, Set, SetElement};
 use nlink::netlink::{Connection, Nftables};
 use oarlock_base::Cidr;
-use oarlock_netfilter::{FAMILY, Front, Table, endpoint, endpoint_type, hairpin, remove_table, translate};
+use oarlock_netfilter::{FAMILY, Front, Table, endpoint, endpoint_type, hairpin, remove_table, table_exists, translate};
 
 use crate::cni::PortMapping;
 
 const TABLE: Table = Table("oarlock-network");
 const PORTS: &str = "ports";
+const CHAINS: [(&str, NatHook); 3] =
+    [("prerouting", NatHook::Prerouting), ("output", NatHook::Output), ("postrouting", NatHook::Postrouting)];
 
-/// Makes the table, in one transaction. Host ports that pods have already stay: the maps are not touched when they exist.
+/// Makes the table, or writes the rules of the one that is there anew; host ports that pods have already stay. One
+/// transaction.
 pub(crate) async fn install(pods: Cidr, cluster: Cidr) -> nlink::Result<()> {
     let connection = Connection::<Nftables>::new()?;
-    let mut t =
-        connection.transaction().add_table(TABLE.0, FAMILY).add_set(ports_map()).add_set(TABLE.hairpins());
-    for (name, hook) in [("prerouting", NatHook::Prerouting), ("output", NatHook::Output)] {
+    let mut t = connection.transaction();
+    if table_exists(&connection, TABLE).await? {
+        for chain in CHAINS.map(|(name, _)| name) {
+            t = t.flush_chain(TABLE.0, chain, FAMILY);
+        }
+    } else {
+        t = t.add_table(TABLE.0, FAMILY).add_set(ports_map()).add_set(TABLE.hairpins());
+        for (name, hook) in CHAINS {
+            t = t.add_chain(TABLE.nat_chain(name, hook)?);
+        }
+    }
+    for name in ["prerouting", "output"] {
         t = t
-            .add_chain(TABLE.nat_chain(name, hook)?)
-            .flush_chain(TABLE.0, name, FAMILY)
             .add_rule(translate(TABLE.to_this_node(name), false, None, PORTS))
             .add_rule(translate(TABLE.to_this_node(name), true, None, PORTS));
     }
-    t.add_chain(TABLE.nat_chain("postrouting", NatHook::Postrouting)?)
-        .flush_chain(TABLE.0, "postrouting", FAMILY)
-        .add_rule(
-            TABLE
-                .rule("postrouting")
-                .match_saddr_v4(pods.address(), pods.prefix())
-                .match_daddr_v4_not(cluster.address(), cluster.prefix())
-                .masquerade(),
-        )
-        .add_rule(TABLE.masquerade_hairpins("postrouting"))
-        .commit(&connection)
-        .await
+    let to_the_world = TABLE
+        .rule("postrouting")
+        .match_saddr_v4(pods.address(), pods.prefix())
+        .match_daddr_v4_not(cluster.address(), cluster.prefix())
+        .masquerade();
+    t.add_rule(to_the_world).add_rule(TABLE.masquerade_hairpins("postrouting")).commit(&connection).await
 }
 
 /// Takes the table away; none there is as good.

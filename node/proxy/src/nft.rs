@@ -25,7 +25,7 @@ use nlink::netlink::nftables::{
 use nlink::netlink::{Connection, Netfilter, Nftables};
 use oarlock_base::Cidr;
 use oarlock_netfilter::{
-    FAMILY, Front, Table, dispatch, endpoint, endpoint_type, hairpin, remove_table, translate,
+    FAMILY, Front, Table, dispatch, endpoint, endpoint_type, hairpin, remove_table, table_exists, translate,
 };
 
 use crate::ProxyError;
@@ -56,12 +56,14 @@ impl Ruleset {
 
     /// Replaces whatever table of ours is there by one that holds `all`, in one transaction.
     pub(crate) async fn reset(&self, all: &Delta) -> Result<(), ProxyError> {
-        let fresh = self
-            .connection
-            .transaction()
-            .add_table(TABLE.0, FAMILY)
-            .del_table(TABLE.0, FAMILY)
-            .add_table(TABLE.0, FAMILY);
+        let there = table_exists(&self.connection, TABLE)
+            .await
+            .map_err(|source| failed("look for the service rules", source))?;
+        let mut fresh = self.connection.transaction();
+        if there {
+            fresh = fresh.del_table(TABLE.0, FAMILY);
+        }
+        let fresh = fresh.add_table(TABLE.0, FAMILY);
         let with_frame = self.frame(fresh).map_err(|source| failed("build the service rules", source))?;
         let full = self.changes(with_frame, all).map_err(|source| failed("build the service rules", source))?;
         full.commit(&self.connection).await.map_err(|source| failed("replace the service rules", source))
