@@ -11,8 +11,8 @@ use futures::StreamExt;
 use futures::future::join_all;
 
 use crate::types::{
-    Compare, Event, EventKind, KeyValue, LeaseId, ListOptions, Op, Revision, Store, StoreError, Txn, TxnReply,
-    WatchBatch, WatchStream,
+    Compare, Event, EventKind, KeyValue, LeaseId, ListOptions, Op, Revision, Store, StoreError, Txn,
+    TxnReply, WatchBatch, WatchStream,
 };
 
 type Shared = Arc<dyn Store>;
@@ -65,7 +65,11 @@ pub async fn survives_reopening<F: Future<Output = Shared>>(open: impl Fn() -> F
 }
 
 /// A snapshot, opened as a store of its own, is the state at the revision it reports.
-pub async fn snapshots<F: Future<Output = Shared>>(store: Shared, to: &std::path::Path, reopen: impl Fn() -> F) {
+pub async fn snapshots<F: Future<Output = Shared>>(
+    store: Shared,
+    to: &std::path::Path,
+    reopen: impl Fn() -> F,
+) {
     let first = put(&store, "/a", "1").await;
     put(&store, "/a", "2").await;
     let taken = store.snapshot(to).await.expect("snapshot");
@@ -101,7 +105,12 @@ async fn guards_and_revisions(store: Shared) {
 async fn several_ops_are_one_revision(store: Shared) {
     let mut events = store.watch(b"/", Revision(0)).await.expect("watch");
     put(&store, "/old", "1").await;
-    let ops = vec![set("/a", "1", None), set("/b", "1", None), Op::Delete { key: "/old".into() }, set("/b", "2", None)];
+    let ops = vec![
+        set("/a", "1", None),
+        set("/b", "1", None),
+        Op::Delete { key: "/old".into() },
+        set("/b", "2", None),
+    ];
     let revision = done(store.transact(Txn { guards: Vec::new(), ops }).await.expect("transact"));
     assert_eq!(value(&store, "/b", None).await, Some("2".into()), "the last op on a key counts");
     let batch = loop {
@@ -150,7 +159,8 @@ async fn reads_in_the_past_and_the_future(store: Shared) {
     assert_eq!(value(&store, "/k", Some(created)).await, Some("1".into()));
     assert_eq!(value(&store, "/k", Some(deleted)).await, None);
     let future = Revision(deleted.0 + 1);
-    let is_future = |error| matches!(error, StoreError::Future { asked, newest } if asked == future && newest == deleted);
+    let is_future =
+        |error| matches!(error, StoreError::Future { asked, newest } if asked == future && newest == deleted);
     assert!(is_future(store.get(b"/k", Some(future)).await.expect_err("future")));
     let options = ListOptions { at: Some(future), ..ListOptions::default() };
     assert!(is_future(store.list(b"/", options).await.expect_err("future")));
@@ -194,9 +204,14 @@ async fn watches_give_everything_once_in_order(store: Shared) {
         (EventKind::Create, last, None, "1"),
     ];
     let check = |events: Vec<Event>, expected: &[(EventKind, Revision, Option<&str>, &str)]| {
-        let seen: Vec<_> = events.iter().map(|e| (e.kind, e.now.mod_revision, text(e.before.as_ref()), e.now.value.clone())).collect();
-        let expected: Vec<_> =
-            expected.iter().map(|e| (e.0, e.1, e.2.map(str::to_owned), Bytes::from(e.3.to_owned()))).collect();
+        let seen: Vec<_> = events
+            .iter()
+            .map(|e| (e.kind, e.now.mod_revision, text(e.before.as_ref()), e.now.value.clone()))
+            .collect();
+        let expected: Vec<_> = expected
+            .iter()
+            .map(|e| (e.0, e.1, e.2.map(str::to_owned), Bytes::from(e.3.to_owned())))
+            .collect();
         assert_eq!(seen, expected);
     };
     check(take(early, 4).await, &expected);
@@ -224,7 +239,8 @@ async fn leases_end(store: Shared) {
     let long = store.grant(Duration::from_secs(3600)).await.expect("grant");
     let short = store.grant(Duration::from_millis(20)).await.expect("grant");
     put_leased(&store, "/l/kept", long).await;
-    let leased = [set("/l/1", "1", Some(short)), set("/l/2", "1", Some(short)), set("/l/moved", "1", Some(short))];
+    let leased =
+        [set("/l/1", "1", Some(short)), set("/l/2", "1", Some(short)), set("/l/moved", "1", Some(short))];
     // The lease may have ended already on a slow machine; then the keys never were.
     if store.transact(Txn { guards: Vec::new(), ops: leased.to_vec() }).await.is_ok() {
         let mut gone = 0;
@@ -243,7 +259,11 @@ async fn leases_end(store: Shared) {
     put(&store, "/l/free", "2").await;
     store.revoke(long).await.expect("revoke");
     assert_eq!(value(&store, "/l/kept", None).await, None);
-    assert_eq!(value(&store, "/l/free", None).await, Some("2".into()), "a later write without lease detaches");
+    assert_eq!(
+        value(&store, "/l/free", None).await,
+        Some("2".into()),
+        "a later write without lease detaches"
+    );
     assert!(matches!(store.revoke(long).await, Err(StoreError::NoLease)));
 }
 
@@ -291,7 +311,11 @@ async fn watches_agree_with_lists_under_load(store: Shared) {
         async move {
             for i in 0..40 {
                 let key = format!("/load/{}", (writer * 7 + i * 3) % 20);
-                if i % 5 == 4 { delete(store, &key).await } else { put(store, &key, &format!("{writer}-{i}")).await };
+                if i % 5 == 4 {
+                    delete(store, &key).await
+                } else {
+                    put(store, &key, &format!("{writer}-{i}")).await
+                };
             }
         }
     };
@@ -332,7 +356,9 @@ async fn put(store: &Shared, key: &str, value: &str) -> Revision {
 }
 
 async fn put_leased(store: &Shared, key: &str, lease: LeaseId) -> Revision {
-    done(store.transact(Txn { guards: Vec::new(), ops: vec![set(key, "1", Some(lease))] }).await.expect("put"))
+    done(
+        store.transact(Txn { guards: Vec::new(), ops: vec![set(key, "1", Some(lease))] }).await.expect("put"),
+    )
 }
 
 async fn delete(store: &Shared, key: &str) -> Revision {
@@ -341,7 +367,12 @@ async fn delete(store: &Shared, key: &str) -> Revision {
 }
 
 /// Compare and swap; the error is the current state.
-async fn guarded(store: &Shared, key: &str, known: Revision, value: &str) -> Result<Revision, Option<KeyValue>> {
+async fn guarded(
+    store: &Shared,
+    key: &str,
+    known: Revision,
+    value: &str,
+) -> Result<Revision, Option<KeyValue>> {
     let guards = vec![Compare { key: key.to_owned().into(), mod_revision: known }];
     match store.transact(Txn { guards, ops: vec![set(key, value, None)] }).await.expect("transact") {
         TxnReply::Done { revision } => Ok(revision),

@@ -15,8 +15,8 @@ mod types;
 pub use embedded::{Embedded, EmbeddedOptions, open_embedded};
 pub use memory::MemoryStore;
 pub use types::{
-    Compare, Event, EventKind, KeyValue, LeaseId, ListOptions, Listing, Op, Result, Revision, Store, StoreError, Txn,
-    TxnReply, WatchBatch, WatchStream,
+    Compare, Event, EventKind, KeyValue, LeaseId, ListOptions, Listing, Op, Result, Revision, Store,
+    StoreError, Txn, TxnReply, WatchBatch, WatchStream,
 };
 
 /// Most bytes of keys and values in one transaction: etcd's default request size.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures::StreamExt;
 use oarlock_store::{
-    EmbeddedOptions, ListOptions, MemoryStore, Op, Revision, Store, StoreError, Txn, TxnReply, contract, open_embedded,
+    EmbeddedOptions, ListOptions, MemoryStore, Op, Revision, Store, StoreError, Txn, TxnReply, contract,
+    open_embedded,
 };
 
 fn open(path: &Path) -> Arc<dyn Store> {
@@ -133,7 +134,8 @@ async fn a_watcher_that_never_reads_is_cut_off() {
 #[tokio::test]
 async fn history_is_compacted_by_itself() {
     let folder = tempfile::tempdir().expect("folder");
-    let options = EmbeddedOptions { keep_history: Some(Duration::from_millis(5)), ..EmbeddedOptions::default() };
+    let options =
+        EmbeddedOptions { keep_history: Some(Duration::from_millis(5)), ..EmbeddedOptions::default() };
     let path = folder.path().join("store");
     let store = open_embedded(&path, options).expect("open");
     let first = put(&*store, "/k", vec![1]).await.expect("put");

@@ -137,9 +137,14 @@ fn verify(path: &Path, known: &mut Known, before: u64, context: &str) -> u64 {
     runtime.block_on(async {
         let store = open_embedded(path, options()).unwrap_or_else(|e| panic!("{context}: {e:?}"));
         let Revision(newest) = store.revision().await.expect("revision");
-        assert!(newest >= known.newest && newest >= before, "{context}: {newest} after {} and {before}", known.newest);
+        assert!(
+            newest >= known.newest && newest >= before,
+            "{context}: {newest} after {} and {before}",
+            known.newest
+        );
         let listing = store.list(b"/k/", ListOptions::default()).await.expect("list");
-        let found: HashMap<Bytes, u64> = listing.items.into_iter().map(|kv| (kv.key, kv.mod_revision.0)).collect();
+        let found: HashMap<Bytes, u64> =
+            listing.items.into_iter().map(|kv| (kv.key, kv.mod_revision.0)).collect();
         // Whatever is not as known was in flight when the writer died: at most one write of each of its tasks.
         let mut in_flight = 0;
         for (key, state) in &mut known.keys {

@@ -78,7 +78,8 @@ impl Loop {
         loop {
             let (newest, compacted) = self.engine.span();
             self.compaction.observe(newest, compacted);
-            let wake = [self.writer.next_end(), self.compaction.mark.map(|(at, _)| at)].into_iter().flatten().min();
+            let wake =
+                [self.writer.next_end(), self.compaction.mark.map(|(at, _)| at)].into_iter().flatten().min();
             tokio::select! {
                 biased;
                 taken = requests.recv_many(&mut self.group, WRITE_QUEUE) => {
@@ -94,7 +95,8 @@ impl Loop {
     }
 
     fn step(&mut self) {
-        let (mut commands, replies): (Vec<_>, Vec<_>) = self.group.drain(..).map(|r| (r.command, r.reply)).unzip();
+        let (mut commands, replies): (Vec<_>, Vec<_>) =
+            self.group.drain(..).map(|r| (r.command, r.reply)).unzip();
         let now = Instant::now();
         commands.extend(self.writer.expired(now));
         commands.extend(self.compaction.due(now));

@@ -16,8 +16,8 @@ use parking_lot::RwLock;
 pub(crate) use hub::{End, Hub};
 pub(crate) use writer::{Answer, Writer};
 
-use crate::mvcc::{Batch, Change, Index, Record, VersionRef};
 use crate::REQUEST_LIMIT;
+use crate::mvcc::{Batch, Change, Index, Record, VersionRef};
 use crate::types::{
     Event, KeyValue, ListOptions, Listing, Op, Result, Revision, StoreError, Txn, WatchBatch, WatchStream,
 };
@@ -88,8 +88,11 @@ impl<L: Log> Engine<L> {
                 (found, remaining, revision)
             };
             let records = self.log.records(&found)?;
-            let items: Option<Vec<KeyValue>> =
-                found.into_iter().zip(records).map(|((key, at), record)| Some(record?.key_value(key, at))).collect();
+            let items: Option<Vec<KeyValue>> = found
+                .into_iter()
+                .zip(records)
+                .map(|((key, at), record)| Some(record?.key_value(key, at)))
+                .collect();
             if let Some(items) = items {
                 return Ok(Listing { items, revision, remaining });
             }
@@ -105,7 +108,12 @@ impl<L: Log> Engine<L> {
     }
 
     /// The watch's batches above `after`, at most up to `through`, and the revision that they reach.
-    fn replay(&self, prefix: &[u8], after: Revision, through: Revision) -> Result<(Vec<WatchBatch>, Revision)> {
+    fn replay(
+        &self,
+        prefix: &[u8],
+        after: Revision,
+        through: Revision,
+    ) -> Result<(Vec<WatchBatch>, Revision)> {
         let (mut changes, reached) = self.log.since(after, through, REPLAY_STEP)?;
         changes.retain(|c| c.key.starts_with(prefix));
         let batches = self.batches(changes, |_, _| None);
@@ -120,9 +128,11 @@ impl<L: Log> Engine<L> {
         changes: Vec<Change>,
         near: impl Fn(&[u8], Revision) -> Option<KeyValue>,
     ) -> Result<Vec<WatchBatch>> {
-        let mut before: Vec<Option<KeyValue>> = changes.iter().map(|c| near(&c.key, c.record.before)).collect();
-        let missing: Vec<usize> =
-            (0..changes.len()).filter(|&i| before[i].is_none() && changes[i].record.before > Revision(0)).collect();
+        let mut before: Vec<Option<KeyValue>> =
+            changes.iter().map(|c| near(&c.key, c.record.before)).collect();
+        let missing: Vec<usize> = (0..changes.len())
+            .filter(|&i| before[i].is_none() && changes[i].record.before > Revision(0))
+            .collect();
         let wanted: Vec<VersionRef> =
             missing.iter().map(|&i| (changes[i].key.clone(), changes[i].record.before)).collect();
         let found = self.log.records(&wanted)?;

@@ -62,7 +62,11 @@ impl Writer {
 
     /// Commands for the leases that have ended.
     pub(crate) fn expired(&self, now: Instant) -> Vec<Command> {
-        self.ends.iter().take_while(|(end, _)| *end <= now).map(|(_, lease)| Command::Revoke(*lease)).collect()
+        self.ends
+            .iter()
+            .take_while(|(end, _)| *end <= now)
+            .map(|(_, lease)| Command::Revoke(*lease))
+            .collect()
     }
 
     /// Is there work left even if no command comes?
@@ -112,7 +116,10 @@ impl<L: Log> Engine<L> {
                     Some((key, version)) => self.value_of(batch, (key.clone(), version.revision)).map(Some),
                     None => Ok(None),
                 });
-                Answer::Txn(TxnReply::Failed { revision: batch.revision, current: current.collect::<Result<_>>()? })
+                Answer::Txn(TxnReply::Failed {
+                    revision: batch.revision,
+                    current: current.collect::<Result<_>>()?,
+                })
             }
             Outcome::Granted(lease, _) => Answer::Lease(*lease),
             Outcome::Revoked(_) | Outcome::Compacted => Answer::Done,

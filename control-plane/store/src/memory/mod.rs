@@ -64,7 +64,9 @@ impl Log for Records {
         let range = (Bound::Included((Revision(after.0 + 1), Bytes::new())), Bound::Unbounded);
         let mut changes: Vec<Change> = Vec::new();
         for ((revision, key), record) in records.range(range).take_while(|((at, _), _)| *at <= through) {
-            if let Some(last) = changes.last().filter(|last| changes.len() >= limit && last.revision != *revision) {
+            if let Some(last) =
+                changes.last().filter(|last| changes.len() >= limit && last.revision != *revision)
+            {
                 let reached = last.revision;
                 return Ok((changes, reached));
             }
@@ -194,8 +196,11 @@ impl Store for MemoryStore {
         // Nobody writes meanwhile.
         let _writer = self.0.writer.lock();
         let records = self.0.engine.log.0.read();
-        let changes =
-            records.iter().map(|((revision, key), record)| Change { key: key.clone(), revision: *revision, record: record.clone() });
+        let changes = records.iter().map(|((revision, key), record)| Change {
+            key: key.clone(),
+            revision: *revision,
+            record: record.clone(),
+        });
         let batch = self.0.engine.whole(changes.collect());
         write_new(to, &batch)?;
         Ok(batch.revision)

@@ -50,7 +50,10 @@ impl Batch {
 
     /// Nothing to make durable.
     pub(crate) fn is_empty(&self) -> bool {
-        self.changes.is_empty() && self.granted.is_empty() && self.revoked.is_empty() && self.compact.is_none()
+        self.changes.is_empty()
+            && self.granted.is_empty()
+            && self.revoked.is_empty()
+            && self.compact.is_none()
     }
 
     /// This batch's own change that made the version, if it is from this batch.
@@ -121,7 +124,8 @@ pub(crate) fn apply(index: &Index, batch: &mut Batch, command: Command) -> Resul
 fn transact(index: &Index, batch: &mut Batch, txn: Txn) -> Result<Outcome> {
     let holds = |batch: &Batch, key: &[u8]| batch.current(index, key).map_or(Revision(0), |v| v.revision);
     if txn.guards.iter().any(|guard| holds(batch, &guard.key) != guard.mod_revision) {
-        let current = txn.guards.into_iter().map(|g| batch.current(index, &g.key).map(|v| (g.key, v))).collect();
+        let current =
+            txn.guards.into_iter().map(|g| batch.current(index, &g.key).map(|v| (g.key, v))).collect();
         return Ok(Outcome::Failed(current));
     }
     for op in &txn.ops {
@@ -164,8 +168,10 @@ fn revoke(index: &Index, batch: &mut Batch, lease: LeaseId) -> Result<Outcome> {
         return Err(StoreError::NoLease);
     }
     let attached = batch.changes.iter().map(|c| &c.key).chain(index.lease_keys(lease));
-    let keys: BTreeSet<Bytes> =
-        attached.filter(|key| batch.current(index, key).is_some_and(|v| v.lease == Some(lease))).cloned().collect();
+    let keys: BTreeSet<Bytes> = attached
+        .filter(|key| batch.current(index, key).is_some_and(|v| v.lease == Some(lease)))
+        .cloned()
+        .collect();
     let revision = Revision(batch.revision.0 + 1);
     for key in keys {
         batch.delete(index, revision, key);

@@ -6,6 +6,8 @@
 
 mod apply;
 mod index;
+#[cfg(test)]
+mod model_test;
 
 pub(crate) use apply::{Batch, Command, Outcome, apply};
 pub(crate) use index::{Index, Version, VersionRef};
@@ -41,6 +43,12 @@ impl Change {
 
 impl Record {
     pub(crate) fn key_value(self, key: Bytes, revision: Revision) -> KeyValue {
-        KeyValue { key, value: self.value, create_revision: self.create, mod_revision: revision, lease: self.lease }
+        KeyValue {
+            key,
+            value: self.value,
+            create_revision: self.create,
+            mod_revision: revision,
+            lease: self.lease,
+        }
     }
 }
