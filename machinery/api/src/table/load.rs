@@ -150,10 +150,13 @@ fn marker(markers: &mut Markers, key: &str, value: &'static str) -> Option<()> {
 fn resolve(raws: &[Raw], at: usize) -> Type {
     let raw = &raws[at];
     let mut fields = raw.fields.clone();
-    for (_, inline) in &raw.inlines {
+    for (tag, inline) in &raw.inlines {
         let inner = resolve(raws, usize::from(inline.0));
         fields.extend(inner.fields.into_iter().map(|mut field| {
             field.flags |= INLINED;
+            if *tag == 0 {
+                field.tag = 0;
+            }
             field
         }));
     }
