@@ -4,6 +4,7 @@
 //! `k8s-openapi`. Knows nothing of storage, requests or components.
 
 pub mod codec;
+pub mod defaults;
 pub mod field;
 pub mod gvk;
 pub mod meta;
