@@ -35,7 +35,9 @@ impl<'b> Choices<'b> {
 pub fn object(table: &Table, ty: TypeId, choices: &mut Choices<'_>, density: u8, depth: u8) -> Value {
     let mut object = Map::new();
     for field in &table.ty(ty).fields {
-        if field.tag == 0 || choices.byte() >= density.max(1) {
+        // k8s-openapi knows no unset time where upstream's type cannot leave it out.
+        let required = matches!(field.kind, FieldKind::Time | FieldKind::MicroTime) && !field.omitempty();
+        if field.tag == 0 || (choices.byte() >= density.max(1) && !required) {
             continue;
         }
         if let Some(value) = field_value(table, field, choices, density, depth) {
