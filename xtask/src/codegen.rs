@@ -25,7 +25,10 @@ const MORE_KINDS: &[(&str, &str)] = &[
     ("io.k8s.api.core.v1.ServiceProxyOptions", "/v1/ServiceProxyOptions"),
     ("io.k8s.apimachinery.pkg.apis.meta.v1.List", "/v1/List"),
     ("io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata", "meta.k8s.io/v1/PartialObjectMetadata"),
-    ("io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadataList", "meta.k8s.io/v1/PartialObjectMetadataList"),
+    (
+        "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadataList",
+        "meta.k8s.io/v1/PartialObjectMetadataList",
+    ),
     ("io.k8s.apimachinery.pkg.apis.meta.v1.Table", "meta.k8s.io/v1/Table"),
 ];
 
@@ -37,7 +40,7 @@ const EMPTY: &[&str] = &[
 ];
 
 /// `cargo xtask codegen [FACTS]`.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let facts = PathBuf::from(std::env::args().nth(2).unwrap_or_else(|| FACTS.to_string()));
     let data = Path::new(DATA);
     std::fs::create_dir_all(data).with_context(|| format!("create {}", data.display()))?;
@@ -83,8 +86,12 @@ fn types(facts: &Value) -> Result<String> {
     for (name, ty) in types {
         all.insert(name, ty.as_object().context("type")?);
     }
-    let strings: Vec<&str> =
-        aliases.iter().filter(|(_, to)| *to == "string").map(|(name, _)| name.as_str()).chain(SCALARS.iter().copied()).collect();
+    let strings: Vec<&str> = aliases
+        .iter()
+        .filter(|(_, to)| *to == "string")
+        .map(|(name, _)| name.as_str())
+        .chain(SCALARS.iter().copied())
+        .collect();
     let mut strings = strings;
     strings.sort_unstable();
     strings.dedup();
@@ -95,8 +102,18 @@ fn types(facts: &Value) -> Result<String> {
     };
     let mut out = String::new();
     for name in strings {
-        let values: Vec<&str> = enums.get(name).and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect();
-        if values.is_empty() { writeln!(out, "A\t{name}")? } else { writeln!(out, "A\t{name}\t{}", values.join("|"))? }
+        let values: Vec<&str> = enums
+            .get(name)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        if values.is_empty() {
+            writeln!(out, "A\t{name}")?
+        } else {
+            writeln!(out, "A\t{name}\t{}", values.join("|"))?
+        }
     }
     for (name, ty) in &all {
         one_type(&mut out, &names, name, ty).with_context(|| name.to_string())?;
@@ -214,8 +231,13 @@ fn flags(field: &Value) -> String {
     if text(&field["type"]).starts_with('*') {
         flags.push('p');
     }
-    let named =
-        [("omitempty", 'e'), ("omitzero", 'z'), ("optional", 'o'), ("required", 'r'), ("openapiRequired", 'R')];
+    let named = [
+        ("omitempty", 'e'),
+        ("omitzero", 'z'),
+        ("optional", 'o'),
+        ("required", 'r'),
+        ("openapiRequired", 'R'),
+    ];
     flags.extend(named.iter().filter(|(key, _)| field[*key] == true).map(|(_, letter)| *letter));
     flags
 }

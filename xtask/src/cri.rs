@@ -28,7 +28,7 @@ struct Protocol {
 }
 
 /// Reads the facts from `$OARLOCK_FACTS` (or `facts/` in the workspace) and writes the generated files.
-pub fn run() -> Result<()> {
+pub(crate) fn run() -> Result<()> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
     let facts = std::env::var_os("OARLOCK_FACTS").map_or_else(|| root.join("facts"), PathBuf::from);
     let path = facts.join("node-protocols.json");

@@ -1,1 +1,35 @@
-fn main() {}
+//! The chores of the house: `cargo xtask tidy | layers | codegen | cri`.
+
+mod codegen;
+mod cri;
+mod layers;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("{e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    match std::env::args().nth(1).as_deref() {
+        Some("tidy") => tidy::run(),
+        Some("layers") => layers::run(),
+        Some("codegen") => codegen::run(),
+        Some("cri") => cri::run(),
+        _ => bail!(
+            "usage: cargo xtask tidy      files and functions over their size, against the list in xtask/tidy.txt\n       \
+             cargo xtask layers    the direction of dependencies between folders\n       \
+             cargo xtask codegen   machinery/api/data from ../shared/facts\n       \
+             cargo xtask cri       machinery/cri/src/v1 from ../shared/facts"
+        ),
+    }
+}
