@@ -1,7 +1,19 @@
 //! Who may do what: authentication, authorisation and admission. Each is a chain of links behind one trait; the request
 //! chain of the API server calls them in its order and knows none of them by name.
 
+pub mod admission;
+pub mod authentication;
+pub mod authorization;
+pub mod impersonate;
+mod names;
+mod pod_references;
+mod resources;
+pub mod reviews;
+#[cfg(test)]
+mod testing;
+pub mod token;
 mod types;
+mod value;
 
 pub use types::{
     AdmissionPlugin, AdmissionRequest, Attributes, AuthenticationError, Authenticator, Authorizer, Credentials, Decision,

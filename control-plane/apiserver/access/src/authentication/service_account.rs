@@ -1,0 +1,237 @@
+//! Users from service-account tokens: signature, time, audience, and whether what a token is bound to still lives.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
+use jiff::Timestamp;
+use oarlock_api::GroupResource;
+use serde_json::Value;
+
+use super::cache::VerifiedTokens;
+use super::jwt::{self, Claims, Ref};
+use super::keys::VerifyingKey;
+use crate::names::{
+    AUTHENTICATED, EXTRA_CREDENTIAL_ID, EXTRA_NODE_NAME, EXTRA_NODE_UID, EXTRA_POD_NAME, EXTRA_POD_UID,
+    service_account_groups, service_account_user,
+};
+use crate::resources::{NODES, PODS, SECRETS, SERVICE_ACCOUNTS};
+use crate::types::{AuthenticationError, Authenticator, Credentials, Objects, User};
+use crate::value::{text, uid};
+
+/// How far clocks may be apart, and how long a deleted pod's token still works. (go-jose's default leeway)
+const LEEWAY_SECONDS: i64 = 60;
+const WEBSOCKET_TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
+
+/// A token's holder, and for which of the asked audiences it speaks.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenHolder {
+    pub user: User,
+    pub audiences: Vec<String>,
+}
+
+/// Verifies bearer tokens that this cluster (or one of its further issuers) has signed for service accounts.
+pub struct ServiceAccountTokens {
+    issuers: Vec<String>,
+    audiences: Vec<String>,
+    keys: Vec<VerifyingKey>,
+    objects: Arc<dyn Objects>,
+    verified: VerifiedTokens,
+}
+
+impl ServiceAccountTokens {
+    /// `audiences` are the API server's own: what a token must be for to be used here.
+    pub fn new(
+        issuers: Vec<String>,
+        audiences: Vec<String>,
+        keys: Vec<VerifyingKey>,
+        objects: Arc<dyn Objects>,
+    ) -> Self {
+        Self { issuers, audiences, keys, objects, verified: VerifiedTokens::default() }
+    }
+
+    /// Who holds the token. `Ok(None)`: not a token of ours. Without `audiences`, it must be for the API server.
+    pub async fn check(
+        &self,
+        token: &str,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<Option<TokenHolder>, AuthenticationError> {
+        let Some(claims) = self.signed_claims(token, now)? else { return Ok(None) };
+        let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
+        let audiences: Vec<String> = wanted.iter().filter(|a| claims.aud.contains(a)).cloned().collect();
+        if audiences.is_empty() {
+            return Err(AuthenticationError(format!(
+                "token audiences {} is invalid for the target audiences {}",
+                crate::value::quoted(&claims.aud),
+                crate::value::quoted(wanted)
+            )));
+        }
+        check_time(&claims, now)?;
+        self.check_bound_objects(&claims, now).await?;
+        Ok(Some(TokenHolder { user: user_of(&claims), audiences }))
+    }
+
+    fn signed_claims(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Claims>>, AuthenticationError> {
+        if let Some(claims) = self.verified.get(token) {
+            return Ok(Some(claims));
+        }
+        let Some(claims) = jwt::unverified(token).filter(|claims| self.issuers.contains(&claims.iss)) else {
+            return Ok(None);
+        };
+        if !jwt::signed_by_one_of(&self.keys, token) {
+            return Err(AuthenticationError("no keys found that match the signature of the token".into()));
+        }
+        let claims = Arc::new(claims);
+        self.verified.put(token, claims.clone(), now.as_second());
+        Ok(Some(claims))
+    }
+
+    async fn check_bound_objects(&self, claims: &Claims, now: Timestamp) -> Result<(), AuthenticationError> {
+        let private = &claims.kubernetes;
+        let (namespace, account) = (&private.namespace, &private.serviceaccount);
+        if claims.sub != service_account_user(namespace, &account.name) {
+            return Err(AuthenticationError("sub claim does not match the service account of the token".into()));
+        }
+        let found = self.find(&SERVICE_ACCOUNTS, namespace, account).await?;
+        let Some(found) = found else {
+            return Err(AuthenticationError(format!("serviceaccounts {:?} not found", account.name)));
+        };
+        if is_gone(&found, now) {
+            return Err(AuthenticationError(format!(
+                "service account {namespace}/{} has been deleted",
+                account.name
+            )));
+        }
+        if uid(&found) != account.uid {
+            return Err(AuthenticationError(format!(
+                "service account UID ({}) does not match claim ({})",
+                uid(&found),
+                account.uid
+            )));
+        }
+        if let Some(secret) = &private.secret {
+            self.check_bound(&SECRETS, "secret", namespace, secret, now).await?;
+        }
+        if let Some(pod) = &private.pod {
+            self.check_bound(&PODS, "pod", namespace, pod, now).await?;
+        }
+        // A pod's token names the node for information; only a token bound to the node itself dies with it.
+        if let (Some(node), None) = (&private.node, &private.pod) {
+            self.check_bound(&NODES, "node", "", node, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn check_bound(
+        &self,
+        resource: &GroupResource,
+        what: &str,
+        namespace: &str,
+        bound: &Ref,
+        now: Timestamp,
+    ) -> Result<(), AuthenticationError> {
+        match self.find(resource, namespace, bound).await? {
+            Some(found) if !is_gone(&found, now) && uid(&found) == bound.uid => Ok(()),
+            Some(found) if !is_gone(&found, now) => Err(AuthenticationError(format!(
+                "{what} UID ({}) does not match service account {what} ref claim ({})",
+                uid(&found),
+                bound.uid
+            ))),
+            _ => Err(AuthenticationError("service account token has been invalidated".into())),
+        }
+    }
+
+    /// From the cache; where that does not know this very object (it may be younger than the cache), asked freshly.
+    async fn find(
+        &self,
+        resource: &GroupResource,
+        namespace: &str,
+        wanted: &Ref,
+    ) -> Result<Option<Arc<Value>>, AuthenticationError> {
+        match self.objects.get(resource, namespace, &wanted.name) {
+            Some(found) if uid(&found) == wanted.uid => Ok(Some(found)),
+            _ => self
+                .objects
+                .get_fresh(resource, namespace, &wanted.name)
+                .await
+                .map_err(|status| AuthenticationError(status.message)),
+        }
+    }
+}
+
+#[async_trait]
+impl Authenticator for ServiceAccountTokens {
+    async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Option<User>, AuthenticationError> {
+        let Some(token) = bearer_token(credentials.headers) else { return Ok(None) };
+        Ok(self.check(&token, &[], Timestamp::now()).await?.map(|holder| holder.user))
+    }
+}
+
+/// The bearer token of a request: from `Authorization`, or as browsers send it with a WebSocket.
+pub(super) fn bearer_token(headers: &HeaderMap) -> Option<String> {
+    if let Some(authorization) = headers.get(AUTHORIZATION) {
+        let (scheme, token) = authorization.to_str().ok()?.trim().split_once(' ')?;
+        let token = token.trim();
+        return (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_string());
+    }
+    let protocols = headers.get_all(SEC_WEBSOCKET_PROTOCOL).iter();
+    let encoded = protocols
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .find_map(|protocol| protocol.trim().strip_prefix(WEBSOCKET_TOKEN_PREFIX))?;
+    String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok().filter(|token| !token.is_empty())
+}
+
+fn check_time(claims: &Claims, now: Timestamp) -> Result<(), AuthenticationError> {
+    let now = now.as_second();
+    if claims.exp != 0 && now - LEEWAY_SECONDS > claims.exp {
+        return Err(AuthenticationError("service account token has expired".into()));
+    }
+    let starts = claims.nbf.max(claims.iat);
+    if starts != 0 && now + LEEWAY_SECONDS < starts {
+        return Err(AuthenticationError("service account token is not valid yet".into()));
+    }
+    Ok(())
+}
+
+/// Marked as deleted longer ago than the leeway.
+fn is_gone(object: &Value, now: Timestamp) -> bool {
+    text(object, &["metadata", "deletionTimestamp"])
+        .parse::<Timestamp>()
+        .is_ok_and(|deleted| deleted.as_second() < now.as_second() - LEEWAY_SECONDS)
+}
+
+fn user_of(claims: &Claims) -> User {
+    let private = &claims.kubernetes;
+    let mut groups = service_account_groups(&private.namespace).to_vec();
+    groups.push(AUTHENTICATED.into());
+    let mut user = User {
+        name: service_account_user(&private.namespace, &private.serviceaccount.name),
+        uid: private.serviceaccount.uid.clone(),
+        groups,
+        ..User::default()
+    };
+    let mut extra = |key: &str, value: String| user.extra.insert(key.into(), vec![value]);
+    if let Some(pod) = &private.pod {
+        extra(EXTRA_POD_NAME, pod.name.clone());
+        extra(EXTRA_POD_UID, pod.uid.clone());
+    }
+    if let Some(node) = &private.node {
+        extra(EXTRA_NODE_NAME, node.name.clone());
+        if !node.uid.is_empty() {
+            extra(EXTRA_NODE_UID, node.uid.clone());
+        }
+    }
+    if !claims.jti.is_empty() {
+        extra(EXTRA_CREDENTIAL_ID, format!("JTI={}", claims.jti));
+    }
+    user
+}
+
+#[cfg(test)]
+#[path = "service_account_tests.rs"]
+mod tests;
