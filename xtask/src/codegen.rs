@@ -16,6 +16,11 @@ const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 /// Types that exist in the facts without a kind, though clients name them.
 const MORE_KINDS: &[(&str, &str)] = &[
+    ("io.k8s.api.admission.v1.AdmissionReview", "admission.k8s.io/v1/AdmissionReview"),
+    ("io.k8s.api.apidiscovery.v2.APIGroupDiscovery", "apidiscovery.k8s.io/v2/APIGroupDiscovery"),
+    ("io.k8s.api.apidiscovery.v2.APIGroupDiscoveryList", "apidiscovery.k8s.io/v2/APIGroupDiscoveryList"),
+    ("io.k8s.api.apidiscovery.v2beta1.APIGroupDiscovery", "apidiscovery.k8s.io/v2beta1/APIGroupDiscovery"),
+    ("io.k8s.api.apidiscovery.v2beta1.APIGroupDiscoveryList", "apidiscovery.k8s.io/v2beta1/APIGroupDiscoveryList"),
     ("io.k8s.api.core.v1.NodeProxyOptions", "/v1/NodeProxyOptions"),
     ("io.k8s.api.core.v1.PodAttachOptions", "/v1/PodAttachOptions"),
     ("io.k8s.api.core.v1.PodExecOptions", "/v1/PodExecOptions"),
@@ -23,7 +28,12 @@ const MORE_KINDS: &[(&str, &str)] = &[
     ("io.k8s.api.core.v1.PodPortForwardOptions", "/v1/PodPortForwardOptions"),
     ("io.k8s.api.core.v1.PodProxyOptions", "/v1/PodProxyOptions"),
     ("io.k8s.api.core.v1.ServiceProxyOptions", "/v1/ServiceProxyOptions"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.CreateOptions", "/v1/CreateOptions"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.GetOptions", "/v1/GetOptions"),
     ("io.k8s.apimachinery.pkg.apis.meta.v1.List", "/v1/List"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.ListOptions", "/v1/ListOptions"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.PatchOptions", "/v1/PatchOptions"),
+    ("io.k8s.apimachinery.pkg.apis.meta.v1.UpdateOptions", "/v1/UpdateOptions"),
     ("io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadata", "meta.k8s.io/v1/PartialObjectMetadata"),
     (
         "io.k8s.apimachinery.pkg.apis.meta.v1.PartialObjectMetadataList",

@@ -35,8 +35,10 @@ fn structure(table: &Table, ty: &Type, object: Option<&Map<String, Value>>, out:
         if out.len() > start {
             out.push(b',');
         }
-        string(field.json_name, out);
-        out.push(b':');
+        // Names of fields need no escapes.
+        out.push(b'"');
+        out.extend_from_slice(field.json_name.as_bytes());
+        out.extend_from_slice(b"\":");
         match value {
             Some(value) => any_kind(table, &field.kind, value, out),
             None => absent(table, field, out),

@@ -82,6 +82,8 @@ fn one(table: &Table, tag: u16, kind: &FieldKind, value: &Value, out: &mut Vec<u
             number => put_bytes(out, 1, number.to_string().as_bytes()),
         }),
         FieldKind::IntOrString => put_message(out, tag, |out| int_or_string(value, out)),
+        // Unset in a list or a map; unset fields never come here.
+        _ if value.is_null() => put_bytes(out, tag, b""),
         FieldKind::Time | FieldKind::MicroTime => put_message(out, tag, |out| time(words, out)),
         FieldKind::Duration => {
             put_message(out, tag, |out| put_int(out, 1, text::parse_duration(words).unwrap_or_default()));
