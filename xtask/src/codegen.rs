@@ -20,7 +20,10 @@ const MORE_KINDS: &[(&str, &str)] = &[
     ("io.k8s.api.apidiscovery.v2.APIGroupDiscovery", "apidiscovery.k8s.io/v2/APIGroupDiscovery"),
     ("io.k8s.api.apidiscovery.v2.APIGroupDiscoveryList", "apidiscovery.k8s.io/v2/APIGroupDiscoveryList"),
     ("io.k8s.api.apidiscovery.v2beta1.APIGroupDiscovery", "apidiscovery.k8s.io/v2beta1/APIGroupDiscovery"),
-    ("io.k8s.api.apidiscovery.v2beta1.APIGroupDiscoveryList", "apidiscovery.k8s.io/v2beta1/APIGroupDiscoveryList"),
+    (
+        "io.k8s.api.apidiscovery.v2beta1.APIGroupDiscoveryList",
+        "apidiscovery.k8s.io/v2beta1/APIGroupDiscoveryList",
+    ),
     ("io.k8s.api.core.v1.NodeProxyOptions", "/v1/NodeProxyOptions"),
     ("io.k8s.api.core.v1.PodAttachOptions", "/v1/PodAttachOptions"),
     ("io.k8s.api.core.v1.PodExecOptions", "/v1/PodExecOptions"),

@@ -262,7 +262,9 @@ mod tests {
 
     #[test]
     fn getters_stand_odd_objects() {
-        for odd in [json!(null), json!([]), json!({"metadata": 3}), json!({"metadata": {"labels": [], "name": 1}})] {
+        for odd in
+            [json!(null), json!([]), json!({"metadata": 3}), json!({"metadata": {"labels": [], "name": 1}})]
+        {
             assert_eq!((name(&odd), labels(&odd), finalizers(&odd).count()), ("", None, 0));
         }
     }

@@ -19,7 +19,9 @@ fn text(bytes: &[u8]) -> &str {
 fn same(left: &[u8], right: &[u8], what: &str) {
     if left != right {
         let at = left.iter().zip(right).take_while(|(l, r)| l == r).count();
-        let near = |text: &[u8]| String::from_utf8_lossy(&text[at.saturating_sub(80)..text.len().min(at + 40)]).into_owned();
+        let near = |text: &[u8]| {
+            String::from_utf8_lossy(&text[at.saturating_sub(80)..text.len().min(at + 40)]).into_owned()
+        };
         panic!("{what} differs at {at}:\n  {}\n  {}", near(left), near(right));
     }
 }
@@ -28,12 +30,14 @@ fn same(left: &[u8], right: &[u8], what: &str) {
 fn survives(table: &Table, ty: TypeId, value: &Value) {
     let name = table.ty(ty).name;
     let printed = json::encode(table, ty, value);
-    let decoded = json::decode(table, ty, &printed).unwrap_or_else(|e| panic!("{name}: {e}: {}", text(&printed)));
+    let decoded =
+        json::decode(table, ty, &printed).unwrap_or_else(|e| panic!("{name}: {e}: {}", text(&printed)));
     assert_eq!(decoded.strict, Vec::<String>::new(), "{name}");
     same(&json::encode(table, ty, &decoded.value), &printed, &format!("{name}: JSON"));
 
     let message = protobuf::encode(table, ty, &decoded.value);
-    let back = protobuf::decode(table, ty, &message).unwrap_or_else(|e| panic!("{name}: {e}: {}", text(&printed)));
+    let back =
+        protobuf::decode(table, ty, &message).unwrap_or_else(|e| panic!("{name}: {e}: {}", text(&printed)));
     same(&json::encode(table, ty, &back), &printed, &format!("{name}: protobuf"));
     assert_eq!(protobuf::encode(table, ty, &back), message, "{name}: protobuf again");
 
@@ -134,14 +138,20 @@ fn bare(value: &mut Value) {
 }
 
 /// Our JSON is read by the typed struct, and what that prints is the same object to us.
-fn typed<T: serde::de::DeserializeOwned + serde::Serialize>(group: &str, kind: &str, bytes: &[u8], density: u8) {
+fn typed<T: serde::de::DeserializeOwned + serde::Serialize>(
+    group: &str,
+    kind: &str,
+    bytes: &[u8],
+    density: u8,
+) {
     let table = Table::builtin();
     let ty = table.type_of(group, "v1", kind).expect("the kind exists");
     let mut value = object(table, ty, &mut Choices::new(bytes), density, 8);
     value["apiVersion"] = if group.is_empty() { "v1".into() } else { format!("{group}/v1").into() };
     value["kind"] = kind.into();
     let printed = json::encode(table, ty, &value);
-    let read: T = serde_json::from_slice(&printed).unwrap_or_else(|e| panic!("{kind}: {e}: {}", text(&printed)));
+    let read: T =
+        serde_json::from_slice(&printed).unwrap_or_else(|e| panic!("{kind}: {e}: {}", text(&printed)));
     let again = serde_json::to_vec(&read).expect("a struct prints");
     let back = json::decode(table, ty, &again).unwrap_or_else(|e| panic!("{kind}: {e}: {}", text(&again)));
     let (mut ours, mut theirs) = (decoded_tree(&printed), back.value);
@@ -161,7 +171,12 @@ fn the_generator_reaches_every_field() {
         survives(table, ty, &value);
         *set.entry(table.ty(ty).name).or_default() += value.as_object().map_or(0, |o| o.len());
     }
-    assert!(set.len() > 150 && set.values().sum::<usize>() > 250, "{} {}", set.len(), set.values().sum::<usize>());
+    assert!(
+        set.len() > 150 && set.values().sum::<usize>() > 250,
+        "{} {}",
+        set.len(),
+        set.values().sum::<usize>()
+    );
 }
 
 #[test]
@@ -176,6 +191,33 @@ fn an_object_keeps_its_envelope() {
     let frame = protobuf::watch_frame("ADDED", &bytes);
     assert_eq!(frame[..4], u32::try_from(frame.len() - 4).expect("small").to_be_bytes());
     assert!(frame[4..].starts_with(b"\x0a\x05ADDED\x12"));
+}
+
+#[test]
+fn what_is_unset_is_written_as_upstream_writes_it() {
+    let table = Table::builtin();
+    for (group, kind, text, expect) in [
+        // metadata {name 1, generateName 2, namespace 3, selfLink 4, uid 5, resourceVersion 6, generation 7,
+        // creationTimestamp 8}: all but pointers, set or not; then an unset pointer left out.
+        (
+            "coordination.k8s.io",
+            "Lease",
+            r#"{"spec":{"renewTime":"1970-01-01T00:00:01.000002Z"}}"#,
+            "0a100a0012001a0022002a00320038004200 1208 2206080110d00f",
+        ),
+        (
+            "policy",
+            "PodDisruptionBudget",
+            r#"{"status":{"disruptedPods":{"a":null}}}"#,
+            "0a100a0012001a0022002a00320038004200 1200 1a110800 12050a01611200 1800200028003000",
+        ),
+    ] {
+        let ty = table.type_of(group, "v1", kind).expect("the kind exists");
+        let value = json::decode(table, ty, text.as_bytes()).expect("it is valid").value;
+        let hex: String =
+            protobuf::encode(table, ty, &value).iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, expect.replace(' ', ""), "{kind}");
+    }
 }
 
 #[test]

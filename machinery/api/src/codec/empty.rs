@@ -12,7 +12,9 @@ pub(super) fn omitted(field: &Field, value: &Value) -> bool {
         Value::Bool(set) => !set && field.kind == FieldKind::Bool,
         Value::Number(n) => n.as_f64() == Some(0.0) && is_number(&field.kind),
         Value::String(text) => text.is_empty() && is_text(&field.kind),
-        Value::Array(list) => list.is_empty() && matches!(field.kind, FieldKind::List(_) | FieldKind::WrappedStrings),
+        Value::Array(list) => {
+            list.is_empty() && matches!(field.kind, FieldKind::List(_) | FieldKind::WrappedStrings)
+        }
         Value::Object(map) => map.is_empty() && matches!(field.kind, FieldKind::Map(_)),
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn seconds_and_nanos(text: &str) -> (i64, i32) {
 }
 
 pub(super) fn print_time(seconds: i64) -> String {
-    Timestamp::from_second(seconds).map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+    Timestamp::from_second(seconds)
+        .map_or_else(|_| String::new(), |at| at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }
 
 pub(super) fn print_micro_time(seconds: i64, nanos: i32) -> String {
@@ -57,7 +58,19 @@ fn instant(text: &str, layout: &str) -> Result<Timestamp, String> {
 
 /// Finds the first part of the layout that the text does not match, as Go's `time.Parse` reports it.
 fn cannot_parse_from(text: &str, layout: &str) -> String {
-    let parts = [("2006", 4), ("-", 1), ("01", 2), ("-", 1), ("02", 2), ("T", 1), ("15", 2), (":", 1), ("04", 2), (":", 1), ("05", 2)];
+    let parts = [
+        ("2006", 4),
+        ("-", 1),
+        ("01", 2),
+        ("-", 1),
+        ("02", 2),
+        ("T", 1),
+        ("15", 2),
+        (":", 1),
+        ("04", 2),
+        (":", 1),
+        ("05", 2),
+    ];
     let mut at = 0;
     for (part, len) in parts {
         let rest = text.get(at..).unwrap_or_default();
@@ -87,10 +100,18 @@ fn cannot_parse(text: &str, layout: &str, rest: &str, part: &str) -> String {
 fn is_utc_second(text: &[u8]) -> bool {
     const SHAPE: &[u8; 20] = b"dddd-dd-ddTdd:dd:ddZ";
     let shaped = text.len() == SHAPE.len()
-        && text.iter().zip(SHAPE).all(|(byte, shape)| if *shape == b'd' { byte.is_ascii_digit() } else { byte == shape });
+        && text
+            .iter()
+            .zip(SHAPE)
+            .all(|(byte, shape)| if *shape == b'd' { byte.is_ascii_digit() } else { byte == shape });
     let two = |at: usize| (text[at] - b'0') * 10 + (text[at + 1] - b'0');
     // Days after the 28th depend on the month; they go the long way.
-    shaped && (1..=12).contains(&two(5)) && (1..=28).contains(&two(8)) && two(11) < 24 && two(14) < 60 && two(17) < 60
+    shaped
+        && (1..=12).contains(&two(5))
+        && (1..=28).contains(&two(8))
+        && two(11) < 24
+        && two(14) < 60
+        && two(17) < 60
 }
 
 /// Go's `time.Duration` notation, made canonical.
@@ -127,7 +148,11 @@ pub(super) fn parse_duration(text: &str) -> Option<i64> {
 
 fn scaled(number: &str, unit: i128) -> Option<i128> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
-    if (whole.is_empty() && fraction.is_empty()) || whole.len() > 19 || fraction.len() > 18 || fraction.contains('.') {
+    if (whole.is_empty() && fraction.is_empty())
+        || whole.len() > 19
+        || fraction.len() > 18
+        || fraction.contains('.')
+    {
         return None;
     }
     let whole: i128 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
@@ -220,7 +245,9 @@ mod tests {
             ("2024-01-02T03:04:05+02:00", Ok("2024-01-02T01:04:05Z")),
             (
                 "tomorrow",
-                Err(r#"parsing time "tomorrow" as "2006-01-02T15:04:05Z07:00": cannot parse "tomorrow" as "2006""#),
+                Err(
+                    r#"parsing time "tomorrow" as "2006-01-02T15:04:05Z07:00": cannot parse "tomorrow" as "2006""#,
+                ),
             ),
             ("", Err(r#"parsing time "" as "2006-01-02T15:04:05Z07:00": cannot parse "" as "2006""#)),
             (

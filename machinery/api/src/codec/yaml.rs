@@ -10,8 +10,12 @@ pub fn parse(bytes: &[u8]) -> Result<Value, DecodeError> {
     let text = String::from_utf8_lossy(bytes);
     let mut options = serde_saphyr::Options::default();
     options.strict_booleans = false;
-    serde_saphyr::from_str_with_options(&text, options)
-        .map_err(|error| DecodeError::Syntax(format!("error converting YAML to JSON: yaml: {}", first_line(&error.to_string()))))
+    serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
+        DecodeError::Syntax(format!(
+            "error converting YAML to JSON: yaml: {}",
+            first_line(&error.to_string())
+        ))
+    })
 }
 
 /// Reads an object of a type. A duplicate key is an error of the document, as in strict upstream readers.

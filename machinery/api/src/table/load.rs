@@ -4,6 +4,7 @@
 //! `A name values` a named string; `T name gvk atomic` a type, followed by its members: `F json-name tag kind flags
 //! [key=value…]` a field, `I tag type` an inlined struct. Types are sorted by name and refer to each other by index.
 
+use super::field::{INLINED, Markers, OMITEMPTY, OMITZERO, OPENAPI_REQUIRED, OPTIONAL, POINTER, REQUIRED};
 use super::*;
 
 const TYPES: &str = include_str!("../../data/types.txt");
@@ -168,9 +169,12 @@ fn resolve(raws: &[Raw], at: usize) -> Type {
             members.push((field.tag, Member::Field(index)));
         }
     }
-    members.extend(raw.inlines.iter().filter(|(tag, _)| *tag > 0).map(|(tag, ty)| {
-        (*tag, Member::Inline { tag: *tag, ty: *ty })
-    }));
+    members.extend(
+        raw.inlines
+            .iter()
+            .filter(|(tag, _)| *tag > 0)
+            .map(|(tag, ty)| (*tag, Member::Inline { tag: *tag, ty: *ty })),
+    );
     members.sort_by_key(|(tag, _)| *tag);
     let gvk = raw.gvk.split(',').next().and_then(split_gvk);
     Type {

@@ -4,13 +4,13 @@ use oarlock_api::table::{Field, FieldKind, Table, TypeId};
 use serde_json::{Map, Value, json};
 
 /// Choices drawn from bytes, so that a failing object shrinks with them.
-pub struct Choices<'b> {
+pub(crate) struct Choices<'b> {
     bytes: &'b [u8],
     at: usize,
 }
 
 impl<'b> Choices<'b> {
-    pub fn new(bytes: &'b [u8]) -> Self {
+    pub(crate) fn new(bytes: &'b [u8]) -> Self {
         Self { bytes, at: 0 }
     }
 
@@ -26,13 +26,22 @@ impl<'b> Choices<'b> {
     }
 
     fn number(&mut self) -> i64 {
-        let bytes = [self.byte(), self.byte(), self.byte(), self.byte(), self.byte(), self.byte(), self.byte(), self.byte()];
+        let bytes = [
+            self.byte(),
+            self.byte(),
+            self.byte(),
+            self.byte(),
+            self.byte(),
+            self.byte(),
+            self.byte(),
+            self.byte(),
+        ];
         i64::from_le_bytes(bytes) >> (u32::from(self.byte()) % 64)
     }
 }
 
 /// An object of a type; `density` of 255 fields are set.
-pub fn object(table: &Table, ty: TypeId, choices: &mut Choices<'_>, density: u8, depth: u8) -> Value {
+pub(crate) fn object(table: &Table, ty: TypeId, choices: &mut Choices<'_>, density: u8, depth: u8) -> Value {
     let mut object = Map::new();
     for field in &table.ty(ty).fields {
         // k8s-openapi knows no unset time where upstream's type cannot leave it out.
@@ -47,14 +56,22 @@ pub fn object(table: &Table, ty: TypeId, choices: &mut Choices<'_>, density: u8,
     Value::Object(object)
 }
 
-fn field_value(table: &Table, field: &Field, choices: &mut Choices<'_>, density: u8, depth: u8) -> Option<Value> {
+fn field_value(
+    table: &Table,
+    field: &Field,
+    choices: &mut Choices<'_>,
+    density: u8,
+    depth: u8,
+) -> Option<Value> {
     let value = kind_value(table, &field.kind, choices, density, depth)?;
     let empty = match &value {
         Value::Array(list) => list.is_empty(),
         Value::Object(map) => map.is_empty() && !field.pointer(),
         Value::Bool(set) => !set && !field.pointer(),
         Value::String(text) => text.is_empty() && !field.pointer(),
-        Value::Number(n) => n.as_f64() == Some(0.0) && !field.pointer() && field.kind != FieldKind::IntOrString,
+        Value::Number(n) => {
+            n.as_f64() == Some(0.0) && !field.pointer() && field.kind != FieldKind::IntOrString
+        }
         Value::Null => true,
     };
     (!empty).then_some(value)
@@ -73,7 +90,9 @@ fn kind_value(table: &Table, kind: &FieldKind, c: &mut Choices<'_>, density: u8,
             values => json!(values[usize::from(c.byte()) % values.len()]),
         },
         FieldKind::Bytes => json!(["aGk=", "AAECAw==", "/+8="][usize::from(c.below(3))]),
-        FieldKind::Struct(id) | FieldKind::SchemaOrStrings(id) if c.below(2) == 0 || matches!(kind, FieldKind::Struct(_)) => {
+        FieldKind::Struct(id) | FieldKind::SchemaOrStrings(id)
+            if c.below(2) == 0 || matches!(kind, FieldKind::Struct(_)) =>
+        {
             object(table, *id, c, density, deeper?)
         }
         FieldKind::SchemaOrArray(id) if c.below(2) == 0 => object(table, *id, c, density, deeper?),
@@ -96,8 +115,12 @@ fn kind_value(table: &Table, kind: &FieldKind, c: &mut Choices<'_>, density: u8,
         FieldKind::Quantity => json!(["1", "500m", "1Gi", "100M", "0", "1500m"][usize::from(c.below(6))]),
         FieldKind::IntOrString if c.below(2) == 0 => json!(c.number() as i32),
         FieldKind::IntOrString => json!(["25%", "http", ""][usize::from(c.below(3))]),
-        FieldKind::Time => json!(["2024-02-29T23:59:59Z", "1969-12-31T23:59:59Z", "2100-01-01T00:00:00Z"][usize::from(c.below(3))]),
-        FieldKind::MicroTime => json!(["2024-02-29T23:59:59.000001Z", "1969-12-31T23:59:59.250000Z"][usize::from(c.below(2))]),
+        FieldKind::Time => json!(
+            ["2024-02-29T23:59:59Z", "1969-12-31T23:59:59Z", "2100-01-01T00:00:00Z"][usize::from(c.below(3))]
+        ),
+        FieldKind::MicroTime => {
+            json!(["2024-02-29T23:59:59.000001Z", "1969-12-31T23:59:59.250000Z"][usize::from(c.below(2))])
+        }
         FieldKind::Duration => json!(["1m30s", "100ms", "1h0m0s", "-1.5s"][usize::from(c.below(4))]),
         FieldKind::RawExtension => json!({"kind": "X", "list": [1, null, "a"], "n": c.number()}),
         FieldKind::FieldsV1 => json!({"f:metadata": {"f:name": {}}}),
@@ -116,5 +139,7 @@ fn float(c: &mut Choices<'_>) -> Value {
 }
 
 fn text(c: &mut Choices<'_>) -> String {
-    ["a", "app.kubernetes.io/name", "web-0", "naïve ✓", "q\"uo\\te\n", "\u{1F980}", "x y"][usize::from(c.below(7))].to_string()
+    ["a", "app.kubernetes.io/name", "web-0", "naïve ✓", "q\"uo\\te\n", "\u{1F980}", "x y"]
+        [usize::from(c.below(7))]
+    .to_string()
 }

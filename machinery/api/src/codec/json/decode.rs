@@ -10,6 +10,8 @@ use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess,
 use serde_json::{Map, Number, Value};
 
 use super::super::{Decoded, empty, text};
+use super::go;
+use super::trail::{Step, Trail};
 use crate::table::{FieldKind, Table, Type, TypeId};
 
 /// No more strict complaints than this are collected, as upstream.
@@ -30,7 +32,7 @@ where
 {
     let context = Context { table, strict: RefCell::default(), failure: RefCell::default() };
     let kind = FieldKind::Struct(ty);
-    let seed = Seed { context: &context, kind: &kind, trail: &Trail { parent: None, step: Step::Root } };
+    let seed = Seed { context: &context, kind: &kind, trail: &Trail::root() };
     match seed.deserialize(input) {
         Ok(value) => {
             let value = if value.is_null() { Value::Object(Map::new()) } else { value };
@@ -43,73 +45,10 @@ where
     }
 }
 
-/// What a Go error calls a value.
-pub(super) fn go_value(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
-
 struct Context<'t> {
     table: &'t Table,
     strict: RefCell<Vec<String>>,
     failure: RefCell<Option<String>>,
-}
-
-/// Where we are, innermost last.
-struct Trail<'a> {
-    parent: Option<&'a Trail<'a>>,
-    step: Step<'a>,
-}
-
-enum Step<'a> {
-    Root,
-    /// A field, and the type that it belongs to.
-    Field(&'static str, &'a Type),
-    Index(usize),
-    Key(&'a str),
-}
-
-impl<'a> Trail<'a> {
-    fn then(&'a self, step: Step<'a>) -> Trail<'a> {
-        Trail { parent: Some(self), step }
-    }
-
-    /// `spec.containers[0].name`; keys of maps count as names.
-    fn strict_path(&self, last: &str) -> String {
-        let mut path = self.parent.map(|parent| parent.strict_path("")).unwrap_or_default();
-        match self.step {
-            Step::Root => {}
-            Step::Field(name, _) | Step::Key(name) => push_name(&mut path, name),
-            Step::Index(index) => path.push_str(&format!("[{index}]")),
-        }
-        if !last.is_empty() {
-            push_name(&mut path, last);
-        }
-        path
-    }
-
-    /// The names of the fields only, as Go's type errors have them, and the innermost struct.
-    fn go_path(&self) -> (String, Option<&'static str>) {
-        let (mut path, mut owner) = self.parent.map(Trail::go_path).unwrap_or_default();
-        if let Step::Field(name, ty) = self.step {
-            push_name(&mut path, name);
-            owner = Some(ty.short_name());
-        }
-        (path, owner)
-    }
-}
-
-fn push_name(path: &mut String, name: &str) {
-    if !path.is_empty() {
-        path.push('.');
-    }
-    path.push_str(name);
 }
 
 /// Reads one value of a kind.
@@ -155,10 +94,11 @@ impl Seed<'_> {
         if let Some(name) = alone {
             return self.fail(format!("json: cannot unmarshal {found} into Go value of type {name}"));
         }
-        let name = go_type(self.context.table, self.kind);
+        let name = go::type_name(self.context.table, self.kind);
         match self.trail.go_path() {
-            (path, Some(owner)) => self
-                .fail(format!("json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {name}")),
+            (path, Some(owner)) => self.fail(format!(
+                "json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {name}"
+            )),
             (_, None) => self.fail(format!("json: cannot unmarshal {found} into Go value of type {name}")),
         }
     }
@@ -184,45 +124,11 @@ impl Seed<'_> {
     }
 }
 
-/// The Go name of what a kind decodes into.
-fn go_type(table: &Table, kind: &FieldKind) -> String {
-    match kind {
-        FieldKind::Bool => "bool".into(),
-        FieldKind::Int32 => "int32".into(),
-        FieldKind::Int64 => "int64".into(),
-        FieldKind::Float => "float64".into(),
-        FieldKind::String => "string".into(),
-        FieldKind::Enum(id) => package_and_name(table.named_string(*id).name),
-        FieldKind::Bytes => "[]uint8".into(),
-        FieldKind::Struct(id) => package_and_name(table.ty(*id).name),
-        FieldKind::List(element) => format!("[]{}", go_type(table, element)),
-        FieldKind::Map(value) => format!("map[string]{}", go_type(table, value)),
-        FieldKind::WrappedStrings => "[]string".into(),
-        FieldKind::Quantity => "resource.Quantity".into(),
-        FieldKind::IntOrString => "intstr.IntOrString".into(),
-        FieldKind::Time => "v1.Time".into(),
-        FieldKind::MicroTime => "v1.MicroTime".into(),
-        FieldKind::Duration => "v1.Duration".into(),
-        FieldKind::RawExtension => "runtime.RawExtension".into(),
-        FieldKind::FieldsV1 => "v1.FieldsV1".into(),
-        FieldKind::Json => "v1.JSON".into(),
-        FieldKind::Any => "interface {}".into(),
-        FieldKind::SchemaOrArray(id) => format!("{}OrArray", package_and_name(table.ty(*id).name)),
-        FieldKind::SchemaOrBool(id) => format!("{}OrBool", package_and_name(table.ty(*id).name)),
-        FieldKind::SchemaOrStrings(id) => format!("{}OrStringArray", package_and_name(table.ty(*id).name)),
-    }
-}
-
-/// `io.k8s.api.core.v1.Protocol` → `v1.Protocol`.
-fn package_and_name(full: &str) -> String {
-    full.rsplitn(3, '.').take(2).collect::<Vec<_>>().into_iter().rev().collect::<Vec<_>>().join(".")
-}
-
 impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&go_type(self.context.table, self.kind))
+        f.write_str(&go::type_name(self.context.table, self.kind))
     }
 
     fn visit_unit<E: serde::de::Error>(self) -> Result<Value, E> {

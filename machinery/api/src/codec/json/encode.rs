@@ -29,7 +29,9 @@ fn structure(table: &Table, ty: &Type, object: Option<&Map<String, Value>>, out:
         while present.next_if(|(name, _)| name.as_str() < field.json_name).is_some() {}
         let value = present.next_if(|(name, _)| *name == field.json_name).map(|(_, value)| value);
         let value = value.filter(|value| !value.is_null());
-        if value.is_some_and(|value| empty::omitted(field, value)) || (value.is_none() && !printed_absent(field)) {
+        if value.is_some_and(|value| empty::omitted(field, value))
+            || (value.is_none() && !printed_absent(field))
+        {
             continue;
         }
         if out.len() > start {
@@ -95,7 +97,9 @@ fn any_kind(table: &Table, kind: &FieldKind, value: &Value, out: &mut Vec<u8>) {
             FieldKind::SchemaOrArray(id) | FieldKind::SchemaOrBool(id) | FieldKind::SchemaOrStrings(id),
             Value::Object(object),
         ) => structure(table, table.ty(*id), Some(object), out),
-        (FieldKind::SchemaOrArray(id), Value::Array(items)) => list(table, &FieldKind::Struct(*id), items, out),
+        (FieldKind::SchemaOrArray(id), Value::Array(items)) => {
+            list(table, &FieldKind::Struct(*id), items, out)
+        }
         (_, Value::String(text)) => string(text, out),
         (_, value) => serde_json::to_writer(out, value).expect("a tree of strings and numbers always prints"),
     }

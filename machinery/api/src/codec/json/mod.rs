@@ -2,7 +2,9 @@
 
 mod decode;
 mod encode;
+mod go;
 mod syntax;
+mod trail;
 
 use std::borrow::Cow;
 
@@ -78,16 +80,20 @@ pub fn type_meta(bytes: &[u8]) -> Result<TypeMeta, DecodeError> {
 fn type_meta_of_odd_object(text: &str) -> Result<TypeMeta, DecodeError> {
     const WHOLE: &str = "struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
     let failed = |message: String| {
-        DecodeError::Type(format!("couldn't get version/kind; json parse error: json: cannot unmarshal {message}"))
+        DecodeError::Type(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {message}"
+        ))
     };
     let value = parse(text.as_bytes())?;
     if !value.is_object() {
-        return Err(failed(format!("{} into Go value of type {WHOLE}", decode::go_value(&value))));
+        return Err(failed(format!("{} into Go value of type {WHOLE}", go::value_name(&value))));
     }
     let field = |name: &str| match &value[name] {
         Value::Null => Ok(String::new()),
         Value::String(text) => Ok(text.clone()),
-        other => Err(failed(format!("{} into Go struct field .{name} of type string", decode::go_value(other)))),
+        other => {
+            Err(failed(format!("{} into Go struct field .{name} of type string", go::value_name(other))))
+        }
     };
     Ok(TypeMeta { api_version: field("apiVersion")?, kind: field("kind")? })
 }

@@ -61,7 +61,9 @@ impl Scanner<'_> {
                 open.pop();
                 Ok(Expect::Rest)
             }
-            (Expect::Key | Expect::KeyOrEnd, _) => Err(Fault::At(here, "looking for beginning of object key string")),
+            (Expect::Key | Expect::KeyOrEnd, _) => {
+                Err(Fault::At(here, "looking for beginning of object key string"))
+            }
             (Expect::Colon, b':') => {
                 self.at += 1;
                 Ok(Expect::Value)
@@ -101,7 +103,15 @@ impl Scanner<'_> {
                 return Ok(Expect::ValueOrEnd);
             }
             b'"' => self.string()?,
-            b't' => self.word(b"true", ["in literal true (expecting 'r')", "in literal true (expecting 'u')", "in literal true (expecting 'e')", ""])?,
+            b't' => self.word(
+                b"true",
+                [
+                    "in literal true (expecting 'r')",
+                    "in literal true (expecting 'u')",
+                    "in literal true (expecting 'e')",
+                    "",
+                ],
+            )?,
             b'f' => self.word(
                 b"false",
                 [
@@ -111,7 +121,15 @@ impl Scanner<'_> {
                     "in literal false (expecting 'e')",
                 ],
             )?,
-            b'n' => self.word(b"null", ["in literal null (expecting 'u')", "in literal null (expecting 'l')", "in literal null (expecting 'l')", ""])?,
+            b'n' => self.word(
+                b"null",
+                [
+                    "in literal null (expecting 'u')",
+                    "in literal null (expecting 'l')",
+                    "in literal null (expecting 'l')",
+                    "",
+                ],
+            )?,
             b'-' | b'0'..=b'9' => self.number()?,
             _ => return Err(Fault::At(self.at, "looking for beginning of value")),
         }
@@ -169,7 +187,11 @@ impl Scanner<'_> {
                 return Err(Fault::At(self.at, "in numeric literal"));
             }
         }
-        if self.text[self.at] == b'0' { self.at += 1 } else { self.digits() }
+        if self.text[self.at] == b'0' {
+            self.at += 1
+        } else {
+            self.digits()
+        }
         if self.peek().is_ok_and(|b| b == b'.') {
             self.at += 1;
             if !self.peek()?.is_ascii_digit() {

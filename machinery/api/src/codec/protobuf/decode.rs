@@ -58,7 +58,9 @@ fn field(
             let items = list(object, field.json_name);
             match payload {
                 // A sender may pack scalars.
-                Payload::Bytes(packed) if matches!(**element, FieldKind::Bool | FieldKind::Int32 | FieldKind::Int64) => {
+                Payload::Bytes(packed)
+                    if matches!(**element, FieldKind::Bool | FieldKind::Int32 | FieldKind::Int64) =>
+                {
                     packed_varints(element, packed, items)?;
                 }
                 payload => {
@@ -151,7 +153,9 @@ fn one(table: &Table, kind: &FieldKind, payload: Payload<'_>, depth: u32) -> Res
         FieldKind::IntOrString => int_or_string(payload.bytes()?)?,
         FieldKind::Time | FieldKind::MicroTime => time(kind, payload.bytes()?)?,
         FieldKind::Duration => duration(payload.bytes()?)?,
-        FieldKind::RawExtension | FieldKind::FieldsV1 | FieldKind::Json => raw(table, payload.bytes()?, depth)?,
+        FieldKind::RawExtension | FieldKind::FieldsV1 | FieldKind::Json => {
+            raw(table, payload.bytes()?, depth)?
+        }
         FieldKind::SchemaOrArray(id) | FieldKind::SchemaOrBool(id) | FieldKind::SchemaOrStrings(id) => {
             union(table, kind, *id, payload.bytes()?, depth)?
         }
@@ -266,13 +270,21 @@ fn embedded(table: &Table, bytes: &[u8], depth: u32) -> Result<Value, DecodeErro
     Ok(Value::Object(object))
 }
 
-fn union(table: &Table, kind: &FieldKind, id: TypeId, bytes: &[u8], depth: u32) -> Result<Value, DecodeError> {
+fn union(
+    table: &Table,
+    kind: &FieldKind,
+    id: TypeId,
+    bytes: &[u8],
+    depth: u32,
+) -> Result<Value, DecodeError> {
     let (mut schema, mut items, mut allows) = (None, Vec::new(), false);
     let mut reader = Reader::new(bytes);
     while let Some((tag, payload)) = reader.next()? {
         match (kind, tag) {
             (FieldKind::SchemaOrBool(_), 1) => allows = payload.varint()? != 0,
-            (FieldKind::SchemaOrBool(_), 2) | (_, 1) => schema = Some(structure(table, id, payload.bytes()?, depth)?),
+            (FieldKind::SchemaOrBool(_), 2) | (_, 1) => {
+                schema = Some(structure(table, id, payload.bytes()?, depth)?)
+            }
             (FieldKind::SchemaOrArray(_), 2) => items.push(structure(table, id, payload.bytes()?, depth)?),
             (FieldKind::SchemaOrStrings(_), 2) => items.push(Value::String(payload.text()?)),
             _ => {}

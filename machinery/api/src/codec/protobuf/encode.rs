@@ -16,10 +16,13 @@ pub fn encode(table: &Table, ty: TypeId, value: &Value) -> Vec<u8> {
 fn message(table: &Table, ty: &Type, object: Option<&Map<String, Value>>, out: &mut Vec<u8>) {
     for member in &ty.members {
         match *member {
-            Member::Inline { tag, ty } => put_message(out, tag, |out| message(table, table.ty(ty), object, out)),
+            Member::Inline { tag, ty } => {
+                put_message(out, tag, |out| message(table, table.ty(ty), object, out))
+            }
             Member::Field(at) => {
                 let field = &ty.fields[usize::from(at)];
-                let value = object.and_then(|object| object.get(field.json_name)).filter(|value| !value.is_null());
+                let value =
+                    object.and_then(|object| object.get(field.json_name)).filter(|value| !value.is_null());
                 match value {
                     Some(value) => present(table, field, value, out),
                     None if !field.pointer() => absent(table, field, out),
@@ -55,7 +58,11 @@ fn absent(table: &Table, field: &Field, out: &mut Vec<u8>) {
         FieldKind::Int32 | FieldKind::Int64 => put_int(out, field.tag, 0),
         FieldKind::Float => float(field.tag, 0.0, out),
         FieldKind::String | FieldKind::Enum(_) => put_bytes(out, field.tag, b""),
-        FieldKind::Time | FieldKind::MicroTime | FieldKind::RawExtension | FieldKind::Json | FieldKind::FieldsV1 => {
+        FieldKind::Time
+        | FieldKind::MicroTime
+        | FieldKind::RawExtension
+        | FieldKind::Json
+        | FieldKind::FieldsV1 => {
             put_bytes(out, field.tag, b"");
         }
         FieldKind::Quantity => put_message(out, field.tag, |out| put_bytes(out, 1, b"0")),

@@ -38,7 +38,8 @@ pub fn decode_object(table: &Table, bytes: &[u8]) -> Result<(TypeId, Value), Dec
 /// The kind's own type; options and Status are the same in every group.
 fn type_of(table: &Table, api_version: &str, kind: &str) -> Result<TypeId, DecodeError> {
     let (group, version) = split_api_version(api_version);
-    let shared = || matches!(kind, "DeleteOptions" | "Status").then(|| table.type_of("", "v1", kind)).flatten();
+    let shared =
+        || matches!(kind, "DeleteOptions" | "Status").then(|| table.type_of("", "v1", kind)).flatten();
     table
         .type_of(group, version, kind)
         .or_else(shared)

@@ -116,7 +116,8 @@ impl<'b> Reader<'b> {
     }
 
     fn bytes(&mut self) -> Result<&'b [u8], DecodeError> {
-        let len = usize::try_from(self.varint()?).map_err(|_| DecodeError::Protobuf("negative length found during unmarshaling"))?;
+        let len = usize::try_from(self.varint()?)
+            .map_err(|_| DecodeError::Protobuf("negative length found during unmarshaling"))?;
         self.take(len)
     }
 
