@@ -163,7 +163,9 @@ impl NodeAuthorizer {
         if asked.name.is_empty() {
             return no("No Object name found");
         }
-        let found = self.any_pod(node, &asked.namespace, &|pod_namespace, refs| {
+        // The secret of a volume may be in another namespace than the pod.
+        let in_namespace = if kind == ReferenceKind::Secret { "" } else { &asked.namespace };
+        let found = self.any_pod(node, in_namespace, &|pod_namespace, refs| {
             let direct = pod_namespace == asked.namespace && refs.iter().any(|(k, n)| *k == kind && **n == *asked.name);
             direct
                 || kind == ReferenceKind::Secret
