@@ -203,7 +203,7 @@ fn what_is_unset_is_written_as_upstream_writes_it() {
             "coordination.k8s.io",
             "Lease",
             r#"{"spec":{"renewTime":"1970-01-01T00:00:01.000002Z"}}"#,
-            "0a100a0012001a0022002a00320038004200 1208 2206080110d00f",
+            "0a100a0012001a0022002a00320038004200 1207 2205080110d00f",
         ),
         (
             "policy",
