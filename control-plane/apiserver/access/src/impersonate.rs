@@ -85,7 +85,9 @@ fn unescape(key: &str) -> String {
             rest = after;
             continue;
         }
-        let Some(decoded) = after.get(..2).and_then(|two| hex::decode(two).ok()) else { return key.to_string() };
+        let Some(decoded) = after.get(..2).and_then(|two| hex::decode(two).ok()) else {
+            return key.to_string();
+        };
         out.extend(decoded);
         rest = &after[2..];
     }

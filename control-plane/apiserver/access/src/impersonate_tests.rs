@@ -18,7 +18,10 @@ fn groups_are_completed() {
     let cases: [(&[(&'static str, &str)], &[&str]); 6] = [
         (&[("impersonate-user", "jane")], &["system:authenticated"]),
         (&[("impersonate-user", "jane"), ("impersonate-group", "a")], &["a", "system:authenticated"]),
-        (&[("impersonate-user", "jane"), ("impersonate-group", "system:unauthenticated")], &["system:unauthenticated"]),
+        (
+            &[("impersonate-user", "jane"), ("impersonate-group", "system:unauthenticated")],
+            &["system:unauthenticated"],
+        ),
         (&[("impersonate-user", "system:anonymous")], &["system:unauthenticated"]),
         (
             &[("impersonate-user", "system:serviceaccount:ns:bot")],
@@ -45,7 +48,8 @@ fn every_part_is_asked_about() {
     ]);
     let wish = parse(&given, &caller()).expect("well formed").expect("a user is asked for");
     let asked: Vec<String> = wish.checks.iter().map(crate::authorization::denied_message).collect();
-    let cannot = |what: &str| format!("User \"root\" cannot impersonate resource {what} at the cluster scope");
+    let cannot =
+        |what: &str| format!("User \"root\" cannot impersonate resource {what} at the cluster scope");
     assert_eq!(
         asked,
         [

@@ -26,7 +26,8 @@ pub(crate) fn service_account_user(namespace: &str, name: &str) -> String {
 /// The inverse of [`service_account_user`]; `None` where it is not one.
 pub(crate) fn split_service_account(user: &str) -> Option<(&str, &str)> {
     let (namespace, name) = user.strip_prefix(SERVICE_ACCOUNT_PREFIX)?.split_once(':')?;
-    let good = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+    let good =
+        |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
     (good(namespace) && !namespace.contains('.') && good(name)).then_some((namespace, name))
 }
 

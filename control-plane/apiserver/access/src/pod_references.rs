@@ -34,7 +34,8 @@ pub(crate) fn references(pod: &Value) -> Vec<Reference> {
 
 /// Names of claims made from a template are in the status; until then nothing may be read.
 pub(crate) fn resource_claim_names(pod: &Value) -> impl Iterator<Item = &str> {
-    let made = items(pod, &["status", "resourceClaimStatuses"]).iter().map(|s| text(s, &["resourceClaimName"]));
+    let made =
+        items(pod, &["status", "resourceClaimStatuses"]).iter().map(|s| text(s, &["resourceClaimName"]));
     let given = items(pod, &["spec", "resourceClaims"]).iter().map(|c| text(c, &["resourceClaimName"]));
     let extended = text(pod, &["status", "extendedResourceClaimStatus", "resourceClaimName"]);
     given.chain(made).chain(std::iter::once(extended)).filter(|name| !name.is_empty())
@@ -96,6 +97,9 @@ pub(crate) fn volume_secrets(volume: &Value) -> Vec<(&str, &str)> {
         }
     }
     found.retain(|(_, name)| !name.is_empty());
-    found.iter_mut().filter(|(namespace, _)| namespace.is_empty()).for_each(|(namespace, _)| *namespace = claim);
+    found
+        .iter_mut()
+        .filter(|(namespace, _)| namespace.is_empty())
+        .for_each(|(namespace, _)| *namespace = claim);
     found
 }

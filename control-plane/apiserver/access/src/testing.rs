@@ -120,7 +120,11 @@ pub(crate) struct Fixed(pub(crate) fn(&Attributes) -> bool);
 #[async_trait]
 impl Authorizer for Fixed {
     async fn authorize(&self, attributes: &Attributes) -> Decision {
-        if (self.0)(attributes) { Decision::Allow("fixed".into()) } else { Decision::NoOpinion(String::new()) }
+        if (self.0)(attributes) {
+            Decision::Allow("fixed".into())
+        } else {
+            Decision::NoOpinion(String::new())
+        }
     }
 
     async fn rules_for(&self, _user: &User, _namespace: &str) -> Rules {

@@ -54,7 +54,11 @@ impl TokenIssuer {
         self.complete(namespace, name, &mut request)?;
         let errors = validate(&request);
         if !errors.is_empty() {
-            return Err(Status::invalid(&GroupKind::new("authentication.k8s.io", "TokenRequest"), "", &errors));
+            return Err(Status::invalid(
+                &GroupKind::new("authentication.k8s.io", "TokenRequest"),
+                "",
+                &errors,
+            ));
         }
         let account = self
             .objects
@@ -66,7 +70,8 @@ impl TokenIssuer {
             _ => Bound::default(),
         };
         let asked = at(&request, &["spec", "expirationSeconds"]).and_then(Value::as_i64).unwrap_or_default();
-        let claims = self.claims(namespace, &account, bound, asked, texts(&request, &["spec", "audiences"]), now);
+        let claims =
+            self.claims(namespace, &account, bound, asked, texts(&request, &["spec", "audiences"]), now);
         let token = jwt::sign(&self.key, &claims)
             .map_err(|e| Status::internal(format!("failed to generate token: {e}")))?;
         // The extension is the server's secret: clients see, and renew by, what they asked for.
@@ -226,10 +231,18 @@ fn validate(request: &Value) -> FieldErrors {
     let path = spec.child("expirationSeconds");
     let seconds = at(request, &["spec", "expirationSeconds"]).and_then(Value::as_i64).unwrap_or_default();
     if seconds < MIN_EXPIRATION_SECONDS {
-        errors.push(FieldError::invalid(path.clone(), seconds, "may not specify a duration less than 10 minutes"));
+        errors.push(FieldError::invalid(
+            path.clone(),
+            seconds,
+            "may not specify a duration less than 10 minutes",
+        ));
     }
     if seconds > MAX_EXPIRATION_SECONDS {
-        errors.push(FieldError::invalid(path, seconds, "may not specify a duration larger than 2^32 seconds"));
+        errors.push(FieldError::invalid(
+            path,
+            seconds,
+            "may not specify a duration larger than 2^32 seconds",
+        ));
     }
     errors
 }

@@ -14,7 +14,8 @@ fn issuer() -> (TokenIssuer, ServiceAccountTokens) {
     let key = SigningKey::from_pem(KEY).expect("a key");
     let public = vec![key.verifying_key()];
     let audiences = vec!["https://api".to_string()];
-    let tokens = ServiceAccountTokens::new(vec!["https://issuer".into()], audiences.clone(), public, objects.clone());
+    let tokens =
+        ServiceAccountTokens::new(vec!["https://issuer".into()], audiences.clone(), public, objects.clone());
     (TokenIssuer::new("https://issuer".into(), audiences, key, objects), tokens)
 }
 
@@ -26,7 +27,10 @@ fn now() -> Timestamp {
 async fn a_plain_request_is_completed_and_its_token_works() {
     let (issuer, tokens) = issuer();
     let answer = issuer.request("default", "bot", json!({"spec": {}}), now()).await.expect("issued");
-    assert_eq!(answer["spec"], json!({"audiences": ["https://api"], "expirationSeconds": 3600, "boundObjectRef": null}));
+    assert_eq!(
+        answer["spec"],
+        json!({"audiences": ["https://api"], "expirationSeconds": 3600, "boundObjectRef": null})
+    );
     assert_eq!(answer["status"]["expirationTimestamp"], "2026-05-01T13:00:00Z");
     assert_eq!(answer["metadata"]["name"], "bot");
     let token = answer["status"]["token"].as_str().expect("a token");
@@ -59,18 +63,52 @@ async fn a_pods_token_is_extended_in_secret() {
 #[tokio::test]
 async fn bad_requests_are_refused() {
     let (issuer, _) = issuer();
-    let bound = |kind: &str, name: &str, uid: &str| {
-        json!({"spec": {"boundObjectRef": {"apiVersion": "v1", "kind": kind, "name": name, "uid": uid}}})
-    };
+    let bound = |kind: &str, name: &str, uid: &str| json!({"spec": {"boundObjectRef": {"apiVersion": "v1", "kind": kind, "name": name, "uid": uid}}});
     let cases = [
-        ("too short", "bot", json!({"spec": {"expirationSeconds": 599}}), 422, "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes"),
-        ("too long", "bot", json!({"spec": {"expirationSeconds": 4294967297i64}}), 422, "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 4294967297: may not specify a duration larger than 2^32 seconds"),
+        (
+            "too short",
+            "bot",
+            json!({"spec": {"expirationSeconds": 599}}),
+            422,
+            "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 599: may not specify a duration less than 10 minutes",
+        ),
+        (
+            "too long",
+            "bot",
+            json!({"spec": {"expirationSeconds": 4294967297i64}}),
+            422,
+            "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 4294967297: may not specify a duration larger than 2^32 seconds",
+        ),
         ("no account", "x", json!({"spec": {}}), 404, "serviceaccounts \"x\" not found"),
         ("no pod", "bot", bound("Pod", "x", ""), 404, "pods \"x\" not found"),
-        ("another account's pod", "bot", bound("Pod", "other", ""), 400, "cannot bind token for serviceaccount \"bot\" to pod running with different serviceaccount name."),
-        ("pod made anew", "bot", bound("Pod", "web", "old"), 409, "Operation cannot be fulfilled on Pod \"web\": the UID in the bound object reference (old) does not match the UID in record. The object might have been deleted and then recreated"),
-        ("a kind that binds nothing", "bot", bound("ConfigMap", "x", ""), 400, "cannot bind token to object of type v1, Kind=ConfigMap"),
-        ("another name", "bot", json!({"metadata": {"name": "x"}, "spec": {}}), 400, "the name of the object (x) does not match the name on the URL (bot)"),
+        (
+            "another account's pod",
+            "bot",
+            bound("Pod", "other", ""),
+            400,
+            "cannot bind token for serviceaccount \"bot\" to pod running with different serviceaccount name.",
+        ),
+        (
+            "pod made anew",
+            "bot",
+            bound("Pod", "web", "old"),
+            409,
+            "Operation cannot be fulfilled on Pod \"web\": the UID in the bound object reference (old) does not match the UID in record. The object might have been deleted and then recreated",
+        ),
+        (
+            "a kind that binds nothing",
+            "bot",
+            bound("ConfigMap", "x", ""),
+            400,
+            "cannot bind token to object of type v1, Kind=ConfigMap",
+        ),
+        (
+            "another name",
+            "bot",
+            json!({"metadata": {"name": "x"}, "spec": {}}),
+            400,
+            "the name of the object (x) does not match the name on the URL (bot)",
+        ),
         ("nothing", "bot", json!(null), 400, "the object provided is not a TokenRequest"),
     ];
     for (what, name, request, code, message) in cases {

@@ -130,8 +130,12 @@ pub trait AdmissionPlugin: Send + Sync {
 pub trait Objects: Send + Sync {
     fn get(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Arc<Value>>;
 
-    async fn get_fresh(&self, resource: &GroupResource, namespace: &str, name: &str)
-    -> Result<Option<Arc<Value>>, Status>;
+    async fn get_fresh(
+        &self,
+        resource: &GroupResource,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Arc<Value>>, Status>;
 
     /// All objects of a resource, of one namespace where it is not empty.
     fn list(&self, resource: &GroupResource, namespace: &str) -> Vec<Arc<Value>>;

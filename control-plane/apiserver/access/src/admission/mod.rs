@@ -91,7 +91,8 @@ fn name_of<'a>(request: &'a AdmissionRequest<'_>) -> &'a str {
 
 /// `pods "x" is forbidden: why`. Before a name is generated, its prefix stands for it.
 fn refuse(request: &AdmissionRequest<'_>, why: impl Display) -> Status {
-    let prefix = request.object.as_deref().map(|o| text(o, &["metadata", "generateName"])).unwrap_or_default();
+    let prefix =
+        request.object.as_deref().map(|o| text(o, &["metadata", "generateName"])).unwrap_or_default();
     let name = match (name_of(request), prefix) {
         ("", "") => "Unknown",
         ("", prefix) => prefix,

@@ -36,7 +36,11 @@ impl AdmissionPlugin for NamespaceLifecycle {
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
         if is(request, "", "namespaces") {
             if request.operation == Operation::Delete && IMMORTAL.contains(&request.name) {
-                return Err(Status::forbidden(&NAMESPACES, request.name, "this namespace may not be deleted"));
+                return Err(Status::forbidden(
+                    &NAMESPACES,
+                    request.name,
+                    "this namespace may not be deleted",
+                ));
             }
             return Ok(());
         }

@@ -55,7 +55,8 @@ impl NodeRestriction {
             ("", "pods", "status") => pod_status(node, request),
             ("", "pods", "eviction") => self.eviction(node, request),
             ("", "pods", other) => {
-                Err(format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed").into())
+                Err(format!("unexpected pod subresource {other:?}, only 'status' and 'eviction' are allowed")
+                    .into())
             }
             ("", "nodes", _) => own_node(node, request),
             ("", "persistentvolumeclaims", "status") => claim_status(node, request),
@@ -104,7 +105,9 @@ impl NodeRestriction {
     }
 
     fn owned_by_node(&self, node: &str, pod: &Value) -> Verdict {
-        let with = |what: &str| format!("node {node:?} can only create pods with {what} owner reference set to itself");
+        let with = |what: &str| {
+            format!("node {node:?} can only create pods with {what} owner reference set to itself")
+        };
         let owner = match items(pod, &["metadata", "ownerReferences"]) {
             [] => return Err(with("an").into()),
             [one] => one,
@@ -213,7 +216,9 @@ impl NodeRestriction {
     }
 
     fn existing_pod(&self, namespace: &str, name: &str) -> Result<Arc<Value>, Refusal> {
-        self.objects.get(&PODS, namespace, name).ok_or_else(|| Refusal::Status(Status::not_found(&PODS, name)))
+        self.objects
+            .get(&PODS, namespace, name)
+            .ok_or_else(|| Refusal::Status(Status::not_found(&PODS, name)))
     }
 }
 
@@ -324,14 +329,20 @@ fn new_node(node: &str, new: &Value) -> Verdict {
     }
     match labels::forbidden(labels::modified(new, None)) {
         none if none.is_empty() => Ok(()),
-        some => Err(format!("node {node:?} is not allowed to set the following labels: {}", some.join(", ")).into()),
+        some => {
+            Err(format!("node {node:?} is not allowed to set the following labels: {}", some.join(", "))
+                .into())
+        }
     }
 }
 
 fn changed_node(node: &str, new: &Value, old: &Value) -> Verdict {
     let source = &new["spec"]["configSource"];
     if !source.is_null() && *source != old["spec"]["configSource"] {
-        return Err(format!("node {node:?} is not allowed to update configSource to a new non-nil configSource").into());
+        return Err(format!(
+            "node {node:?} is not allowed to update configSource to a new non-nil configSource"
+        )
+        .into());
     }
     if items(new, &["spec", "taints"]) != items(old, &["spec", "taints"]) {
         return Err(format!("node {node:?} is not allowed to modify taints").into());
@@ -352,7 +363,9 @@ fn claim_status(node: &str, request: &AdmissionRequest<'_>) -> Verdict {
     let rest = |claim: &Value| {
         let mut claim = claim.clone();
         let status = ["capacity", "conditions", "allocatedResources", "allocatedResourceStatuses"];
-        for (part, fields) in [("metadata", ["resourceVersion", "managedFields"].as_slice()), ("status", &status)] {
+        for (part, fields) in
+            [("metadata", ["resourceVersion", "managedFields"].as_slice()), ("status", &status)]
+        {
             if let Some(part) = claim[part].as_object_mut() {
                 fields.iter().for_each(|field| drop(part.remove(*field)));
             }

@@ -89,13 +89,15 @@ impl Priority {
             return Ok(());
         }
         match self.default_class() {
-            Some(other) if request.operation == Operation::Create || name(&other) != name(class) => Err(refuse(
-                request,
-                format!(
-                    "PriorityClass {} is already marked as default. Only one default can exist",
-                    name(&other)
-                ),
-            )),
+            Some(other) if request.operation == Operation::Create || name(&other) != name(class) => {
+                Err(refuse(
+                    request,
+                    format!(
+                        "PriorityClass {} is already marked as default. Only one default can exist",
+                        name(&other)
+                    ),
+                ))
+            }
             _ => Ok(()),
         }
     }
@@ -149,7 +151,11 @@ impl AdmissionPlugin for Priority {
     }
 
     async fn validate(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
-        if is_main(request, "scheduling.k8s.io", "priorityclasses") { self.check_class(request) } else { Ok(()) }
+        if is_main(request, "scheduling.k8s.io", "priorityclasses") {
+            self.check_class(request)
+        } else {
+            Ok(())
+        }
     }
 }
 

@@ -59,7 +59,9 @@ impl ServiceAccount {
         let mut events = self.objects.subscribe(&SERVICE_ACCOUNTS);
         while let Some(event) = events.recv().await {
             match event {
-                ObjectEvent::Applied(found) if name(&found) == account && namespace(&found) == in_namespace => {
+                ObjectEvent::Applied(found)
+                    if name(&found) == account && namespace(&found) == in_namespace =>
+                {
                     return Some(found);
                 }
                 _ => {}
@@ -93,12 +95,17 @@ impl AdmissionPlugin for ServiceAccount {
     }
 
     async fn validate(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
-        let Some(pod) = request.object.as_deref().filter(|_| is_main(request, "", "pods")) else { return Ok(()) };
+        let Some(pod) = request.object.as_deref().filter(|_| is_main(request, "", "pods")) else {
+            return Ok(());
+        };
         if is_mirror(pod) {
             return check_mirror(pod).map_err(|why| refuse(request, why));
         }
         let account = self.account(request, text(pod, &["spec", "serviceAccountName"])).await?;
-        if matches!(annotation(&account, ENFORCE_MOUNTABLE_SECRETS), Some("true" | "True" | "TRUE" | "t" | "T" | "1")) {
+        if matches!(
+            annotation(&account, ENFORCE_MOUNTABLE_SECRETS),
+            Some("true" | "True" | "TRUE" | "t" | "T" | "1")
+        ) {
             limit_secrets(&account, pod).map_err(|why| refuse(request, why))?;
         }
         Ok(())
@@ -152,7 +159,8 @@ fn mount_token(pod: &mut Value) {
     for list in ["initContainers", "containers"] {
         let Some(containers) = pod["spec"][list].as_array_mut() else { continue };
         for container in containers {
-            let taken = items(container, &["volumeMounts"]).iter().any(|m| text(m, &["mountPath"]) == MOUNT_PATH);
+            let taken =
+                items(container, &["volumeMounts"]).iter().any(|m| text(m, &["mountPath"]) == MOUNT_PATH);
             if !taken {
                 let mount = json!({"name": volume, "readOnly": true, "mountPath": MOUNT_PATH});
                 list_mut(container, "volumeMounts").push(mount);
@@ -200,7 +208,8 @@ fn check_mirror(pod: &Value) -> Result<(), &'static str> {
     if refers(crate::pod_references::ReferenceKind::Secret) {
         return Err("a mirror pod may not reference secrets");
     }
-    let projects = |v: &Value| items(v, &["projected", "sources"]).iter().any(|s| s["serviceAccountToken"].is_object());
+    let projects =
+        |v: &Value| items(v, &["projected", "sources"]).iter().any(|s| s["serviceAccountToken"].is_object());
     if items(pod, &["spec", "volumes"]).iter().any(projects) {
         return Err("a mirror pod may not use ServiceAccountToken volume projections");
     }
@@ -210,7 +219,8 @@ fn check_mirror(pod: &Value) -> Result<(), &'static str> {
 /// Of an account that enforces it, only the secrets that the account lists may be used.
 fn limit_secrets(account: &Value, pod: &Value) -> Result<(), String> {
     let who = name(account);
-    let lists = |field: &str, secret: &str| items(account, &[field]).iter().any(|s| text(s, &["name"]) == secret);
+    let lists =
+        |field: &str, secret: &str| items(account, &[field]).iter().any(|s| text(s, &["name"]) == secret);
     for volume in items(pod, &["spec", "volumes"]) {
         let secret = text(volume, &["secret", "secretName"]);
         if !secret.is_empty() && !lists("secrets", secret) {
@@ -237,7 +247,12 @@ fn limit_secrets(account: &Value, pod: &Value) -> Result<(), String> {
     Ok(())
 }
 
-fn limit_environment(container: &Value, list: &str, who: &str, listed: &dyn Fn(&str) -> bool) -> Result<(), String> {
+fn limit_environment(
+    container: &Value,
+    list: &str,
+    who: &str,
+    listed: &dyn Fn(&str) -> bool,
+) -> Result<(), String> {
     let kind = if list == "initContainers" { "init container" } else { "container" };
     let this = name_field(container);
     for env in items(container, &["env"]) {

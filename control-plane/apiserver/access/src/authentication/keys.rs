@@ -204,7 +204,8 @@ impl VerifyingKey {
 }
 
 fn sections(pem: &str) -> impl Iterator<Item = Result<(SectionKind, Vec<u8>), KeyError>> + '_ {
-    <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_bytes()).map(|s| s.map_err(|e| KeyError::Pem(e.to_string())))
+    <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_bytes())
+        .map(|s| s.map_err(|e| KeyError::Pem(e.to_string())))
 }
 
 /// The document at `/openid/v1/jwks`.

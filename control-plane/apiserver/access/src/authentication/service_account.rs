@@ -94,7 +94,9 @@ impl ServiceAccountTokens {
         let private = &claims.kubernetes;
         let (namespace, account) = (&private.namespace, &private.serviceaccount);
         if claims.sub != service_account_user(namespace, &account.name) {
-            return Err(AuthenticationError("sub claim does not match the service account of the token".into()));
+            return Err(AuthenticationError(
+                "sub claim does not match the service account of the token".into(),
+            ));
         }
         let found = self.find(&SERVICE_ACCOUNTS, namespace, account).await?;
         let Some(found) = found else {

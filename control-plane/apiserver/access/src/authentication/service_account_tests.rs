@@ -58,25 +58,63 @@ async fn tokens_are_checked() {
     let cases = [
         case("good", |_| {}, BOT),
         case("another issuer", |c| c.iss = "https://other".into(), Ok(None)),
-        case("no audience of ours", |c| c.aud = vec!["vault".into()], Err("token audiences [\"vault\"] is invalid for the target audiences [\"api\"]")),
-        Case { audiences: &["vault"], ..case("asked for another audience", |c| c.aud = vec!["vault".into()], BOT) },
+        case(
+            "no audience of ours",
+            |c| c.aud = vec!["vault".into()],
+            Err("token audiences [\"vault\"] is invalid for the target audiences [\"api\"]"),
+        ),
+        Case {
+            audiences: &["vault"],
+            ..case("asked for another audience", |c| c.aud = vec!["vault".into()], BOT)
+        },
         Case { later: 660, ..case("at its end, within the leeway", |_| {}, BOT) },
         Case { later: 661, ..case("expired", |_| {}, Err("service account token has expired")) },
         Case { later: -61, ..case("early", |_| {}, Err("service account token is not valid yet")) },
-        case("account gone", |c| { c.kubernetes.serviceaccount.name = "x".into(); c.sub = "system:serviceaccount:default:x".into() }, Err("serviceaccounts \"x\" not found")),
-        case("account made anew", |c| c.kubernetes.serviceaccount.uid = "sa-0".into(), Err("service account UID (sa-1) does not match claim (sa-0)")),
-        case("another subject", |c| c.sub = "system:serviceaccount:default:admin".into(), Err("sub claim does not match the service account of the token")),
+        case(
+            "account gone",
+            |c| {
+                c.kubernetes.serviceaccount.name = "x".into();
+                c.sub = "system:serviceaccount:default:x".into()
+            },
+            Err("serviceaccounts \"x\" not found"),
+        ),
+        case(
+            "account made anew",
+            |c| c.kubernetes.serviceaccount.uid = "sa-0".into(),
+            Err("service account UID (sa-1) does not match claim (sa-0)"),
+        ),
+        case(
+            "another subject",
+            |c| c.sub = "system:serviceaccount:default:admin".into(),
+            Err("sub claim does not match the service account of the token"),
+        ),
         case("bound to a pod", |c| c.kubernetes.pod = Some(reference("web", "uid-web")), BOT),
-        case("bound to a pod made anew", |c| c.kubernetes.pod = Some(reference("web", "old")), Err("pod UID (uid-web) does not match service account pod ref claim (old)")),
+        case(
+            "bound to a pod made anew",
+            |c| c.kubernetes.pod = Some(reference("web", "old")),
+            Err("pod UID (uid-web) does not match service account pod ref claim (old)"),
+        ),
         case("bound to a pod that is gone", |c| c.kubernetes.pod = Some(reference("x", "y")), GONE),
         case("bound to a secret", |c| c.kubernetes.secret = Some(reference("s", "secret-1")), BOT),
         case("bound to a secret that is gone", |c| c.kubernetes.secret = Some(reference("t", "y")), GONE),
         case("bound to a node", |c| c.kubernetes.node = Some(reference("n1", "node-1")), BOT),
         case("bound to a node that is gone", |c| c.kubernetes.node = Some(reference("n2", "y")), GONE),
-        case("a pod's token tells of a node", |c| { c.kubernetes.pod = Some(reference("web", "uid-web")); c.kubernetes.node = Some(reference("n2", "y")) }, BOT),
+        case(
+            "a pod's token tells of a node",
+            |c| {
+                c.kubernetes.pod = Some(reference("web", "uid-web"));
+                c.kubernetes.node = Some(reference("n2", "y"))
+            },
+            BOT,
+        ),
     ];
     let key = SigningKey::from_pem(KEY).expect("a key");
-    let tokens = ServiceAccountTokens::new(vec!["https://issuer".into()], vec!["api".into()], vec![key.verifying_key()], cluster());
+    let tokens = ServiceAccountTokens::new(
+        vec!["https://issuer".into()],
+        vec!["api".into()],
+        vec![key.verifying_key()],
+        cluster(),
+    );
     let now = Timestamp::now();
     for case in cases {
         let mut claims = claims(now);
@@ -95,7 +133,12 @@ async fn tokens_are_checked() {
 #[tokio::test]
 async fn the_holder_is_described() {
     let key = SigningKey::from_pem(KEY).expect("a key");
-    let tokens = ServiceAccountTokens::new(vec!["https://issuer".into()], vec!["api".into()], vec![key.verifying_key()], cluster());
+    let tokens = ServiceAccountTokens::new(
+        vec!["https://issuer".into()],
+        vec!["api".into()],
+        vec![key.verifying_key()],
+        cluster(),
+    );
     let now = Timestamp::now();
     let mut claims = claims(now);
     claims.kubernetes.pod = Some(reference("web", "uid-web"));
@@ -105,7 +148,11 @@ async fn the_holder_is_described() {
     let want = User {
         name: "system:serviceaccount:default:bot".into(),
         uid: "sa-1".into(),
-        groups: vec!["system:serviceaccounts".into(), "system:serviceaccounts:default".into(), "system:authenticated".into()],
+        groups: vec![
+            "system:serviceaccounts".into(),
+            "system:serviceaccounts:default".into(),
+            "system:authenticated".into(),
+        ],
         extra: [
             ("authentication.kubernetes.io/credential-id", "JTI=id-1"),
             ("authentication.kubernetes.io/node-name", "n1"),
@@ -123,7 +170,12 @@ async fn the_holder_is_described() {
 async fn a_deleted_pod_ends_its_token_and_a_new_one_need_not_be_cached() {
     let key = SigningKey::from_pem(KEY).expect("a key");
     let objects = cluster();
-    let tokens = ServiceAccountTokens::new(vec!["https://issuer".into()], vec!["api".into()], vec![key.verifying_key()], objects.clone());
+    let tokens = ServiceAccountTokens::new(
+        vec!["https://issuer".into()],
+        vec!["api".into()],
+        vec![key.verifying_key()],
+        objects.clone(),
+    );
     let now = Timestamp::now();
     let mut claims = claims(now);
     claims.kubernetes.pod = Some(reference("late", "uid-late"));
@@ -134,6 +186,9 @@ async fn a_deleted_pod_ends_its_token_and_a_new_one_need_not_be_cached() {
     let mut leaving = pod("late", "n1", json!({}));
     leaving["metadata"]["deletionTimestamp"] = now.to_string().into();
     objects.put(&PODS, leaving);
-    assert!(tokens.check(&token, &[], now + SignedDuration::from_secs(30)).await.is_ok(), "it may still say goodbye");
+    assert!(
+        tokens.check(&token, &[], now + SignedDuration::from_secs(30)).await.is_ok(),
+        "it may still say goodbye"
+    );
     assert!(tokens.check(&token, &[], now + SignedDuration::from_secs(90)).await.is_err());
 }

@@ -21,7 +21,10 @@ fn every_form_of_a_key_is_the_same_key() {
         assert_eq!(signing.verifying_key().id(), id(public));
         assert_eq!(id(own), id(public));
         assert_eq!(id(pkcs8), id(public));
-        assert_eq!(SigningKey::from_pem(pkcs8).expect("a private key is in it").verifying_key().id(), id(public));
+        assert_eq!(
+            SigningKey::from_pem(pkcs8).expect("a private key is in it").verifying_key().id(),
+            id(public)
+        );
         assert!(SigningKey::from_pem(public).is_err(), "a public key signs nothing");
     }
     assert!(VerifyingKey::all_from_pem("nothing").is_err());
@@ -43,7 +46,10 @@ fn tokens_are_signed_and_not_to_be_bent() {
         let body = bent.split('.').nth(1).expect("three parts");
         assert!(!jwt::signed_by_one_of(&[key.verifying_key()], &format!("{header}.{body}.{signature}")));
         let none = base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(r#"{"alg":"none"}"#);
-        assert!(!jwt::signed_by_one_of(&[key.verifying_key()], &format!("{none}.{body}.")), "no signature at all");
+        assert!(
+            !jwt::signed_by_one_of(&[key.verifying_key()], &format!("{none}.{body}.")),
+            "no signature at all"
+        );
     }
     for junk in ["", ".", "a.b.c", "a.b", "a.b.c.d"] {
         assert!(jwt::unverified(junk).is_none(), "{junk}");
@@ -117,6 +123,10 @@ fn bearer_tokens_are_found() {
     check("authorization", "bearer abc", Some("abc"));
     check("authorization", "Bearer ", None);
     check("authorization", "Basic abc", None);
-    check("sec-websocket-protocol", "v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.YWJj", Some("abc"));
+    check(
+        "sec-websocket-protocol",
+        "v4.channel.k8s.io, base64url.bearer.authorization.k8s.io.YWJj",
+        Some("abc"),
+    );
     check("sec-websocket-protocol", "v4.channel.k8s.io", None);
 }

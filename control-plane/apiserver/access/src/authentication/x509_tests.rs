@@ -14,7 +14,9 @@ fn issue(profile: &Profile) -> CertificateDer<'static> {
 fn check(what: &str, profile: &Profile, now: Timestamp, want: Result<Option<(&str, &[&str])>, &str>) {
     let got = user_of(&issue(profile), now);
     let got = match &got {
-        Ok(user) => Ok(user.as_ref().map(|u| (u.name.as_str(), u.groups.iter().map(String::as_str).collect::<Vec<_>>()))),
+        Ok(user) => Ok(user
+            .as_ref()
+            .map(|u| (u.name.as_str(), u.groups.iter().map(String::as_str).collect::<Vec<_>>()))),
         Err(error) => Err(error.0.split(": current time").next().unwrap_or_default()),
     };
     assert_eq!(got, want.map(|user| user.map(|(name, groups)| (name, groups.to_vec()))), "{what}");
@@ -28,7 +30,12 @@ fn certificates_name_users() {
     let client = Profile::client("system:node:n1", "system:nodes");
     let expired = Err("x509: certificate has expired or is not yet valid");
     check("a client", &client, now, Ok(Some(("system:node:n1", &["system:nodes"]))));
-    check("no group", &Profile { organization: None, ..client.clone() }, now, Ok(Some(("system:node:n1", &[]))));
+    check(
+        "no group",
+        &Profile { organization: None, ..client.clone() },
+        now,
+        Ok(Some(("system:node:n1", &[]))),
+    );
     check("no name", &Profile { common_name: String::new(), ..client.clone() }, now, Ok(None));
     check("expired", &client, late, expired);
     check("not yet valid", &client, early, expired);

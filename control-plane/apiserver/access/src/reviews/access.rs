@@ -18,7 +18,11 @@ pub(super) async fn subject(authorizer: &dyn Authorizer, request: &Value) -> Res
     Ok(decide(authorizer, &request["spec"], Arc::new(subject_of(&request["spec"]))).await)
 }
 
-pub(super) async fn own(authorizer: &dyn Authorizer, request: &Value, user: &Arc<User>) -> Result<Value, Status> {
+pub(super) async fn own(
+    authorizer: &dyn Authorizer,
+    request: &Value,
+    user: &Arc<User>,
+) -> Result<Value, Status> {
     valid("SelfSubjectAccessReview", &validate_spec(&request["spec"]))?;
     Ok(decide(authorizer, &request["spec"], user.clone()).await)
 }
@@ -122,12 +126,18 @@ fn field_selector(given: &Value, errors: &mut Vec<String>) -> Option<FieldSelect
             ("In", 1) => false,
             ("NotIn", 1) => true,
             (operator, _) => {
-                errors.push(format!("fieldSelector operator {operator:?} can not be evaluated with these values"));
+                errors.push(format!(
+                    "fieldSelector operator {operator:?} can not be evaluated with these values"
+                ));
                 continue;
             }
         };
         let field = text(requirement, &["key"]).to_string();
-        requirements.extend(values.into_iter().map(|value| FieldRequirement { field: field.clone(), value, negated }));
+        requirements.extend(values.into_iter().map(|value| FieldRequirement {
+            field: field.clone(),
+            value,
+            negated,
+        }));
     }
     (!requirements.is_empty()).then(|| FieldSelector::from_requirements(requirements))
 }

@@ -47,7 +47,8 @@ impl Reviews {
             "SelfSubjectRulesReview" => rules::own(&*self.authorizer, &request, user).await?,
             other => return Err(Status::bad_request(format!("{other} is not a review"))),
         };
-        let group = if matches!(kind, "TokenReview" | "SelfSubjectReview") { AUTHENTICATION } else { AUTHORIZATION };
+        let group =
+            if matches!(kind, "TokenReview" | "SelfSubjectReview") { AUTHENTICATION } else { AUTHORIZATION };
         request["apiVersion"] = format!("{group}/v1").into();
         request["kind"] = kind.into();
         request["status"] = status;
@@ -56,7 +57,11 @@ impl Reviews {
 }
 
 fn valid(kind: &str, errors: &FieldErrors) -> Result<(), Status> {
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupKind::new(AUTHORIZATION, kind), "", errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&GroupKind::new(AUTHORIZATION, kind), "", errors))
+    }
 }
 
 #[cfg(test)]

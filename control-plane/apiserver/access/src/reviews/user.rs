@@ -26,7 +26,8 @@ pub(super) async fn token_review(tokens: &ServiceAccountTokens, request: &Value)
 }
 
 pub(super) fn self_subject_review(request: &mut Value, user: &User) -> Value {
-    request["metadata"]["creationTimestamp"] = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
+    request["metadata"]["creationTimestamp"] =
+        Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into();
     json!({"userInfo": user_info(user)})
 }
 

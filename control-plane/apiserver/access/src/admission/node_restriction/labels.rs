@@ -27,7 +27,8 @@ const KUBELETS_NAMESPACES: [&str; 2] = ["kubelet.kubernetes.io", "node.kubernete
 pub(super) fn modified<'a>(new: &'a Value, old: Option<&'a Value>) -> impl Iterator<Item = &'a str> {
     let labels = |object: &'a Value| at(object, &["metadata", "labels"]).and_then(Value::as_object);
     let (new, old) = (labels(new), old.and_then(labels));
-    let keys: BTreeSet<&str> = [new, old].into_iter().flatten().flat_map(|l| l.keys().map(String::as_str)).collect();
+    let keys: BTreeSet<&str> =
+        [new, old].into_iter().flatten().flat_map(|l| l.keys().map(String::as_str)).collect();
     keys.into_iter().filter(move |key| new.and_then(|l| l.get(*key)) != old.and_then(|l| l.get(*key)))
 }
 

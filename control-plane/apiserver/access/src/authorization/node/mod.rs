@@ -13,7 +13,9 @@ use serde_json::Value;
 use super::rbac::rule::Rule;
 use crate::names::node_identity;
 use crate::pod_references::{Reference, ReferenceKind, volume_secrets};
-use crate::resources::{PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, RESOURCE_SLICES, VOLUME_ATTACHMENTS};
+use crate::resources::{
+    PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, RESOURCE_SLICES, VOLUME_ATTACHMENTS,
+};
 use crate::types::{Attributes, Authorizer, Decision, ObjectEvent, Objects, Rules, User};
 use crate::value::{namespace, text};
 use index::{NodeIndex, granting_references};
@@ -153,8 +155,10 @@ impl NodeAuthorizer {
             "watch" | "list" | "deletecollection" => {
                 no("can only list/watch/deletecollection resourceslices with nodeName field selector")
             }
-            _ => no("only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, \
-                     patch, delete, deletecollection"),
+            _ => no(
+                "only the following verbs are allowed for a ResourceSlice: get, watch, list, create, update, \
+                     patch, delete, deletecollection",
+            ),
         }
     }
 
@@ -166,7 +170,8 @@ impl NodeAuthorizer {
         // The secret of a volume may be in another namespace than the pod.
         let in_namespace = if kind == ReferenceKind::Secret { "" } else { &asked.namespace };
         let found = self.any_pod(node, in_namespace, &|pod_namespace, refs| {
-            let direct = pod_namespace == asked.namespace && refs.iter().any(|(k, n)| *k == kind && **n == *asked.name);
+            let direct = pod_namespace == asked.namespace
+                && refs.iter().any(|(k, n)| *k == kind && **n == *asked.name);
             direct
                 || kind == ReferenceKind::Secret
                     && self.volumes(pod_namespace, refs).any(|volume| {

@@ -5,7 +5,8 @@ use super::*;
 use crate::testing::{FakeObjects, ask, ask_path, node_user, object, pod, user};
 
 fn cluster() -> Arc<FakeObjects> {
-    let mut mirror = pod("mirror", "n1", json!({"volumes": [{"name": "v", "secret": {"secretName": "stolen"}}]}));
+    let mut mirror =
+        pod("mirror", "n1", json!({"volumes": [{"name": "v", "secret": {"secretName": "stolen"}}]}));
     mirror["metadata"]["annotations"] = json!({"kubernetes.io/config.mirror": "x"});
     let spec = json!({
         "serviceAccountName": "bot",
@@ -39,12 +40,16 @@ fn cluster() -> Arc<FakeObjects> {
 }
 
 fn authorizer(objects: Arc<FakeObjects>) -> Arc<NodeAuthorizer> {
-    NodeAuthorizer::new(objects, &[json!({"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["services"]})])
+    NodeAuthorizer::new(
+        objects,
+        &[json!({"verbs": ["get", "list", "watch"], "apiGroups": [""], "resources": ["services"]})],
+    )
 }
 
 fn cases() -> Vec<(&'static str, Attributes, bool)> {
     let node = node_user("n1");
-    let a = |verb: &str, resource: &str, namespace: &str, name: &str| ask(&node, verb, resource, namespace, name);
+    let a =
+        |verb: &str, resource: &str, namespace: &str, name: &str| ask(&node, verb, resource, namespace, name);
     let selecting = |resource: &str, value: &str| Attributes {
         field_selector: Some(Arc::new(FieldSelector::equals("spec.nodeName", value))),
         ..a("list", resource, "", "")
@@ -124,7 +129,8 @@ async fn refusals_say_why() {
 fn the_index_follows_pods() {
     let mut index = NodeIndex::default();
     let secret = |name: &str| json!({"volumes": [{"name": "v", "secret": {"secretName": name}}]});
-    let count = |index: &NodeIndex, node: &str| index.pods_of(node).map(|(_, refs)| refs.len()).sum::<usize>();
+    let count =
+        |index: &NodeIndex, node: &str| index.pods_of(node).map(|(_, refs)| refs.len()).sum::<usize>();
     index.apply(&ObjectEvent::Applied(Arc::new(pod("a", "", secret("s")))));
     assert_eq!(count(&index, ""), 0, "not placed yet");
     let placed = Arc::new(pod("a", "n1", secret("s")));

@@ -11,7 +11,8 @@ use crate::value::{at, items, name};
 /// that cannot be read selects nothing.
 pub fn aggregate(role: &Value, cluster_roles: &[Arc<Value>]) -> Option<Vec<Value>> {
     at(role, &["aggregationRule"]).filter(|rule| !rule.is_null())?;
-    let mut others: Vec<&Arc<Value>> = cluster_roles.iter().filter(|other| name(other) != name(role)).collect();
+    let mut others: Vec<&Arc<Value>> =
+        cluster_roles.iter().filter(|other| name(other) != name(role)).collect();
     others.sort_by(|a, b| name(a).cmp(name(b)));
     let mut rules: Vec<Value> = Vec::new();
     for selector in items(role, &["aggregationRule", "clusterRoleSelectors"]) {

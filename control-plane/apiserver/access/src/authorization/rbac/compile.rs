@@ -49,7 +49,11 @@ pub(super) struct Subjects {
 }
 
 impl Subjects {
-    pub(super) fn of<'a>(&'a self, user: &'a str, groups: &'a [String]) -> impl Iterator<Item = &'a Grant> + 'a {
+    pub(super) fn of<'a>(
+        &'a self,
+        user: &'a str,
+        groups: &'a [String],
+    ) -> impl Iterator<Item = &'a Grant> + 'a {
         let by_group = groups.iter().filter_map(|group| self.groups.get(group.as_str()));
         self.users.get(user).into_iter().chain(by_group).flatten()
     }

@@ -90,7 +90,11 @@ impl Rbac {
 }
 
 /// What a user is granted: everywhere first, then in the namespace.
-fn grants<'a>(compiled: &'a Compiled, user: &'a User, namespace: &'a str) -> impl Iterator<Item = &'a Grant> + 'a {
+fn grants<'a>(
+    compiled: &'a Compiled,
+    user: &'a User,
+    namespace: &'a str,
+) -> impl Iterator<Item = &'a Grant> + 'a {
     let local = if namespace.is_empty() { None } else { compiled.namespaced.get(namespace) };
     let everywhere = compiled.cluster.of(&user.name, &user.groups);
     everywhere.chain(local.into_iter().flat_map(|subjects| subjects.of(&user.name, &user.groups)))

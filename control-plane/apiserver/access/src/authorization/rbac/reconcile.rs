@@ -27,7 +27,8 @@ pub fn reconcile_role(existing: Option<&Value>, expected: &Value) -> Option<Valu
     let mut role = existing.clone();
     let mut changed = add_metadata(&mut role, expected);
     if expected["aggregationRule"].is_null() {
-        let parsed = |role: &Value| -> Vec<Rule> { items(role, &["rules"]).iter().map(Rule::from_value).collect() };
+        let parsed =
+            |role: &Value| -> Vec<Rule> { items(role, &["rules"]).iter().map(Rule::from_value).collect() };
         let lacking = missing(&parsed(existing), &parsed(expected));
         changed |= !lacking.is_empty();
         if !lacking.is_empty() {
@@ -54,8 +55,10 @@ pub fn reconcile_binding(existing: Option<&Value>, expected: &Value) -> Option<B
     }
     let mut binding = existing.clone();
     let mut changed = add_metadata(&mut binding, expected);
-    let lacking: Vec<&Value> =
-        items(expected, &["subjects"]).iter().filter(|s| !items(existing, &["subjects"]).contains(s)).collect();
+    let lacking: Vec<&Value> = items(expected, &["subjects"])
+        .iter()
+        .filter(|s| !items(existing, &["subjects"]).contains(s))
+        .collect();
     if !lacking.is_empty() {
         changed = true;
         list_mut(&mut binding, "subjects").extend(lacking.into_iter().cloned());

@@ -36,7 +36,9 @@ impl Rule {
             ("nonResourceURLs", &self.urls),
         ];
         let set = fields.into_iter().filter(|(field, texts)| *field == "verbs" || !texts.is_empty());
-        Value::Object(set.map(|(field, texts)| (field.to_string(), texts.clone().into())).collect::<Map<_, _>>())
+        Value::Object(
+            set.map(|(field, texts)| (field.to_string(), texts.clone().into())).collect::<Map<_, _>>(),
+        )
     }
 
     pub(crate) fn allows(&self, asked: &Attributes) -> bool {
@@ -84,5 +86,6 @@ fn resource_covers(rule: &str, resource: &str, subresource: &str) -> bool {
 
 /// `/healthz`, `/apis/*`, `*`.
 pub(super) fn url_covers(rule: &str, path: &str) -> bool {
-    rule == path || rule.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix.trim_end_matches('*')))
+    rule == path
+        || rule.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix.trim_end_matches('*')))
 }

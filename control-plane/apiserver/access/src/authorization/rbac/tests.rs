@@ -22,8 +22,14 @@ fn cluster() -> Arc<FakeObjects> {
     let readers = json!([{"verbs": ["get", "list"], "apiGroups": [""], "resources": ["pods", "pods/log"]}]);
     FakeObjects::with(&[
         (&CLUSTER_ROLES, role("", "reader", readers)),
-        (&CLUSTER_ROLES, role("", "health", json!([{"verbs": ["get"], "nonResourceURLs": ["/healthz", "/openapi/*"]}]))),
-        (&CLUSTER_ROLES, role("", "scaler", json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*/scale"]}]))),
+        (
+            &CLUSTER_ROLES,
+            role("", "health", json!([{"verbs": ["get"], "nonResourceURLs": ["/healthz", "/openapi/*"]}])),
+        ),
+        (
+            &CLUSTER_ROLES,
+            role("", "scaler", json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*/scale"]}])),
+        ),
         (
             &ROLES,
             role(
@@ -34,7 +40,13 @@ fn cluster() -> Arc<FakeObjects> {
         ),
         (
             &CLUSTER_ROLE_BINDINGS,
-            binding("", "all", "ClusterRole", "health", json!([{"kind": "Group", "name": "system:authenticated"}])),
+            binding(
+                "",
+                "all",
+                "ClusterRole",
+                "health",
+                json!([{"kind": "Group", "name": "system:authenticated"}]),
+            ),
         ),
         (
             &ROLE_BINDINGS,
@@ -50,7 +62,10 @@ fn cluster() -> Arc<FakeObjects> {
             &ROLE_BINDINGS,
             binding("default", "secret", "Role", "one-secret", json!([{"kind": "User", "name": "jane"}])),
         ),
-        (&ROLE_BINDINGS, binding("apps", "scale", "ClusterRole", "scaler", json!([{"kind": "Group", "name": "ops"}]))),
+        (
+            &ROLE_BINDINGS,
+            binding("apps", "scale", "ClusterRole", "scaler", json!([{"kind": "Group", "name": "ops"}])),
+        ),
         (&ROLE_BINDINGS, binding("apps", "lost", "Role", "gone", json!([{"kind": "Group", "name": "ops"}]))),
     ])
 }
@@ -93,7 +108,9 @@ async fn reasons_read_as_upstreams() {
     let check = async |asked: Attributes, want: Decision| assert_eq!(rbac.authorize(&asked).await, want);
     check(
         ask(&jane, "list", "pods", "default", ""),
-        Decision::Allow("RBAC: allowed by RoleBinding \"read/default\" of ClusterRole \"reader\" to User \"jane\"".into()),
+        Decision::Allow(
+            "RBAC: allowed by RoleBinding \"read/default\" of ClusterRole \"reader\" to User \"jane\"".into(),
+        ),
     )
     .await;
     check(
@@ -130,7 +147,10 @@ async fn rules_are_told() {
     let rbac = Rbac::new(cluster());
     let rules = rbac.rules_for(&user("olga", &["ops", "system:authenticated"]), "apps").await;
     assert_eq!(rules.resource_rules, [json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*/scale"]})]);
-    assert_eq!(rules.non_resource_rules, [json!({"verbs": ["get"], "nonResourceURLs": ["/healthz", "/openapi/*"]})]);
+    assert_eq!(
+        rules.non_resource_rules,
+        [json!({"verbs": ["get"], "nonResourceURLs": ["/healthz", "/openapi/*"]})]
+    );
     assert_eq!(rules.evaluation_error, "role.rbac.authorization.k8s.io \"gone\" not found");
     assert!(!rules.incomplete);
 }
@@ -143,9 +163,11 @@ fn rules(rules: Value) -> Vec<Rule> {
 fn covering() {
     let pods = |verbs: Value| rules(json!([{"verbs": verbs, "apiGroups": [""], "resources": ["pods"]}]));
     let all = rules(json!([{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}]));
-    let named = rules(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]}]));
+    let named =
+        rules(json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"], "resourceNames": ["a"]}]));
     let scale = rules(json!([{"verbs": ["get"], "apiGroups": ["apps"], "resources": ["*/scale"]}]));
-    let deployments = rules(json!([{"verbs": ["get"], "apiGroups": ["apps"], "resources": ["deployments/scale"]}]));
+    let deployments =
+        rules(json!([{"verbs": ["get"], "apiGroups": ["apps"], "resources": ["deployments/scale"]}]));
     let url = |url: &str| rules(json!([{"verbs": ["get"], "nonResourceURLs": [url]}]));
     let cases = [
         ("same", pods(json!(["get"])), pods(json!(["get"])), 0),
@@ -189,8 +211,10 @@ struct Case {
 async fn nobody_grants_what_they_do_not_hold() {
     let rbac = Rbac::new(cluster());
     let never: fn(&Attributes) -> bool = |_| false;
-    let reading = || role("default", "r", json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]));
-    let writing = || role("default", "r", json!([{"verbs": ["create"], "apiGroups": [""], "resources": ["pods"]}]));
+    let reading =
+        || role("default", "r", json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]));
+    let writing =
+        || role("default", "r", json!([{"verbs": ["create"], "apiGroups": [""], "resources": ["pods"]}]));
     let refused = "roles.rbac.authorization.k8s.io \"r\" is forbidden: user \"jane\" (groups=[\"devs\"]) is attempting to \
                    grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"pods\"], Verbs:[\"create\"]}";
     let mut aggregating = role("", "agg", json!([]));
@@ -201,7 +225,14 @@ async fn nobody_grants_what_they_do_not_hold() {
     let bind = |kind: &str, role: &str| binding("default", "b", kind, role, me.clone());
     let cases = [
         Case { what: "held", resource: "roles", new: reading(), old: None, may: never, want: Ok(()) },
-        Case { what: "not held", resource: "roles", new: writing(), old: None, may: never, want: Err((403, refused)) },
+        Case {
+            what: "not held",
+            resource: "roles",
+            new: writing(),
+            old: None,
+            may: never,
+            want: Err((403, refused)),
+        },
         Case {
             what: "escalate",
             resource: "roles",
@@ -210,7 +241,14 @@ async fn nobody_grants_what_they_do_not_hold() {
             may: |a| a.verb == "escalate" && a.resource == "roles" && a.name.is_empty(),
             want: Ok(()),
         },
-        Case { what: "garbage collection", resource: "roles", new: writing(), old: Some(orphaned), may: never, want: Ok(()) },
+        Case {
+            what: "garbage collection",
+            resource: "roles",
+            new: writing(),
+            old: Some(orphaned),
+            may: never,
+            want: Ok(()),
+        },
         Case {
             what: "aggregation",
             resource: "clusterroles",
@@ -223,7 +261,14 @@ async fn nobody_grants_what_they_do_not_hold() {
                  use the aggregationRule",
             )),
         },
-        Case { what: "bind held", resource: "rolebindings", new: bind("ClusterRole", "reader"), old: None, may: never, want: Ok(()) },
+        Case {
+            what: "bind held",
+            resource: "rolebindings",
+            new: bind("ClusterRole", "reader"),
+            old: None,
+            may: never,
+            want: Ok(()),
+        },
         Case {
             what: "bind not held",
             resource: "rolebindings",
@@ -242,7 +287,12 @@ async fn nobody_grants_what_they_do_not_hold() {
             resource: "rolebindings",
             new: bind("ClusterRole", "health"),
             old: None,
-            may: |a| a.verb == "bind" && a.resource == "clusterroles" && a.name == "health" && a.namespace == "default",
+            may: |a| {
+                a.verb == "bind"
+                    && a.resource == "clusterroles"
+                    && a.name == "health"
+                    && a.namespace == "default"
+            },
             want: Ok(()),
         },
         Case {
@@ -305,7 +355,10 @@ fn roles_are_reconciled() {
     assert_eq!(reconcile_role(Some(&expected), &expected), None);
 
     let mut extended = expected.clone();
-    extended["rules"].as_array_mut().expect("a list").push(json!({"verbs": ["x"], "nonResourceURLs": ["/x"]}));
+    extended["rules"]
+        .as_array_mut()
+        .expect("a list")
+        .push(json!({"verbs": ["x"], "nonResourceURLs": ["/x"]}));
     assert_eq!(reconcile_role(Some(&extended), &expected), None, "what people added stays");
 
     let mut reduced = expected.clone();
