@@ -1,7 +1,8 @@
-//! The chores of the house: `cargo xtask tidy | layers | codegen | cri`.
+//! The chores of the house: `cargo xtask tidy | layers | codegen | cri | descriptions`.
 
 mod codegen;
 mod cri;
+mod descriptions;
 mod layers;
 mod tidy;
 
@@ -25,11 +26,13 @@ fn run() -> Result<()> {
         Some("layers") => layers::run(),
         Some("codegen") => codegen::run(),
         Some("cri") => cri::run(),
+        Some("descriptions") => descriptions::run(),
         _ => bail!(
             "usage: cargo xtask tidy      files and functions over their size, against the list in xtask/tidy.txt\n       \
              cargo xtask layers    the direction of dependencies between folders\n       \
              cargo xtask codegen   machinery/api/data from ../shared/facts\n       \
-             cargo xtask cri       machinery/cri/src/v1 from ../shared/facts"
+             cargo xtask cri       machinery/cri/src/v1 from ../shared/facts\n       \
+             cargo xtask descriptions   machinery/api/data/descriptions.txt.gz from the k8s-openapi crate"
         ),
     }
 }

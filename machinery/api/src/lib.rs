@@ -8,6 +8,7 @@ pub mod defaults;
 pub mod field;
 pub mod gvk;
 pub mod meta;
+pub mod openapi;
 pub mod patch;
 pub mod quantity;
 pub mod selector;
