@@ -1,7 +1,9 @@
 use super::*;
 use crate::testing::{Fixed, user};
 
-fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+type Pairs<'a> = &'a [(&'static str, &'a str)];
+
+fn headers(pairs: Pairs<'_>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs {
         headers.append(*name, value.parse().expect("a header"));
@@ -15,7 +17,7 @@ fn caller() -> Arc<User> {
 
 #[test]
 fn groups_are_completed() {
-    let cases: [(&[(&'static str, &str)], &[&str]); 6] = [
+    let cases: [(Pairs<'_>, &[&str]); 6] = [
         (&[("impersonate-user", "jane")], &["system:authenticated"]),
         (&[("impersonate-user", "jane"), ("impersonate-group", "a")], &["a", "system:authenticated"]),
         (

@@ -1,10 +1,14 @@
 //! NamespaceLifecycle: objects live in namespaces that exist, none is made in one that is going, and the cluster's own
 //! namespaces stay.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use oarlock_api::Status;
+use parking_lot::Mutex;
+use serde_json::Value;
 
 use super::{is, refuse};
 use crate::resources::NAMESPACES;
@@ -13,14 +17,47 @@ use crate::value::text;
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
 
+/// For how long after its deletion was asked for a namespace is read freshly: the cache may still call it active.
+const DOUBT: Duration = Duration::from_secs(30);
+
 pub struct NamespaceLifecycle {
     objects: Arc<dyn Objects>,
+    /// Namespaces whose deletion was asked for, and when.
+    deleted: Mutex<HashMap<String, Instant>>,
 }
 
 impl NamespaceLifecycle {
     pub fn new(objects: Arc<dyn Objects>) -> Self {
-        Self { objects }
+        Self { objects, deleted: Mutex::default() }
     }
+
+    fn admit_namespace(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
+        if request.operation != Operation::Delete {
+            return Ok(());
+        }
+        if IMMORTAL.contains(&request.name) {
+            return Err(Status::forbidden(&NAMESPACES, request.name, "this namespace may not be deleted"));
+        }
+        let mut deleted = self.deleted.lock();
+        deleted.retain(|_, when| when.elapsed() < DOUBT);
+        deleted.insert(request.name.into(), Instant::now());
+        Ok(())
+    }
+
+    async fn namespace(&self, name: &str) -> Result<Arc<Value>, Status> {
+        let doubtful = self.deleted.lock().get(name).is_some_and(|when| when.elapsed() < DOUBT);
+        match self.objects.get(&NAMESPACES, "", name) {
+            Some(known) if !doubtful || is_going(&known) => Ok(known),
+            _ => {
+                let found = self.objects.get_fresh(&NAMESPACES, "", name).await?;
+                found.ok_or_else(|| Status::not_found(&NAMESPACES, name))
+            }
+        }
+    }
+}
+
+fn is_going(namespace: &Value) -> bool {
+    text(namespace, &["status", "phase"]) == "Terminating"
 }
 
 #[async_trait]
@@ -35,30 +72,15 @@ impl AdmissionPlugin for NamespaceLifecycle {
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
         if is(request, "", "namespaces") {
-            if request.operation == Operation::Delete && IMMORTAL.contains(&request.name) {
-                return Err(Status::forbidden(
-                    &NAMESPACES,
-                    request.name,
-                    "this namespace may not be deleted",
-                ));
-            }
-            return Ok(());
+            return self.admit_namespace(request);
         }
         // A review answers the same for a namespace that is there and one that is not: names are no secret to leak.
         let review = is(request, "authorization.k8s.io", "localsubjectaccessreviews");
         if request.namespace.is_empty() || request.operation == Operation::Delete || review {
             return Ok(());
         }
-        let namespace = match self.objects.get(&NAMESPACES, "", request.namespace) {
-            Some(known) => known,
-            None => self
-                .objects
-                .get_fresh(&NAMESPACES, "", request.namespace)
-                .await?
-                .ok_or_else(|| Status::not_found(&NAMESPACES, request.namespace))?,
-        };
-        let going = text(&namespace, &["status", "phase"]) == "Terminating";
-        if !going || request.operation != Operation::Create {
+        let namespace = self.namespace(request.namespace).await?;
+        if !is_going(&namespace) || request.operation != Operation::Create {
             return Ok(());
         }
         let name = request.namespace;

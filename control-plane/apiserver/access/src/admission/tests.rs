@@ -68,8 +68,12 @@ impl Ask {
     }
 
     /// Through one plugin, both halves: the object as it comes out, or the refusal.
-    async fn through(mut self, plugin: impl AdmissionPlugin + 'static) -> Result<Value, Status> {
-        let chain = AdmissionChain::new(vec![Arc::new(plugin)]);
+    async fn through(self, plugin: impl AdmissionPlugin + 'static) -> Result<Value, Status> {
+        self.through_shared(Arc::new(plugin)).await
+    }
+
+    async fn through_shared(mut self, plugin: Arc<dyn AdmissionPlugin>) -> Result<Value, Status> {
+        let chain = AdmissionChain::new(vec![plugin]);
         let kind = GroupVersionKind::new("", "v1", "Kind");
         let mut request = AdmissionRequest {
             operation: self.operation,
@@ -140,6 +144,20 @@ async fn namespace_lifecycle() {
         (cause.reason.as_str(), cause.message.as_str(), cause.field.as_str()),
         ("NamespaceTerminating", "namespace going is being terminated", "metadata.namespace")
     );
+}
+
+#[tokio::test]
+async fn a_namespace_just_deleted_is_not_believed_to_be_active() {
+    let objects = FakeObjects::with(&[(&NAMESPACES, object("", "x", ""))]);
+    let mut going = object("", "x", "");
+    going["status"] = json!({"phase": "Terminating"});
+    objects.hide(&NAMESPACES, going);
+    let plugin = Arc::new(NamespaceLifecycle::new(objects));
+    let delete = create("", "namespaces", json!({})).namespace("x").delete("x");
+    let new = || create_pod(json!({})).namespace("x");
+    assert!(new().through_shared(plugin.clone()).await.is_ok(), "the cache is believed");
+    assert!(delete.through_shared(plugin.clone()).await.is_ok());
+    assert_eq!(new().through_shared(plugin).await.expect_err("it is going").code, 403);
 }
 
 fn accounts() -> Arc<FakeObjects> {

@@ -316,7 +316,7 @@ async fn nobody_grants_what_they_do_not_hold() {
             old: case.old.as_ref(),
         };
         let got = escalation::check(&rbac, &Fixed(case.may), &write).await;
-        let got = got.as_ref().map(|()| ()).map_err(|s| (s.code, s.message.as_str()));
+        let got = got.as_ref().copied().map_err(|s| (s.code, s.message.as_str()));
         assert_eq!(got, case.want, "{}", case.what);
     }
 }
