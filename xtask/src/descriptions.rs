@@ -41,11 +41,13 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn crate_folder() -> Result<PathBuf> {
-    let output = Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--offline"]).output()?;
+    let output =
+        Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--offline"]).output()?;
     let metadata: Value = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
     let packages = metadata["packages"].as_array().context("cargo metadata has packages")?;
     let found = packages.iter().find(|package| package["name"] == "k8s-openapi");
-    let manifest = found.and_then(|package| package["manifest_path"].as_str()).context("k8s-openapi is a dependency")?;
+    let manifest =
+        found.and_then(|package| package["manifest_path"].as_str()).context("k8s-openapi is a dependency")?;
     Ok(Path::new(manifest).parent().context("a manifest has a folder")?.to_path_buf())
 }
 
@@ -89,7 +91,9 @@ fn read(source: &str) -> Option<(String, Prose)> {
         } else if inside && line == "}" {
             break;
         } else if let Some((field, _)) = trimmed.strip_prefix("pub ").and_then(|rest| rest.split_once(':')) {
-            if let (true, Some(json)) = (inside, json_names.get(field.trim_start_matches("r#").trim_end_matches('_'))) {
+            if let (true, Some(json)) =
+                (inside, json_names.get(field.trim_start_matches("r#").trim_end_matches('_')))
+            {
                 if !pending.is_empty() {
                     prose.fields.insert((*json).to_string(), unescape(&pending));
                 }

@@ -75,7 +75,9 @@ fn split(text: &str) -> Result<Parts<'_>, QuantityError> {
     };
     let letters = suffix
         .bytes()
-        .take_while(|b| matches!(b, b'e' | b'E' | b'i' | b'n' | b'u' | b'm' | b'k' | b'K' | b'M' | b'G' | b'T' | b'P'))
+        .take_while(|b| {
+            matches!(b, b'e' | b'E' | b'i' | b'n' | b'u' | b'm' | b'k' | b'K' | b'M' | b'G' | b'T' | b'P')
+        })
         .count();
     let tail = &suffix[letters..];
     let tail = tail.strip_prefix(['+', '-']).unwrap_or(tail);
@@ -218,9 +220,11 @@ impl Quantity {
         let wide = if difference < 0 {
             shrink(self.value, difference.unsigned_abs())
         } else {
-            power_of_ten(difference.unsigned_abs()).and_then(|p| self.value.checked_mul(p)).unwrap_or_else(|| {
-                if self.value < 0 { i128::MIN } else { i128::MAX * i128::from(self.value != 0) }
-            })
+            power_of_ten(difference.unsigned_abs()).and_then(|p| self.value.checked_mul(p)).unwrap_or_else(
+                || {
+                    if self.value < 0 { i128::MIN } else { i128::MAX * i128::from(self.value != 0) }
+                },
+            )
         };
         i64::try_from(wide).unwrap_or(if wide < 0 { i64::MIN } else { i64::MAX })
     }
@@ -250,7 +254,11 @@ impl Quantity {
     pub fn times(self, factor: i64) -> Self {
         match self.value.checked_mul(i128::from(factor)) {
             Some(value) => Self::normal(value, self.scale, self.format),
-            None => Self::normal(shrink(self.value, 19) * i128::from(factor), self.scale.saturating_add(19), self.format),
+            None => Self::normal(
+                shrink(self.value, 19) * i128::from(factor),
+                self.scale.saturating_add(19),
+                self.format,
+            ),
         }
     }
 
@@ -325,7 +333,9 @@ impl fmt::Display for Quantity {
             return f.write_str("0");
         }
         match self.whole() {
-            Some(whole) if self.format == Format::BinarySi && whole.abs() >= 1024 => self.write_binary(f, whole),
+            Some(whole) if self.format == Format::BinarySi && whole.abs() >= 1024 => {
+                self.write_binary(f, whole)
+            }
             _ => self.write_decimal(f),
         }
     }

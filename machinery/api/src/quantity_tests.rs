@@ -109,7 +109,8 @@ fn arithmetic_keeps_the_family_of_the_first() {
 
 fn any_text() -> impl Strategy<Value = String> {
     let suffix = prop::sample::select(vec![
-        "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "e3", "e-3", "E2", "e0",
+        "", "n", "u", "m", "k", "M", "G", "T", "P", "E", "Ki", "Mi", "Gi", "Ti", "Pi", "e3", "e-3", "E2",
+        "e0",
     ]);
     ("[+-]?[0-9]{1,9}(\\.[0-9]{0,6})?", suffix).prop_map(|(number, suffix)| format!("{number}{suffix}"))
 }

@@ -29,7 +29,8 @@ fn job(job: &mut Map<String, Value>) {
     let replacement = if absent(spec, "podFailurePolicy") { "TerminatingOrFailed" } else { "Failed" };
     set(spec, "podReplacementPolicy", replacement);
     set(spec, "manualSelector", false);
-    let labels = member(spec, "template").and_then(|t| member(t, "metadata")).and_then(|m| member(m, "labels"));
+    let labels =
+        member(spec, "template").and_then(|t| member(t, "metadata")).and_then(|m| member(m, "labels"));
     if let Some(labels) = labels.cloned() {
         take_labels(job, labels);
     }

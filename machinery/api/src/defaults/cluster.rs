@@ -22,7 +22,10 @@ pub(super) const CONSTANTS: &[Constant] = &[
 pub(super) const CONDITIONALS: &[Conditional] = &[
     ("rbac.v1.Subject", subject),
     ("flowcontrol.v1.PriorityLevelConfigurationSpec", priority_level),
-    ("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec", custom_resource),
+    (
+        "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec",
+        custom_resource,
+    ),
 ];
 
 fn subject(subject: &mut Map<String, Value>) {

@@ -94,7 +94,8 @@ fn target_port(port: &mut Map<String, Value>) {
 /// Labels and selector come from the template.
 fn replication_controller(controller: &mut Map<String, Value>) {
     let Some(spec) = ensure(controller, "spec") else { return };
-    let labels = member(spec, "template").and_then(|t| member(t, "metadata")).and_then(|m| member(m, "labels"));
+    let labels =
+        member(spec, "template").and_then(|t| member(t, "metadata")).and_then(|m| member(m, "labels"));
     let Some(labels) = labels.cloned() else { return };
     if member(spec, "selector").is_none_or(Map::is_empty) {
         spec.insert("selector".to_string(), Value::Object(labels.clone()));
@@ -104,10 +105,10 @@ fn replication_controller(controller: &mut Map<String, Value>) {
 
 /// Gives an object without labels those of its template.
 pub(super) fn take_labels(object: &mut Map<String, Value>, labels: Map<String, Value>) {
-    if let Some(metadata) = ensure(object, "metadata") {
-        if member(metadata, "labels").is_none_or(Map::is_empty) {
-            metadata.insert("labels".to_string(), Value::Object(labels));
-        }
+    if let Some(metadata) = ensure(object, "metadata")
+        && member(metadata, "labels").is_none_or(Map::is_empty)
+    {
+        metadata.insert("labels".to_string(), Value::Object(labels));
     }
 }
 

@@ -122,12 +122,18 @@ pub(crate) fn member<'o>(object: &'o Map<String, Value>, field: &str) -> Option<
     object.get(field).and_then(Value::as_object)
 }
 
-pub(crate) fn member_mut<'o>(object: &'o mut Map<String, Value>, field: &str) -> Option<&'o mut Map<String, Value>> {
+pub(crate) fn member_mut<'o>(
+    object: &'o mut Map<String, Value>,
+    field: &str,
+) -> Option<&'o mut Map<String, Value>> {
     object.get_mut(field).and_then(Value::as_object_mut)
 }
 
 /// The member as an object, made empty where it is absent or null; `None` where it is of another type.
-pub(crate) fn ensure<'o>(object: &'o mut Map<String, Value>, field: &str) -> Option<&'o mut Map<String, Value>> {
+pub(crate) fn ensure<'o>(
+    object: &'o mut Map<String, Value>,
+    field: &str,
+) -> Option<&'o mut Map<String, Value>> {
     set(object, field, Map::new());
     member_mut(object, field)
 }

@@ -72,7 +72,8 @@ impl Plan {
         let mut own: HashMap<TypeId, Rules> = HashMap::new();
         for (id, ty) in table.types() {
             let rules = type_rules(table, id, ty.name);
-            if !(rules.constants.is_empty() && rules.functions.is_empty() && rules.resource_lists.is_empty()) {
+            if !(rules.constants.is_empty() && rules.functions.is_empty() && rules.resource_lists.is_empty())
+            {
                 own.insert(id, rules);
             }
         }
@@ -80,7 +81,8 @@ impl Plan {
         loop {
             let mut grown = false;
             for (id, ty) in table.types() {
-                let reaches = || ty.fields.iter().any(|f| f.kind.struct_type().is_some_and(|t| own.contains_key(&t)));
+                let reaches =
+                    || ty.fields.iter().any(|f| f.kind.struct_type().is_some_and(|t| own.contains_key(&t)));
                 if !own.contains_key(&id) && reaches() {
                     own.insert(id, Rules::default());
                     grown = true;
@@ -117,7 +119,9 @@ fn type_rules(table: &'static Table, id: TypeId, name: &'static str) -> Rules {
             let value = serde_json::from_str(json).expect("constants are valid JSON");
             push_constant(table, id, field, value, &mut rules);
         }
-        rules.functions.extend(CONDITIONALS.iter().copied().flatten().filter(|(ty, _)| is_named(name, ty)).map(|(_, f)| *f));
+        rules.functions.extend(
+            CONDITIONALS.iter().copied().flatten().filter(|(ty, _)| is_named(name, ty)).map(|(_, f)| *f),
+        );
     }
     for field in &table.ty(id).fields {
         if let Some(value) = field.default().and_then(|json| serde_json::from_str(json).ok()) {
@@ -132,7 +136,8 @@ fn type_rules(table: &'static Table, id: TypeId, name: &'static str) -> Rules {
 }
 
 fn push_constant(table: &'static Table, id: TypeId, field: &'static str, value: Value, rules: &mut Rules) {
-    let declared = table.ty(id).field(field).expect("constants name fields that exist; a test walks all of them");
+    let declared =
+        table.ty(id).field(field).expect("constants name fields that exist; a test walks all of them");
     let over_zero = !declared.pointer();
     // Zero over zero says nothing.
     if !(over_zero && super::is_zero(&value)) && rules.constants.iter().all(|known| known.field != field) {

@@ -147,10 +147,15 @@ fn is_latest(image: &str) -> bool {
         None => (name, None),
     };
     let path = match name.split_once('/') {
-        Some((host, path)) if host.contains(['.', ':']) || host == "localhost" || host.to_lowercase() != host => path,
+        Some((host, path))
+            if host.contains(['.', ':']) || host == "localhost" || host.to_lowercase() != host =>
+        {
+            path
+        }
         _ => name,
     };
-    let letter = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-' | b'/');
+    let letter =
+        |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-' | b'/');
     if path.is_empty() || !path.bytes().all(letter) {
         return false;
     }

@@ -116,7 +116,7 @@ fn workloads_are_filled_in() {
         json!({"spec": {"template": template, "volumeClaimTemplates": [{"spec": {}}]}}),
         json!({"spec": {
             "podManagementPolicy": "OrderedReady", "replicas": 1, "revisionHistoryLimit": 10, "template": filled,
-            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "partition": 0}},
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
             "volumeClaimTemplates": [{"spec": {"volumeMode": "Filesystem"}, "status": {"phase": "Pending"}}]}}),
     );
@@ -127,7 +127,12 @@ fn workloads_are_filled_in() {
         json!({"metadata": {"labels": {"a": "b"}}, "spec": {
             "replicas": 1, "selector": {"a": "b"}, "template": filled}}),
     );
-    check("apps/v1", "ReplicaSet", json!({"spec": {"template": template}}), json!({"spec": {"replicas": 1, "template": filled}}));
+    check(
+        "apps/v1",
+        "ReplicaSet",
+        json!({"spec": {"template": template}}),
+        json!({"spec": {"replicas": 1, "template": filled}}),
+    );
 }
 
 #[test]
@@ -167,7 +172,12 @@ fn small_kinds_are_filled_in() {
         ("v1", "Secret", json!({}), json!({"type": "Opaque"})),
         ("v1", "Namespace", json!({}), json!({"status": {"phase": "Active"}})),
         ("v1", "ConfigMap", json!({"data": {"a": "b"}}), json!({"data": {"a": "b"}})),
-        ("v1", "PersistentVolumeClaim", json!({}), json!({"spec": {"volumeMode": "Filesystem"}, "status": {"phase": "Pending"}})),
+        (
+            "v1",
+            "PersistentVolumeClaim",
+            json!({}),
+            json!({"spec": {"volumeMode": "Filesystem"}, "status": {"phase": "Pending"}}),
+        ),
         (
             "v1",
             "PersistentVolume",
@@ -183,12 +193,24 @@ fn small_kinds_are_filled_in() {
             json!({"spec": {"limits": [{"type": "Container", "max": {"cpu": "2"}, "min": {"memory": "1"},
                 "default": {"cpu": "2"}, "defaultRequest": {"cpu": "2", "memory": "1"}}]}}),
         ),
-        ("v1", "Node", json!({"status": {"capacity": {"cpu": "1"}}}),
-            json!({"status": {"capacity": {"cpu": "1"}, "allocatable": {"cpu": "1"}}})),
-        ("v1", "Endpoints", json!({"subsets": [{"ports": [{"port": 1}]}]}),
-            json!({"subsets": [{"ports": [{"port": 1, "protocol": "TCP"}]}]})),
-        ("discovery.k8s.io/v1", "EndpointSlice", json!({"ports": [{"port": 1}]}),
-            json!({"ports": [{"port": 1, "name": "", "protocol": "TCP"}]})),
+        (
+            "v1",
+            "Node",
+            json!({"status": {"capacity": {"cpu": "1"}}}),
+            json!({"status": {"capacity": {"cpu": "1"}, "allocatable": {"cpu": "1"}}}),
+        ),
+        (
+            "v1",
+            "Endpoints",
+            json!({"subsets": [{"ports": [{"port": 1}]}]}),
+            json!({"subsets": [{"ports": [{"port": 1, "protocol": "TCP"}]}]}),
+        ),
+        (
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            json!({"ports": [{"port": 1}]}),
+            json!({"ports": [{"port": 1, "name": "", "protocol": "TCP"}]}),
+        ),
         (
             "rbac.authorization.k8s.io/v1",
             "ClusterRoleBinding",
@@ -197,11 +219,24 @@ fn small_kinds_are_filled_in() {
             json!({"roleRef": {"kind": "ClusterRole", "name": "x", "apiGroup": rbac}, "subjects": [
                 {"kind": "User", "name": "u", "apiGroup": rbac}, {"kind": "ServiceAccount", "name": "s"}]}),
         ),
-        ("networking.k8s.io/v1", "NetworkPolicy", json!({"spec": {"egress": [{"ports": [{"port": 1}]}]}}),
-            json!({"spec": {"egress": [{"ports": [{"port": 1, "protocol": "TCP"}]}], "policyTypes": ["Ingress", "Egress"]}})),
-        ("storage.k8s.io/v1", "StorageClass", json!({}),
-            json!({"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"})),
-        ("scheduling.k8s.io/v1", "PriorityClass", json!({}), json!({"preemptionPolicy": "PreemptLowerPriority"})),
+        (
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            json!({"spec": {"egress": [{"ports": [{"port": 1}]}]}}),
+            json!({"spec": {"egress": [{"ports": [{"port": 1, "protocol": "TCP"}]}], "policyTypes": ["Ingress", "Egress"]}}),
+        ),
+        (
+            "storage.k8s.io/v1",
+            "StorageClass",
+            json!({}),
+            json!({"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}),
+        ),
+        (
+            "scheduling.k8s.io/v1",
+            "PriorityClass",
+            json!({}),
+            json!({"preemptionPolicy": "PreemptLowerPriority"}),
+        ),
         ("authentication.k8s.io/v1", "TokenRequest", json!({}), json!({"spec": {"expirationSeconds": 3600}})),
         ("coordination.k8s.io/v1", "Lease", json!({"spec": {}}), json!({"spec": {}})),
         (
@@ -246,7 +281,10 @@ fn small_kinds_are_filled_in() {
 fn upstreams_own_objects_are_complete() {
     for (plural, objects) in crate::table::bootstrap_objects() {
         for object in objects.as_array().into_iter().flatten() {
-            let (Some(api_version), Some(kind)) = (object["apiVersion"].as_str(), object["kind"].as_str()) else { continue };
+            let (Some(api_version), Some(kind)) = (object["apiVersion"].as_str(), object["kind"].as_str())
+            else {
+                continue;
+            };
             let mut defaulted = object.clone();
             apply_defaults(&GroupVersionKind::from_api_version(api_version, kind), &mut defaulted);
             assert_eq!(&defaulted, object, "{plural}");

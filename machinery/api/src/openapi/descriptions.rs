@@ -8,6 +8,11 @@ use flate2::read::GzDecoder;
 /// Written by `cargo xtask descriptions`: lines `T name text` and `F json-name text`, parted by tabs.
 static PACKED: &[u8] = include_bytes!("../../data/descriptions.txt.gz");
 
+/// Changes with the prose.
+pub(super) fn packed() -> &'static [u8] {
+    PACKED
+}
+
 pub(super) struct Descriptions {
     text: String,
     /// Where in the text the lines of a type are.
@@ -46,7 +51,10 @@ impl Descriptions {
     }
 
     pub(super) fn of_type(&self, ty: &str) -> Option<String> {
-        self.lines(ty).find(|(tag, ..)| *tag == "T").map(|(.., text)| unescape(text)).filter(|text| !text.is_empty())
+        self.lines(ty)
+            .find(|(tag, ..)| *tag == "T")
+            .map(|(.., text)| unescape(text))
+            .filter(|text| !text.is_empty())
     }
 
     /// All fields of a type that are described.

@@ -59,7 +59,9 @@ impl OpenApi {
         let paths: serde_json::Map<String, Value> = self
             .groups
             .keys()
-            .map(|path| (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")})))
+            .map(|path| {
+                (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
+            })
             .collect();
         json!({"paths": paths})
     }
@@ -72,26 +74,28 @@ impl OpenApi {
 
     /// The one document of all groups, as JSON.
     pub fn v2_document(&self) -> Vec<u8> {
-        let all: Vec<(&str, &Vec<&'static Resource>)> = self.groups.iter().map(|(p, r)| (p.as_str(), r)).collect();
+        let all: Vec<(&str, &Vec<&'static Resource>)> =
+            self.groups.iter().map(|(p, r)| (p.as_str(), r)).collect();
         self.write(Version::V2, &all)
     }
 
     /// Sixteen hexadecimal digits that change with what is told; also good as an ETag.
     pub fn fingerprint(&self) -> String {
         let mut hash = Fnv::default();
-        hash.write(concat!(env!("CARGO_PKG_VERSION"), "/1"));
+        hash.write(env!("CARGO_PKG_VERSION").as_bytes());
+        hash.write(descriptions::packed());
         for path in self.groups.keys() {
-            hash.write(path);
+            hash.write(path.as_bytes());
         }
         for resource in self.groups.values().flatten() {
-            hash.write(resource.plural);
-            resource.subresources.iter().for_each(|sub| hash.write(sub.name));
+            hash.write(resource.plural.as_bytes());
+            resource.subresources.iter().for_each(|sub| hash.write(sub.name.as_bytes()));
         }
         for (_, ty) in self.table.types() {
-            hash.write(ty.name);
+            hash.write(ty.name.as_bytes());
             for field in &ty.fields {
-                hash.write(field.json_name);
-                hash.write(field.default().unwrap_or_default());
+                hash.write(field.json_name.as_bytes());
+                hash.write(field.default().unwrap_or_default().as_bytes());
             }
         }
         format!("{:016X}", hash.0)
@@ -149,9 +153,9 @@ impl Default for Fnv {
 }
 
 impl Fnv {
-    fn write(&mut self, text: &str) {
-        for byte in text.bytes().chain([0]) {
-            self.0 = (self.0 ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes.iter().chain(&[0]) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
     }
 }

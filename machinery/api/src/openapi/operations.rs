@@ -59,11 +59,21 @@ pub(super) fn write_resource(
     schemas: &mut Schemas<'_>,
 ) {
     let namespaced = resource.namespaced;
-    let place = Place { table, version, resource, sub: None, namespaced, all_namespaces: false, with_path: false };
+    let place =
+        Place { table, version, resource, sub: None, namespaced, all_namespaces: false, with_path: false };
     let plural = resource.plural;
     let scope = if namespaced { "/namespaces/{namespace}" } else { "" };
-    let collection = [("list", "get", Action::List), ("create", "post", Action::Create), ("deletecollection", "delete", Action::DeleteCollection)];
-    let item = [("get", "get", Action::Get), ("update", "put", Action::Update), ("patch", "patch", Action::Patch), ("delete", "delete", Action::Delete)];
+    let collection = [
+        ("list", "get", Action::List),
+        ("create", "post", Action::Create),
+        ("deletecollection", "delete", Action::DeleteCollection),
+    ];
+    let item = [
+        ("get", "get", Action::Get),
+        ("update", "put", Action::Update),
+        ("patch", "patch", Action::Patch),
+        ("delete", "delete", Action::Delete),
+    ];
 
     place.write(&format!("/{root}{scope}/{plural}"), &collection, &resource.verbs, writer, schemas);
     if namespaced && resource.verbs.contains(&"list") {
@@ -75,7 +85,8 @@ pub(super) fn write_resource(
         let path = format!("/{root}{scope}/{plural}/{{name}}/{}", sub.name);
         let place = Place { sub: Some(sub), ..place };
         if is_connect(sub) {
-            let connect = ["get", "post", "put", "patch", "delete"].map(|method| (verb(method), method, Action::Connect));
+            let connect = ["get", "post", "put", "patch", "delete"]
+                .map(|method| (verb(method), method, Action::Connect));
             place.write(&path, &connect, &sub.verbs, writer, schemas);
             if sub.name == "proxy" {
                 let place = Place { with_path: true, ..place };
@@ -124,7 +135,11 @@ impl Place<'_> {
             parameters.push(in_path("name", &format!("name of the {kind}"), self.version));
         }
         if self.namespaced {
-            parameters.push(in_path("namespace", "object name and auth scope, such as for teams and projects", self.version));
+            parameters.push(in_path(
+                "namespace",
+                "object name and auth scope, such as for teams and projects",
+                self.version,
+            ));
         }
         if self.with_path {
             parameters.push(in_path("path", "path to the resource", self.version));
@@ -168,14 +183,16 @@ impl Place<'_> {
                 operation["produces"] = json!(produced(action));
                 operation["consumes"] = if action == Action::Patch { json!(PATCHES) } else { json!(["*/*"]) };
                 if let Some((schema, required)) = body {
-                    parameters.push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
+                    parameters
+                        .push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
                 }
             }
             Version::V3 => {
                 operation.as_object_mut().expect("it was made as an object").remove("schemes");
                 if let Some((schema, required)) = body {
                     let types: &[&str] = if action == Action::Patch { &PATCHES } else { &["*/*"] };
-                    operation["requestBody"] = json!({"content": content(types, &schema), "required": required});
+                    operation["requestBody"] =
+                        json!({"content": content(types, &schema), "required": required});
                 }
             }
         }
@@ -231,7 +248,9 @@ impl Place<'_> {
         for (code, description) in codes {
             let response = match self.version {
                 Version::V2 => json!({"description": description, "schema": result}),
-                Version::V3 => json!({"description": description, "content": content(&produced(action), result)}),
+                Version::V3 => {
+                    json!({"description": description, "content": content(&produced(action), result)})
+                }
             };
             responses.insert((*code).to_string(), response);
         }

@@ -14,14 +14,18 @@ const DRY_RUN: Query = (
     "string",
     "When present, indicates that modifications should not be persisted. Valid values are: All.",
 );
-const FIELD_MANAGER: Query =
-    ("fieldManager", "string", "The name of the actor or entity that makes these changes; at most 128 characters.");
+const FIELD_MANAGER: Query = (
+    "fieldManager",
+    "string",
+    "The name of the actor or entity that makes these changes; at most 128 characters.",
+);
 const FIELD_VALIDATION: Query = (
     "fieldValidation",
     "string",
     "How the server handles unknown or duplicate fields in the request: Ignore, Warn or Strict.",
 );
-const FORCE: Query = ("force", "boolean", "Take over fields that other managers own. Only for apply patches.");
+const FORCE: Query =
+    ("force", "boolean", "Take over fields that other managers own. Only for apply patches.");
 
 const WRITE: &[Query] = &[DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION];
 const PATCH: &[Query] = &[DRY_RUN, FIELD_MANAGER, FIELD_VALIDATION, FORCE];
@@ -87,8 +91,15 @@ impl Action {
             Self::Delete => &[DELETE],
             Self::DeleteCollection => &[LIST, DELETE],
         };
-        let skip = |name: &str| self == Self::DeleteCollection && matches!(name, "watch" | "allowWatchBookmarks");
-        groups.iter().copied().flatten().filter(|(name, ..)| !skip(name)).map(|query| parameter(query, version)).collect()
+        let skip =
+            |name: &str| self == Self::DeleteCollection && matches!(name, "watch" | "allowWatchBookmarks");
+        groups
+            .iter()
+            .copied()
+            .flatten()
+            .filter(|(name, ..)| !skip(name))
+            .map(|query| parameter(query, version))
+            .collect()
     }
 }
 

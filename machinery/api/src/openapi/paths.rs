@@ -51,10 +51,10 @@ impl Writer {
     }
 
     fn name(&mut self, name: &str) {
-        if let Some(has_members) = self.open.last_mut() {
-            if std::mem::replace(has_members, true) {
-                self.bytes.push(b',');
-            }
+        if let Some(has_members) = self.open.last_mut()
+            && std::mem::replace(has_members, true)
+        {
+            self.bytes.push(b',');
         }
         serde_json::to_writer(&mut self.bytes, name).expect("strings always serialise, and a Vec takes all");
         self.bytes.push(b':');

@@ -93,7 +93,10 @@ impl<'d> Schemas<'d> {
             (RAW_EXTENSION, _) | (_, "FieldsV1" | "Patch") => json!({"type": "object"}),
             (_, "Time" | "MicroTime") => json!({"type": "string", "format": "date-time"}),
             (_, "Duration") => json!({"type": "string"}),
-            (_, "JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray") => json!({}),
+            (
+                _,
+                "JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray",
+            ) => json!({}),
             (_, "WatchEvent") => {
                 let object = self.reference(RAW_EXTENSION);
                 json!({"type": "object", "required": ["type", "object"],
@@ -113,13 +116,15 @@ impl<'d> Schemas<'d> {
         }
         let mut properties = Map::new();
         for field in &ty.fields {
-            properties.insert(field.json_name.to_string(), self.property(field, prose.remove(field.json_name)));
+            properties
+                .insert(field.json_name.to_string(), self.property(field, prose.remove(field.json_name)));
         }
         let mut schema = json!({"type": "object"});
         if !properties.is_empty() {
             schema["properties"] = Value::Object(properties);
         }
-        let required: Vec<&str> = ty.fields.iter().filter(|f| f.openapi_required()).map(|f| f.json_name).collect();
+        let required: Vec<&str> =
+            ty.fields.iter().filter(|f| f.openapi_required()).map(|f| f.json_name).collect();
         if !required.is_empty() {
             schema["required"] = json!(required);
         }
@@ -154,7 +159,8 @@ impl<'d> Schemas<'d> {
             }
         }
         if let Some(kind) = field.map_type() {
-            schema["x-kubernetes-map-type"] = if kind == MapType::Atomic { "atomic" } else { "granular" }.into();
+            schema["x-kubernetes-map-type"] =
+                if kind == MapType::Atomic { "atomic" } else { "granular" }.into();
         }
         if let Some(key) = field.patch_merge_key() {
             schema["x-kubernetes-patch-merge-key"] = key.into();
@@ -175,9 +181,11 @@ impl<'d> Schemas<'d> {
         }
         match &field.kind {
             _ if field.pointer() => None,
-            FieldKind::Struct(_) | FieldKind::Time | FieldKind::MicroTime | FieldKind::Duration | FieldKind::RawExtension => {
-                zero(&field.kind)
-            }
+            FieldKind::Struct(_)
+            | FieldKind::Time
+            | FieldKind::MicroTime
+            | FieldKind::Duration
+            | FieldKind::RawExtension => zero(&field.kind),
             kind if !field.omitempty() => zero(kind),
             _ => None,
         }
@@ -224,20 +232,20 @@ impl<'d> Schemas<'d> {
             FieldKind::Any => json!({"type": "object"}),
             FieldKind::SchemaOrArray(_) => self.reference(&format!("{APIEXTENSIONS}JSONSchemaPropsOrArray")),
             FieldKind::SchemaOrBool(_) => self.reference(&format!("{APIEXTENSIONS}JSONSchemaPropsOrBool")),
-            FieldKind::SchemaOrStrings(_) => self.reference(&format!("{APIEXTENSIONS}JSONSchemaPropsOrStringArray")),
+            FieldKind::SchemaOrStrings(_) => {
+                self.reference(&format!("{APIEXTENSIONS}JSONSchemaPropsOrStringArray"))
+            }
         }
     }
 
     /// An item of a list or a value of a map: never a pointer.
     fn element(&mut self, kind: &FieldKind) -> Value {
         let mut schema = self.of_kind(kind);
-        if self.version == Version::V3 {
-            if let Some(default) = zero(kind) {
-                if schema.get("$ref").is_some() {
-                    schema = json!({"allOf": [schema]});
-                }
-                schema["default"] = default;
+        if let (Version::V3, Some(default)) = (self.version, zero(kind)) {
+            if schema.get("$ref").is_some() {
+                schema = json!({"allOf": [schema]});
             }
+            schema["default"] = default;
         }
         schema
     }

@@ -54,7 +54,10 @@ fn the_v2_document_is_closed() {
         assert!(document.pointer(target.trim_start_matches('#')).is_some(), "{target}");
     }
     let pod = &document["definitions"]["io.k8s.api.core.v1.Pod"];
-    assert_eq!(pod["x-kubernetes-group-version-kind"], json!([{"group": "", "kind": "Pod", "version": "v1"}]));
+    assert_eq!(
+        pod["x-kubernetes-group-version-kind"],
+        json!([{"group": "", "kind": "Pod", "version": "v1"}])
+    );
 }
 
 /// What kubectl looks for: `--validate`, strategic merge in apply, explain.
@@ -65,7 +68,10 @@ fn kubectl_finds_what_it_looks_for() {
     let patch = &item["patch"];
     let names: Vec<&str> =
         patch["parameters"].as_array().into_iter().flatten().filter_map(|p| p["name"].as_str()).collect();
-    assert!(names.contains(&"fieldValidation") && names.contains(&"dryRun") && names.contains(&"force"), "{names:?}");
+    assert!(
+        names.contains(&"fieldValidation") && names.contains(&"dryRun") && names.contains(&"force"),
+        "{names:?}"
+    );
     let gvk = json!({"group": "apps", "kind": "Deployment", "version": "v1"});
     assert_eq!(patch["x-kubernetes-group-version-kind"], gvk);
     assert!(patch["requestBody"]["content"]["application/strategic-merge-patch+json"].is_object());
@@ -83,7 +89,8 @@ fn kubectl_finds_what_it_looks_for() {
         containers["items"],
         json!({"allOf": [{"$ref": "#/components/schemas/io.k8s.api.core.v1.Container"}], "default": {}})
     );
-    let options = &schemas["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"]["x-kubernetes-group-version-kind"];
+    let options =
+        &schemas["io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"]["x-kubernetes-group-version-kind"];
     let wanted = json!({"group": "apps", "kind": "DeleteOptions", "version": "v1"});
     assert!(options.as_array().is_some_and(|kinds| kinds.contains(&wanted)));
 }
@@ -95,7 +102,10 @@ fn schemas_carry_types_and_prose() {
     let port = &schemas["io.k8s.api.core.v1.ContainerPort"];
     assert_eq!(port["required"], json!(["containerPort"]));
     let number = &port["properties"]["containerPort"];
-    assert_eq!((&number["type"], &number["format"], &number["default"]), (&json!("integer"), &json!("int32"), &json!(0)));
+    assert_eq!(
+        (&number["type"], &number["format"], &number["default"]),
+        (&json!("integer"), &json!("int32"), &json!(0))
+    );
     assert_eq!(port["properties"]["protocol"]["default"], "TCP");
     assert_eq!(port["properties"]["protocol"]["enum"], json!(["SCTP", "TCP", "UDP"]));
     let told = port["description"].as_str().expect("types are described");
@@ -103,8 +113,10 @@ fn schemas_carry_types_and_prose() {
     assert!(number["description"].as_str().is_some_and(|text| text.contains("0 < x < 65536")), "{number}");
     let spec = &schemas["io.k8s.api.core.v1.Pod"]["properties"]["spec"];
     assert_eq!(spec["allOf"], json!([{"$ref": "#/components/schemas/io.k8s.api.core.v1.PodSpec"}]));
-    assert!(core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/exec"]["post"]["operationId"]
-        == "connectCoreV1PostNamespacedPodExec");
+    assert!(
+        core["paths"]["/api/v1/namespaces/{namespace}/pods/{name}/exec"]["post"]["operationId"]
+            == "connectCoreV1PostNamespacedPodExec"
+    );
 }
 
 #[test]

@@ -14,8 +14,8 @@ pub const COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
 /// Applies the operations in `patch` (JSON text) to `document`.
 pub fn json_patch(document: &Value, patch: &[u8]) -> Result<Value, PatchError> {
-    let operations: Vec<serde_json::Map<String, Value>> =
-        serde_json::from_slice(patch).map_err(|error| PatchError::Malformed(format!("error decoding patch: {error}")))?;
+    let operations: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(patch)
+        .map_err(|error| PatchError::Malformed(format!("error decoding patch: {error}")))?;
     if operations.len() > OPERATIONS_MAX {
         return Err(PatchError::TooManyOperations { actual: operations.len(), max: OPERATIONS_MAX });
     }
@@ -37,8 +37,10 @@ impl State {
     fn apply(&mut self, mut operation: serde_json::Map<String, Value>) -> Applied {
         let text = |name: &str| operation.get(name).and_then(Value::as_str).map(str::to_string);
         let kind = text("op").unwrap_or_else(|| "unknown".to_string());
-        let path = text("path").ok_or_else(|| format!("{kind} operation failed to decode path: missing value"));
-        let from = text("from").ok_or_else(|| format!("{kind} operation failed to decode from: missing value"));
+        let path =
+            text("path").ok_or_else(|| format!("{kind} operation failed to decode path: missing value"));
+        let from =
+            text("from").ok_or_else(|| format!("{kind} operation failed to decode from: missing value"));
         let value = operation.remove("value");
         match kind.as_str() {
             "add" => self.add(&path?, value.unwrap_or(Value::Null), "add"),
@@ -56,7 +58,9 @@ impl State {
 
     /// The container that a path's last part names a member of.
     fn container(&mut self, path: &str, operation: &str) -> Result<(&mut Value, String), String> {
-        let missing = || format!("{operation} operation does not apply: doc is missing path: \"{path}\": missing value");
+        let missing = || {
+            format!("{operation} operation does not apply: doc is missing path: \"{path}\": missing value")
+        };
         let (parents, last) = path.rsplit_once('/').ok_or_else(missing)?;
         let mut at = &mut self.document;
         for part in parents.split('/').skip(1) {
@@ -107,8 +111,9 @@ impl State {
 
     fn replace(&mut self, path: &str, value: Value) -> Applied {
         let (container, key) = self.container(path, "replace")?;
-        let place = member(container, &key)
-            .ok_or_else(|| format!("replace operation does not apply: doc is missing key: {path}: missing value"))?;
+        let place = member(container, &key).ok_or_else(|| {
+            format!("replace operation does not apply: doc is missing key: {path}: missing value")
+        })?;
         *place = value;
         Ok(())
     }
@@ -197,25 +202,73 @@ mod tests {
     #[test]
     fn operations_apply() {
         let doc = || json!({"a": {"b": [1, 2]}, "x/y": 1, "n": null});
-        check(doc(), json!([{"op": "add", "path": "/a/b/-", "value": 3}]), Ok(json!({"a": {"b": [1, 2, 3]}, "x/y": 1, "n": null})));
-        check(doc(), json!([{"op": "add", "path": "/a/b/0", "value": 0}]), Ok(json!({"a": {"b": [0, 1, 2]}, "x/y": 1, "n": null})));
-        check(doc(), json!([{"op": "add", "path": "/a/b/-1", "value": 0}]), Ok(json!({"a": {"b": [1, 2, 0]}, "x/y": 1, "n": null})));
-        check(doc(), json!([{"op": "remove", "path": "/x~1y"}, {"op": "remove", "path": "/n"}]), Ok(json!({"a": {"b": [1, 2]}})));
-        check(doc(), json!([{"op": "replace", "path": "/a/b/-1", "value": 9}]), Ok(json!({"a": {"b": [1, 9]}, "x/y": 1, "n": null})));
-        check(doc(), json!([{"op": "move", "from": "/a/b/0", "path": "/c"}]), Ok(json!({"a": {"b": [2]}, "c": 1, "x/y": 1, "n": null})));
-        check(doc(), json!([{"op": "copy", "from": "/a", "path": "/n"}]), Ok(json!({"a": {"b": [1, 2]}, "x/y": 1, "n": {"b": [1, 2]}})));
-        check(doc(), json!([{"op": "test", "path": "/a/b/1", "value": 2}, {"op": "test", "path": "/zz", "value": null}]), Ok(doc()));
+        check(
+            doc(),
+            json!([{"op": "add", "path": "/a/b/-", "value": 3}]),
+            Ok(json!({"a": {"b": [1, 2, 3]}, "x/y": 1, "n": null})),
+        );
+        check(
+            doc(),
+            json!([{"op": "add", "path": "/a/b/0", "value": 0}]),
+            Ok(json!({"a": {"b": [0, 1, 2]}, "x/y": 1, "n": null})),
+        );
+        check(
+            doc(),
+            json!([{"op": "add", "path": "/a/b/-1", "value": 0}]),
+            Ok(json!({"a": {"b": [1, 2, 0]}, "x/y": 1, "n": null})),
+        );
+        check(
+            doc(),
+            json!([{"op": "remove", "path": "/x~1y"}, {"op": "remove", "path": "/n"}]),
+            Ok(json!({"a": {"b": [1, 2]}})),
+        );
+        check(
+            doc(),
+            json!([{"op": "replace", "path": "/a/b/-1", "value": 9}]),
+            Ok(json!({"a": {"b": [1, 9]}, "x/y": 1, "n": null})),
+        );
+        check(
+            doc(),
+            json!([{"op": "move", "from": "/a/b/0", "path": "/c"}]),
+            Ok(json!({"a": {"b": [2]}, "c": 1, "x/y": 1, "n": null})),
+        );
+        check(
+            doc(),
+            json!([{"op": "copy", "from": "/a", "path": "/n"}]),
+            Ok(json!({"a": {"b": [1, 2]}, "x/y": 1, "n": {"b": [1, 2]}})),
+        );
+        check(
+            doc(),
+            json!([{"op": "test", "path": "/a/b/1", "value": 2}, {"op": "test", "path": "/zz", "value": null}]),
+            Ok(doc()),
+        );
         check(doc(), json!([]), Ok(doc()));
     }
 
     #[test]
     fn faults_are_told() {
         let doc = || json!({"a": {"b": [1, 2]}});
-        check(doc(), json!([{"op": "add", "path": "/q/r", "value": 1}]), Err("add operation does not apply: doc is missing path"));
-        check(doc(), json!([{"op": "add", "path": "/a/b/4", "value": 1}]), Err("Unable to access invalid index: 4"));
+        check(
+            doc(),
+            json!([{"op": "add", "path": "/q/r", "value": 1}]),
+            Err("add operation does not apply: doc is missing path"),
+        );
+        check(
+            doc(),
+            json!([{"op": "add", "path": "/a/b/4", "value": 1}]),
+            Err("Unable to access invalid index: 4"),
+        );
         check(doc(), json!([{"op": "remove", "path": "/q"}]), Err("unable to remove nonexistent key: q"));
-        check(doc(), json!([{"op": "replace", "path": "/q", "value": 1}]), Err("replace operation does not apply: doc is missing key: /q"));
-        check(doc(), json!([{"op": "test", "path": "/a/b/0", "value": 2}]), Err("testing value /a/b/0 failed"));
+        check(
+            doc(),
+            json!([{"op": "replace", "path": "/q", "value": 1}]),
+            Err("replace operation does not apply: doc is missing key: /q"),
+        );
+        check(
+            doc(),
+            json!([{"op": "test", "path": "/a/b/0", "value": 2}]),
+            Err("testing value /a/b/0 failed"),
+        );
         check(doc(), json!([{"op": "fly", "path": "/a"}]), Err("Unexpected kind: fly"));
         check(doc(), json!({"op": "add"}), Err("error decoding patch"));
         let many = Value::Array(vec![json!({"op": "test", "path": "/q"}); OPERATIONS_MAX + 1]);
@@ -232,7 +285,9 @@ mod tests {
 
     #[test]
     fn errors_become_upstreams_answers() {
-        let status = |patch: &str| json_patch(&json!({}), patch.as_bytes()).expect_err("it is a bad patch").to_status();
+        let status = |patch: &str| {
+            json_patch(&json!({}), patch.as_bytes()).expect_err("it is a bad patch").to_status()
+        };
         assert_eq!(status("{").code, 400);
         let rejected = status(r#"[{"op": "remove", "path": "/a"}]"#);
         assert_eq!((rejected.code, rejected.reason.as_str()), (422, "Invalid"));

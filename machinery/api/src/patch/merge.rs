@@ -46,7 +46,11 @@ fn merge(document: &mut Value, patch: &Value) {
 fn without_nulls(value: &Value) -> Value {
     match value {
         Value::Object(members) => Value::Object(
-            members.iter().filter(|(_, v)| !v.is_null()).map(|(k, v)| (k.clone(), without_nulls(v))).collect(),
+            members
+                .iter()
+                .filter(|(_, v)| !v.is_null())
+                .map(|(k, v)| (k.clone(), without_nulls(v)))
+                .collect(),
         ),
         Value::Array(items) => Value::Array(items.iter().map(without_nulls).collect()),
         other => other.clone(),
@@ -84,7 +88,10 @@ mod tests {
     #[test]
     fn only_objects_are_patches() {
         for (patch, told) in [
-            (json!([]), "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}"),
+            (
+                json!([]),
+                "error decoding patch: json: cannot unmarshal array into Go value of type map[string]interface {}",
+            ),
             (Value::Null, "Invalid JSON Patch"),
         ] {
             let error = merge_patch(&json!({}), &patch).expect_err("it is not an object");

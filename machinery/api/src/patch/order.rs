@@ -16,7 +16,12 @@ pub(super) fn position(list: &[Value], item: &Value, merge_key: &str) -> Option<
 }
 
 /// Orders `merged` by the patch's order, then by the order that the server has now.
-pub(super) fn normalize(merged: Vec<Value>, patch_order: &[Value], server_order: &[Value], merge_key: &str) -> Vec<Value> {
+pub(super) fn normalize(
+    merged: Vec<Value>,
+    patch_order: &[Value],
+    server_order: &[Value],
+    merge_key: &str,
+) -> Vec<Value> {
     let (mut patched, mut server_only) = (Vec::new(), Vec::new());
     for item in merged {
         let in_patch = position(patch_order, &item, merge_key);

@@ -32,7 +32,12 @@ struct Rule<'t> {
 }
 
 /// Applies a strategic merge patch to an object of type `ty`.
-pub fn strategic_merge(table: &Table, ty: TypeId, original: &Value, patch: &Value) -> Result<Value, PatchError> {
+pub fn strategic_merge(
+    table: &Table,
+    ty: TypeId,
+    original: &Value,
+    patch: &Value,
+) -> Result<Value, PatchError> {
     let (Value::Object(original), Value::Object(patch)) = (original, patch) else {
         return Err(PatchError::Malformed("invalid JSON document".to_string()));
     };
@@ -78,9 +83,15 @@ fn go(value: &Value) -> String {
 fn settled(value: Value) -> Value {
     match value {
         Value::Object(members) => Value::Object(
-            members.into_iter().filter(|(k, v)| !v.is_null() && !is_directive(k)).map(|(k, v)| (k, settled(v))).collect(),
+            members
+                .into_iter()
+                .filter(|(k, v)| !v.is_null() && !is_directive(k))
+                .map(|(k, v)| (k, settled(v)))
+                .collect(),
         ),
-        Value::Array(items) => Value::Array(items.into_iter().filter(|item| !is_order(item)).map(settled).collect()),
+        Value::Array(items) => {
+            Value::Array(items.into_iter().filter(|item| !is_order(item)).map(settled).collect())
+        }
         other => other,
     }
 }
@@ -130,7 +141,9 @@ impl<'t> Merge<'t> {
                 let ty = self.table.ty(id);
                 let field: &Field = ty.field(key).ok_or_else(|| {
                     let name = ty.short_name();
-                    PatchError::Unmergeable(format!("unable to find api field in struct {name} for the json field {key:?}"))
+                    PatchError::Unmergeable(format!(
+                        "unable to find api field in struct {name} for the json field {key:?}"
+                    ))
                 })?;
                 Ok(Rule {
                     element: Self::element(&field.kind),
@@ -153,7 +166,11 @@ impl<'t> Merge<'t> {
                 Some("replace") => Ok(patch),
                 Some("delete") => Ok(Map::new()),
                 _ => {
-                    let told = format!("unknown patch type: {} in map: {}", go(&directive), go(&Value::Object(patch)));
+                    let told = format!(
+                        "unknown patch type: {} in map: {}",
+                        go(&directive),
+                        go(&Value::Object(patch))
+                    );
                     Err(PatchError::Unmergeable(told))
                 }
             };
@@ -196,7 +213,12 @@ impl<'t> Merge<'t> {
         Ok(())
     }
 
-    fn list(&self, original: Vec<Value>, patch: Vec<Value>, rule: &Rule<'t>) -> Result<Vec<Value>, PatchError> {
+    fn list(
+        &self,
+        original: Vec<Value>,
+        patch: Vec<Value>,
+        rule: &Rule<'t>,
+    ) -> Result<Vec<Value>, PatchError> {
         let Some(of_maps) = element_kind(&original, &patch)? else { return Ok(original) };
         if !of_maps {
             let mut merged = original.clone();
@@ -241,7 +263,8 @@ impl<'t> Merge<'t> {
         patch: &mut Map<String, Value>,
         schema: Schema<'t>,
     ) -> Result<(), PatchError> {
-        let directives: Vec<String> = patch.keys().filter(|key| key.starts_with(ORDER_PREFIX)).cloned().collect();
+        let directives: Vec<String> =
+            patch.keys().filter(|key| key.starts_with(ORDER_PREFIX)).cloned().collect();
         for directive in directives {
             let order = patch.remove(&directive).unwrap_or_default();
             let Some(Some(name)) = list_name(&directive, ORDER_PREFIX) else {
@@ -267,10 +290,12 @@ impl<'t> Merge<'t> {
                 (Some(old), Some(new)) if rule.merge => self.list(old, new, &rule)?,
                 (Some(_), Some(new)) => new,
             };
-            for item in merged.iter().filter(|item| !rule.key.is_empty() && item.get(rule.key).is_none()) {
+            let keyless = |item: &&Value| !rule.key.is_empty() && item.get(rule.key).is_none();
+            if let Some(item) = merged.iter().find(keyless) {
                 return Err(no_merge_key(item, rule.key));
             }
-            original.insert(name.to_string(), Value::Array(normalize(merged, &order, &server_order, rule.key)));
+            original
+                .insert(name.to_string(), Value::Array(normalize(merged, &order, &server_order, rule.key)));
             patch.remove(name);
         }
         Ok(())
@@ -310,7 +335,8 @@ fn element_kind(original: &[Value], patch: &[Value]) -> Result<Option<bool>, Pat
     if first.is_array() {
         return Err(PatchError::Inapplicable("lists of lists are not supported".to_string()));
     }
-    if original.iter().chain(patch).any(|item| std::mem::discriminant(item) != std::mem::discriminant(first)) {
+    if original.iter().chain(patch).any(|item| std::mem::discriminant(item) != std::mem::discriminant(first))
+    {
         let list = |items: &[Value]| go(&Value::Array(items.to_vec()));
         let told = format!("list element types are not identical: [{} {}]", list(original), list(patch));
         return Err(PatchError::Unmergeable(told));
@@ -368,7 +394,8 @@ fn check_order(patch: &[Value], order: &[Value], key: &str) -> Result<(), PatchE
         }
         if !rest.any(|entry| super::order::same(entry, item, key)) {
             let (patch, order) = (go(&Value::Array(patch.to_vec())), go(&Value::Array(order.to_vec())));
-            let told = format!("The order in patch list:\n{patch}\n doesn't match {ORDER_PREFIX} list:\n{order}\n");
+            let told =
+                format!("The order in patch list:\n{patch}\n doesn't match {ORDER_PREFIX} list:\n{order}\n");
             return Err(PatchError::Unmergeable(told));
         }
     }

@@ -63,7 +63,12 @@ fn directives_replace_and_delete() {
         json!({"securityContext": {"$patch": "replace", "runAsGroup": 2}, "nodeSelector": {"$patch": "delete"}}),
         json!({"securityContext": {"runAsGroup": 2}, "nodeSelector": {}}),
     );
-    check("PodSpec", json!({}), json!({"containers": [{"name": "a", "$patch": "delete"}]}), json!({"containers": []}));
+    check(
+        "PodSpec",
+        json!({}),
+        json!({"containers": [{"name": "a", "$patch": "delete"}]}),
+        json!({"containers": []}),
+    );
 }
 
 #[test]
@@ -80,7 +85,13 @@ fn retain_keys_clears_the_rest() {
         json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}),
         json!({"hostname": "h", "volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}),
     );
-    check_fault("PodSpec", json!({}), json!({"$retainKeys": ["a"], "b": 1}), "invalid patch format of retainKeys", 400);
+    check_fault(
+        "PodSpec",
+        json!({}),
+        json!({"$retainKeys": ["a"], "b": 1}),
+        "invalid patch format of retainKeys",
+        400,
+    );
 }
 
 #[test]
@@ -88,7 +99,11 @@ fn finalizers_merge_and_go() {
     let table = Table::builtin();
     let ty = table.type_named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("it exists");
     let cases = [
-        (json!({"finalizers": ["a", "b"]}), json!({"finalizers": ["c", "a"]}), json!({"finalizers": ["c", "a", "b"]})),
+        (
+            json!({"finalizers": ["a", "b"]}),
+            json!({"finalizers": ["c", "a"]}),
+            json!({"finalizers": ["c", "a", "b"]}),
+        ),
         (
             json!({"finalizers": ["a", "b", "c"]}),
             json!({"$deleteFromPrimitiveList/finalizers": ["b"]}),
@@ -130,6 +145,22 @@ fn the_element_order_is_kept() {
     );
 }
 
+/// What kubectl apply sent for an image changed and a container removed.
+#[test]
+fn a_patch_of_kubectl_applies() {
+    let table = Table::builtin();
+    let ty = table.type_of("apps", "v1", "Deployment").expect("it exists");
+    let live = json!({"spec": {"replicas": 1, "template": {"spec": {"containers": [
+        {"name": "a", "image": "x:1", "imagePullPolicy": "Always"}, {"name": "b", "image": "y"},
+        {"name": "injected", "image": "z"}]}}}});
+    let patch = json!({"spec": {"replicas": 2, "template": {"spec": {
+        "$setElementOrder/containers": [{"name": "a"}],
+        "containers": [{"image": "x:2", "name": "a"}, {"$patch": "delete", "name": "b"}]}}}});
+    let expected = json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [
+        {"name": "a", "image": "x:2", "imagePullPolicy": "Always"}, {"name": "injected", "image": "z"}]}}}});
+    assert_eq!(strategic_merge(table, ty, &live, &patch), Ok(expected));
+}
+
 #[test]
 fn faults_are_upstreams() {
     let one = json!({"containers": [{"name": "a"}], "volumes": []});
@@ -141,7 +172,13 @@ fn faults_are_upstreams() {
         500,
     );
     check_fault("PodSpec", one.clone(), json!({"$patch": "fly"}), "unknown patch type: fly in map:", 500);
-    check_fault("PodSpec", one.clone(), json!({"containers": [["x"]]}), "list element types are not identical", 500);
+    check_fault(
+        "PodSpec",
+        one.clone(),
+        json!({"containers": [["x"]]}),
+        "list element types are not identical",
+        500,
+    );
     check_fault("PodSpec", one.clone(), json!([]), "invalid JSON document", 400);
     check_fault(
         "PodSpec",
@@ -153,11 +190,12 @@ fn faults_are_upstreams() {
 }
 
 fn any_spec() -> impl Strategy<Value = Value> {
-    let container = ("[a-d]", prop::option::of("[x-z]"), prop::collection::vec("[e-g]", 0..3)).prop_map(|(n, i, env)| {
-        let env: std::collections::BTreeSet<String> = env.into_iter().collect();
-        let env: Vec<Value> = env.into_iter().map(|n| json!({"name": n, "value": "v"})).collect();
-        json!({"name": n, "image": i, "env": env})
-    });
+    let container =
+        ("[a-d]", prop::option::of("[x-z]"), prop::collection::vec("[e-g]", 0..3)).prop_map(|(n, i, env)| {
+            let env: std::collections::BTreeSet<String> = env.into_iter().collect();
+            let env: Vec<Value> = env.into_iter().map(|n| json!({"name": n, "value": "v"})).collect();
+            json!({"name": n, "image": i, "env": env})
+        });
     prop::collection::vec(container, 0..4).prop_map(|mut containers| {
         containers.sort_by_key(|c| c["name"].to_string());
         containers.dedup_by_key(|c| c["name"].to_string());

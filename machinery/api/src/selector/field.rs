@@ -56,9 +56,16 @@ impl FieldSelector {
                 continue;
             }
             let Some((field, negated, value)) = split_term(part) else {
-                return Err(FieldSelectorError::Term { selector: selector.to_string(), part: part.to_string() });
+                return Err(FieldSelectorError::Term {
+                    selector: selector.to_string(),
+                    part: part.to_string(),
+                });
             };
-            requirements.push(FieldRequirement { field: field.to_string(), value: unescape(value)?, negated });
+            requirements.push(FieldRequirement {
+                field: field.to_string(),
+                value: unescape(value)?,
+                negated,
+            });
         }
         Ok(Self { requirements })
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
-use super::lexer::{Kind, Token, tokens};
+use super::parser::Parser;
 use super::syntax::{label_value_faults, qualified_name_faults};
 use crate::field::{FieldError, FieldErrors, Path};
 
@@ -89,7 +89,12 @@ impl<L: Labels + ?Sized> Labels for &L {
 
 impl LabelRequirement {
     /// Fails as upstream's `labels.NewRequirement`; `path` is where the requirement stands in its object.
-    pub fn new(key: &str, operator: LabelOperator, mut values: Vec<String>, path: &Path) -> Result<Self, FieldErrors> {
+    pub fn new(
+        key: &str,
+        operator: LabelOperator,
+        mut values: Vec<String>,
+        path: &Path,
+    ) -> Result<Self, FieldErrors> {
         values.sort_unstable();
         values.dedup();
         let mut errors = FieldErrors::new();
@@ -99,7 +104,9 @@ impl LabelRequirement {
             LabelOperator::In | LabelOperator::NotIn if values.is_empty() => {
                 Some("for 'in', 'notin' operators, values set can't be empty")
             }
-            LabelOperator::Equals | LabelOperator::DoubleEquals | LabelOperator::NotEquals if values.len() != 1 => {
+            LabelOperator::Equals | LabelOperator::DoubleEquals | LabelOperator::NotEquals
+                if values.len() != 1 =>
+            {
                 Some("exact-match compatibility requires one single value")
             }
             LabelOperator::Exists | LabelOperator::DoesNotExist if !values.is_empty() => {
@@ -114,7 +121,9 @@ impl LabelRequirement {
             errors.push(FieldError::invalid(at.clone(), values.clone(), wrong));
         }
         for (i, value) in values.iter().enumerate() {
-            if matches!(operator, LabelOperator::GreaterThan | LabelOperator::LessThan) && value.parse::<i64>().is_err() {
+            if matches!(operator, LabelOperator::GreaterThan | LabelOperator::LessThan)
+                && value.parse::<i64>().is_err()
+            {
                 let wrong = "for 'Gt', 'Lt' operators, the value must be an integer";
                 errors.push(FieldError::invalid(at.index(i), value.as_str(), wrong));
             }
@@ -142,7 +151,9 @@ impl LabelRequirement {
         let actual = labels.label(&self.key);
         let listed = |value: &str| self.values.iter().any(|v| v == value);
         match self.operator {
-            LabelOperator::Equals | LabelOperator::DoubleEquals | LabelOperator::In => actual.is_some_and(listed),
+            LabelOperator::Equals | LabelOperator::DoubleEquals | LabelOperator::In => {
+                actual.is_some_and(listed)
+            }
             LabelOperator::NotEquals | LabelOperator::NotIn => !actual.is_some_and(listed),
             LabelOperator::Exists => actual.is_some(),
             LabelOperator::DoesNotExist => actual.is_none(),
@@ -158,7 +169,7 @@ impl LabelRequirement {
     }
 }
 
-fn check_key(key: &str, path: &Path, errors: &mut FieldErrors) {
+pub(super) fn check_key(key: &str, path: &Path, errors: &mut FieldErrors) {
     let faults = qualified_name_faults(key);
     if !faults.is_empty() {
         errors.push(FieldError::invalid(path.clone(), key, faults.join("; ")));
@@ -166,7 +177,7 @@ fn check_key(key: &str, path: &Path, errors: &mut FieldErrors) {
 }
 
 /// As Go's aggregate of errors prints.
-fn told(errors: &FieldErrors) -> String {
+pub(super) fn told(errors: &FieldErrors) -> String {
     match errors.as_slice() {
         [one] => one.to_string(),
         many => format!("[{}]", many.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")),
@@ -185,8 +196,7 @@ impl LabelSelector {
 
     /// The query parameter's form. Empty text selects everything.
     pub fn parse(text: &str) -> Result<Self, SelectorError> {
-        let mut parser = Parser { tokens: tokens(text), at: 0 };
-        let mut requirements = parser.requirements().map_err(SelectorError)?;
+        let mut requirements = Parser::new(text).requirements().map_err(SelectorError)?;
         requirements.sort_by(|a, b| a.key.cmp(&b.key));
         Ok(Self { requirements, nothing: false })
     }
@@ -195,13 +205,14 @@ impl LabelSelector {
     pub fn from_value(selector: &Value) -> Result<Self, SelectorError> {
         let Value::Object(fields) = selector else { return Ok(Self::nothing()) };
         let mut requirements = Vec::new();
-        let mut add = |key: &str, operator, values| match LabelRequirement::new(key, operator, values, &Path::root()) {
-            Ok(requirement) => {
-                requirements.push(requirement);
-                Ok(())
-            }
-            Err(errors) => Err(SelectorError(told(&errors))),
-        };
+        let mut add =
+            |key: &str, operator, values| match LabelRequirement::new(key, operator, values, &Path::root()) {
+                Ok(requirement) => {
+                    requirements.push(requirement);
+                    Ok(())
+                }
+                Err(errors) => Err(SelectorError(told(&errors))),
+            };
         if let Some(Value::Object(labels)) = fields.get("matchLabels") {
             for (key, value) in labels {
                 add(key, LabelOperator::Equals, vec![value.as_str().unwrap_or_default().to_string()])?;
@@ -216,10 +227,13 @@ impl LabelSelector {
                     "Exists" => LabelOperator::Exists,
                     "DoesNotExist" => LabelOperator::DoesNotExist,
                     other => {
-                        return Err(SelectorError(format!("{other:?} is not a valid label selector operator")));
+                        return Err(SelectorError(format!(
+                            "{other:?} is not a valid label selector operator"
+                        )));
                     }
                 };
-                let values = expression.get("values").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                let values =
+                    expression.get("values").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
                 let values = values.iter().filter_map(Value::as_str).map(str::to_string).collect();
                 add(text("key"), operator, values)?;
             }
@@ -267,7 +281,8 @@ impl LabelSelector {
 
     /// Matches the labels in an object's metadata.
     pub fn matches_object(&self, object: &Value) -> bool {
-        self.is_everything() || self.matches(&object.get("metadata").and_then(|metadata| metadata.get("labels")))
+        self.is_everything()
+            || self.matches(&object.get("metadata").and_then(|metadata| metadata.get("labels")))
     }
 }
 
@@ -306,155 +321,6 @@ impl fmt::Display for LabelRequirement {
     }
 }
 
-struct Parser<'a> {
-    tokens: Vec<Token<'a>>,
-    at: usize,
-}
-
-impl<'a> Parser<'a> {
-    /// The next token as a value: `in` and `notin` are plain words there.
-    fn peek(&self) -> Token<'a> {
-        let mut token = self.tokens[self.at.min(self.tokens.len() - 1)].clone();
-        if matches!(token.kind, Kind::In | Kind::NotIn) {
-            token.kind = Kind::Identifier;
-        }
-        token
-    }
-
-    fn next(&mut self) -> Token<'a> {
-        let token = self.peek();
-        self.at += 1;
-        token
-    }
-
-    fn requirements(&mut self) -> Result<Vec<LabelRequirement>, String> {
-        let mut found = Vec::new();
-        loop {
-            let token = self.peek();
-            match token.kind {
-                Kind::Identifier | Kind::Not => {}
-                Kind::End => return Ok(found),
-                _ => return Err(format!("found '{}', expected: !, identifier, or 'end of string'", token.text)),
-            }
-            found.push(self.requirement().map_err(|why| format!("unable to parse requirement: {why}"))?);
-            let token = self.next();
-            match token.kind {
-                Kind::End => return Ok(found),
-                Kind::Comma => {
-                    let after = self.peek();
-                    if !matches!(after.kind, Kind::Identifier | Kind::Not) {
-                        return Err(format!("found '{}', expected: identifier after ','", after.text));
-                    }
-                }
-                _ => return Err(format!("found '{}', expected: ',' or 'end of string'", token.text)),
-            }
-        }
-    }
-
-    fn requirement(&mut self) -> Result<LabelRequirement, String> {
-        let mut token = self.next();
-        let negated = token.kind == Kind::Not;
-        if negated {
-            token = self.next();
-        }
-        if token.kind != Kind::Identifier {
-            return Err(format!("found '{}', expected: identifier", token.text));
-        }
-        let key = token.text;
-        let mut errors = FieldErrors::new();
-        check_key(&key, &Path::root(), &mut errors);
-        if !errors.is_empty() {
-            return Err(told(&errors));
-        }
-        let (operator, values) = if negated {
-            (LabelOperator::DoesNotExist, Vec::new())
-        } else if matches!(self.peek().kind, Kind::End | Kind::Comma) {
-            (LabelOperator::Exists, Vec::new())
-        } else {
-            self.comparison()?
-        };
-        LabelRequirement::new(&key, operator, values, &Path::root()).map_err(|errors| told(&errors))
-    }
-
-    fn comparison(&mut self) -> Result<(LabelOperator, Vec<String>), String> {
-        let token = self.tokens[self.at.min(self.tokens.len() - 1)].clone();
-        self.at += 1;
-        let operator = match token.kind {
-            Kind::Equals => LabelOperator::Equals,
-            Kind::DoubleEquals => LabelOperator::DoubleEquals,
-            Kind::NotEquals => LabelOperator::NotEquals,
-            Kind::Greater => LabelOperator::GreaterThan,
-            Kind::Less => LabelOperator::LessThan,
-            Kind::In => return Ok((LabelOperator::In, self.values()?)),
-            Kind::NotIn => return Ok((LabelOperator::NotIn, self.values()?)),
-            _ => return Err(format!("found '{}', expected: in, notin, =, ==, !=, gt, lt", token.text)),
-        };
-        Ok((operator, vec![self.exact_value()?]))
-    }
-
-    fn exact_value(&mut self) -> Result<String, String> {
-        if matches!(self.peek().kind, Kind::End | Kind::Comma) {
-            return Ok(String::new());
-        }
-        let token = self.next();
-        if token.kind == Kind::Identifier {
-            return Ok(token.text.into_owned());
-        }
-        Err(format!("found '{}', expected: identifier", token.text))
-    }
-
-    /// `(a,b)`; a missing item is the empty string, `()` is the empty set.
-    fn values(&mut self) -> Result<Vec<String>, String> {
-        let open = self.next();
-        if open.kind != Kind::Open {
-            return Err(format!("found '{}' expected: '('", open.text));
-        }
-        let first = self.peek();
-        match first.kind {
-            Kind::Identifier | Kind::Comma => {}
-            Kind::Close => {
-                self.at += 1;
-                return Ok(Vec::new());
-            }
-            _ => return Err(format!("found '{}', expected: ',', ')' or identifier", first.text)),
-        }
-        let mut found: Vec<String> = Vec::new();
-        loop {
-            let token = self.next();
-            match token.kind {
-                Kind::Identifier => {
-                    found.push(token.text.into_owned());
-                    let after = self.peek();
-                    match after.kind {
-                        Kind::Comma => {}
-                        Kind::Close => break,
-                        _ => return Err(format!("found '{}', expected: ',' or ')'", after.text)),
-                    }
-                }
-                Kind::Comma => {
-                    if found.is_empty() {
-                        found.push(String::new());
-                    }
-                    match self.peek().kind {
-                        Kind::Close => {
-                            found.push(String::new());
-                            break;
-                        }
-                        Kind::Comma => {
-                            self.at += 1;
-                            found.push(String::new());
-                        }
-                        _ => {}
-                    }
-                }
-                _ => return Err(format!("found '{}', expected: ',', or identifier", token.text)),
-            }
-        }
-        self.at += 1;
-        Ok(found)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -490,12 +356,24 @@ mod tests {
     #[test]
     fn faults_are_told_in_upstreams_words() {
         let cases = [
-            ("x=a||y=b", "unable to parse requirement: values[0][x]: Invalid value: \"a||y\": a valid label must be"),
+            (
+                "x=a||y=b",
+                "unable to parse requirement: values[0][x]: Invalid value: \"a||y\": a valid label must be",
+            ),
             ("x,", "found '', expected: identifier after ','"),
             ("x a", "unable to parse requirement: found 'a', expected: in, notin, =, ==, !=, gt, lt"),
-            ("x in ()", "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty"),
-            ("x>a", "unable to parse requirement: values[0]: Invalid value: \"a\": for 'Gt', 'Lt' operators, the value must be an integer"),
-            ("a/b/c=d", "unable to parse requirement: <nil>: Invalid value: \"a/b/c\": a qualified name must consist of"),
+            (
+                "x in ()",
+                "unable to parse requirement: values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty",
+            ),
+            (
+                "x>a",
+                "unable to parse requirement: values[0]: Invalid value: \"a\": for 'Gt', 'Lt' operators, the value must be an integer",
+            ),
+            (
+                "a/b/c=d",
+                "unable to parse requirement: <nil>: Invalid value: \"a/b/c\": a qualified name must consist of",
+            ),
             ("=a", "found '=', expected: !, identifier, or 'end of string'"),
             ("x in a", "unable to parse requirement: found 'a' expected: '('"),
         ];

@@ -4,6 +4,7 @@
 mod field;
 mod label;
 mod lexer;
+mod parser;
 mod syntax;
 
 pub use field::{FieldRequirement, FieldSelector, FieldSelectorError};

@@ -31,7 +31,9 @@ fn is_subdomain(name: &str) -> bool {
     name.split('.').all(|part| {
         let bytes = part.as_bytes();
         let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        bytes.first().is_some_and(plain) && bytes.last().is_some_and(plain) && bytes.iter().all(|b| plain(b) || *b == b'-')
+        bytes.first().is_some_and(plain)
+            && bytes.last().is_some_and(plain)
+            && bytes.iter().all(|b| plain(b) || *b == b'-')
     })
 }
 
@@ -51,7 +53,9 @@ pub fn qualified_name_faults(key: &str) -> Vec<String> {
             name
         }
         Some((prefix, name)) => {
-            faults.extend(dns1123_subdomain_faults(prefix).into_iter().map(|fault| format!("prefix part {fault}")));
+            faults.extend(
+                dns1123_subdomain_faults(prefix).into_iter().map(|fault| format!("prefix part {fault}")),
+            );
             name
         }
     };
