@@ -35,18 +35,8 @@ impl AdmissionChain {
         Self { plugins }
     }
 
-    /// The plugins that upstream runs by default (as far as they exist here), in its order; the RBAC checks, which
-    /// upstream has in its storage layer, last.
     pub fn upstream(objects: Arc<dyn Objects>, rbac: Arc<Rbac>, authorizer: Arc<dyn Authorizer>) -> Self {
-        Self::new(vec![
-            Arc::new(NamespaceLifecycle::new(objects.clone())),
-            Arc::new(ServiceAccount::new(objects.clone())),
-            Arc::new(NodeRestriction::new(objects.clone(), authorizer.clone())),
-            Arc::new(TaintNodesByCondition),
-            Arc::new(Priority::new(objects)),
-            Arc::new(DefaultTolerationSeconds),
-            Arc::new(RbacEscalation::new(rbac, authorizer)),
-        ])
+        Self::new(upstream_plugins(objects, rbac, authorizer))
     }
 
     /// Whether any plugin looks at the operation at all.
@@ -70,6 +60,24 @@ impl AdmissionChain {
         }
         Ok(())
     }
+}
+
+/// The plugins that upstream runs by default (as far as they exist here), in its order; the RBAC checks, which upstream
+/// has in its storage layer, last.
+pub fn upstream_plugins(
+    objects: Arc<dyn Objects>,
+    rbac: Arc<Rbac>,
+    authorizer: Arc<dyn Authorizer>,
+) -> Vec<Arc<dyn AdmissionPlugin>> {
+    vec![
+        Arc::new(NamespaceLifecycle::new(objects.clone())),
+        Arc::new(ServiceAccount::new(objects.clone())),
+        Arc::new(NodeRestriction::new(objects.clone(), authorizer.clone())),
+        Arc::new(TaintNodesByCondition),
+        Arc::new(Priority::new(objects)),
+        Arc::new(DefaultTolerationSeconds),
+        Arc::new(RbacEscalation::new(rbac, authorizer)),
+    ]
 }
 
 /// The resource of a request is this one, and no subresource of it.

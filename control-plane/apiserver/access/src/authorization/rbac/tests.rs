@@ -388,3 +388,19 @@ fn bindings_are_reconciled() {
     let foreign = binding("", "x", "ClusterRole", "other", json!([b]));
     assert!(matches!(reconcile_binding(Some(&foreign), &expected), Some(BindingAction::Recreate(_))));
 }
+
+#[test]
+fn what_a_fresh_cluster_holds_is_stable() {
+    let bootstrap = oarlock_api::table::bootstrap_objects();
+    let of = |plural: &str| bootstrap[plural].as_array().expect("a list of objects").clone();
+    for role in of("clusterroles").iter().chain(&of("roles")) {
+        assert_eq!(reconcile_role(Some(role), role), None, "{}", role["metadata"]["name"]);
+    }
+    for binding in of("clusterrolebindings").iter().chain(&of("rolebindings")) {
+        assert_eq!(reconcile_binding(Some(binding), binding), None, "{}", binding["metadata"]["name"]);
+    }
+    let all: Vec<Arc<Value>> = of("clusterroles").into_iter().map(Arc::new).collect();
+    for role in &all {
+        assert_eq!(aggregate(role, &all), None, "{}", role["metadata"]["name"]);
+    }
+}
