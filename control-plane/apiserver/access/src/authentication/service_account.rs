@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use oarlock_api::GroupResource;
 use serde_json::Value;
 
-use super::cache::VerifiedTokens;
+use super::cache::{Verified, VerifiedTokens};
 use super::jwt::{self, Claims, Ref};
 use super::keys::VerifyingKey;
 use crate::names::{
@@ -60,7 +60,8 @@ impl ServiceAccountTokens {
         audiences: &[String],
         now: Timestamp,
     ) -> Result<Option<TokenHolder>, AuthenticationError> {
-        let Some(claims) = self.signed_claims(token, now)? else { return Ok(None) };
+        let Some(verified) = self.signed(token, now)? else { return Ok(None) };
+        let claims = &verified.claims;
         let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
         let audiences: Vec<String> = wanted.iter().filter(|a| claims.aud.contains(a)).cloned().collect();
         if audiences.is_empty() {
@@ -70,14 +71,18 @@ impl ServiceAccountTokens {
                 crate::value::quoted(wanted)
             )));
         }
-        check_time(&claims, now)?;
-        self.check_bound_objects(&claims, now).await?;
-        Ok(Some(TokenHolder { user: user_of(&claims), audiences }))
+        check_time(claims, now)?;
+        self.check_account(claims, now).await?;
+        if !verified.bound_was_seen(now.as_second()) {
+            self.check_bound_objects(claims, now).await?;
+            verified.saw_bound(now.as_second());
+        }
+        Ok(Some(TokenHolder { user: user_of(claims), audiences }))
     }
 
-    fn signed_claims(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Claims>>, AuthenticationError> {
-        if let Some(claims) = self.verified.get(token) {
-            return Ok(Some(claims));
+    fn signed(&self, token: &str, now: Timestamp) -> Result<Option<Arc<Verified>>, AuthenticationError> {
+        if let Some(verified) = self.verified.get(token) {
+            return Ok(Some(verified));
         }
         let Some(claims) = jwt::unverified(token).filter(|claims| self.issuers.contains(&claims.iss)) else {
             return Ok(None);
@@ -85,14 +90,13 @@ impl ServiceAccountTokens {
         if !jwt::signed_by_one_of(&self.keys, token) {
             return Err(AuthenticationError("no keys found that match the signature of the token".into()));
         }
-        let claims = Arc::new(claims);
-        self.verified.put(token, claims.clone(), now.as_second());
-        Ok(Some(claims))
+        let verified = Arc::new(Verified::new(claims));
+        self.verified.put(token, verified.clone(), now.as_second());
+        Ok(Some(verified))
     }
 
-    async fn check_bound_objects(&self, claims: &Claims, now: Timestamp) -> Result<(), AuthenticationError> {
-        let private = &claims.kubernetes;
-        let (namespace, account) = (&private.namespace, &private.serviceaccount);
+    async fn check_account(&self, claims: &Claims, now: Timestamp) -> Result<(), AuthenticationError> {
+        let (namespace, account) = (&claims.kubernetes.namespace, &claims.kubernetes.serviceaccount);
         if claims.sub != service_account_user(namespace, &account.name) {
             return Err(AuthenticationError(
                 "sub claim does not match the service account of the token".into(),
@@ -115,6 +119,12 @@ impl ServiceAccountTokens {
                 account.uid
             )));
         }
+        Ok(())
+    }
+
+    async fn check_bound_objects(&self, claims: &Claims, now: Timestamp) -> Result<(), AuthenticationError> {
+        let private = &claims.kubernetes;
+        let namespace = &private.namespace;
         if let Some(secret) = &private.secret {
             self.check_bound(&SECRETS, "secret", namespace, secret, now).await?;
         }

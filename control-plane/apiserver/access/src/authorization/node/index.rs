@@ -34,6 +34,12 @@ impl NodeIndex {
         }
     }
 
+    /// The node runs this pod.
+    pub(super) fn has(&self, node: &str, namespace: &str, name: &str) -> bool {
+        let key: PodKey = (namespace.into(), name.into());
+        self.nodes.get(node).is_some_and(|pods| pods.contains_key(&key))
+    }
+
     /// The pods of a node: namespace and references.
     pub(super) fn pods_of(&self, node: &str) -> impl Iterator<Item = (&str, &[Reference])> {
         self.nodes.get(node).into_iter().flatten().map(|((namespace, _), found)| (&**namespace, &**found))

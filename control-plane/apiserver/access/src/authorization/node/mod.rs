@@ -4,11 +4,14 @@ mod index;
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use oarlock_base::Shutdown;
 use parking_lot::RwLock;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::rbac::rule::Rule;
 use crate::names::node_identity;
@@ -21,12 +24,17 @@ use crate::value::{namespace, text};
 use index::{NodeIndex, granting_references};
 
 const LEASE_NAMESPACE: &str = "kube-node-lease";
+/// A kubelet may see a pod in its watch a moment before the index does: so long a refusal waits for it.
+const INDEX_LAG: Duration = Duration::from_millis(50);
 
 pub struct NodeAuthorizer {
     objects: Arc<dyn Objects>,
     /// What every node may do alike: the rules of ClusterRole `system:node`.
     rules: Vec<Rule>,
     index: RwLock<NodeIndex>,
+    /// The index follows the pods.
+    running: AtomicBool,
+    changes: watch::Sender<()>,
 }
 
 /// `Ok`: allowed; `Err`: why there is no opinion.
@@ -35,19 +43,40 @@ type Opinion = Result<(), String>;
 impl NodeAuthorizer {
     pub fn new(objects: Arc<dyn Objects>, system_node_rules: &[Value]) -> Arc<Self> {
         let rules = system_node_rules.iter().map(Rule::from_value).collect();
-        Arc::new(Self { objects, rules, index: RwLock::default() })
+        let (running, changes) = (AtomicBool::new(false), watch::Sender::new(()));
+        Arc::new(Self { objects, rules, index: RwLock::default(), running, changes })
     }
 
-    /// Follows the pods until told to stop. While it does not run, decisions read the cache, only slower.
+    /// Follows the pods until told to stop. While it does not run, decisions read all pods of the cache: right, but slow.
     pub async fn run(self: Arc<Self>, stop: Shutdown) -> Result<(), Infallible> {
         let mut events = self.objects.subscribe(&PODS);
+        self.running.store(true, Ordering::Release);
         while let Some(Some(event)) = stop.or(events.recv()).await {
             self.index.write().apply(&event);
+            self.changes.send_replace(());
         }
-        // Nobody keeps the index true from here on, so it must not be believed.
+        self.running.store(false, Ordering::Release);
         self.index.write().apply(&ObjectEvent::Reset);
         stop.wait().await;
         Ok(())
+    }
+
+    /// [`decide`](Self::decide), once more for each change of the index where a relationship was missing.
+    async fn decide_patiently(&self, node: &str, asked: &Attributes) -> Opinion {
+        let mut changes = self.changes.subscribe();
+        let first = self.decide(node, asked);
+        if !self.running.load(Ordering::Acquire) || first != Err(unrelated(node)) {
+            return first;
+        }
+        let again = async {
+            while changes.changed().await.is_ok() {
+                if self.decide(node, asked).is_ok() {
+                    return Ok(());
+                }
+            }
+            Err(unrelated(node))
+        };
+        tokio::time::timeout(INDEX_LAG, again).await.unwrap_or(first)
     }
 
     fn decide(&self, node: &str, asked: &Attributes) -> Opinion {
@@ -134,6 +163,9 @@ impl NodeAuthorizer {
         if asked.name.is_empty() {
             return no("No Object name found");
         }
+        if self.index.read().has(node, &asked.namespace, &asked.name) {
+            return Ok(());
+        }
         let pod = self.objects.get(&PODS, &asked.namespace, &asked.name);
         let own = pod.is_some_and(|pod| text(&pod, &["spec", "nodeName"]) == node);
         own.then_some(()).ok_or_else(|| unrelated(node))
@@ -201,11 +233,10 @@ impl NodeAuthorizer {
         })
     }
 
-    /// Asks the index, and before refusing the cache itself: a kubelet may see a pod in its watch a moment before the
-    /// index does.
+    /// Whether any pod of the node fits.
     fn any_pod(&self, node: &str, in_namespace: &str, fits: &dyn Fn(&str, &[Reference]) -> bool) -> bool {
-        if self.index.read().pods_of(node).any(|(namespace, refs)| fits(namespace, refs)) {
-            return true;
+        if self.running.load(Ordering::Acquire) {
+            return self.index.read().pods_of(node).any(|(namespace, refs)| fits(namespace, refs));
         }
         let pods = self.objects.list(&PODS, in_namespace);
         pods.iter()
@@ -220,7 +251,7 @@ impl Authorizer for NodeAuthorizer {
         match node_identity(&attributes.user) {
             None => Decision::NoOpinion(String::new()),
             Some("") => Decision::NoOpinion(format!("unknown node for user {:?}", attributes.user.name)),
-            Some(node) => match self.decide(node, attributes) {
+            Some(node) => match self.decide_patiently(node, attributes).await {
                 Ok(()) => Decision::Allow(String::new()),
                 Err(reason) => Decision::NoOpinion(reason),
             },

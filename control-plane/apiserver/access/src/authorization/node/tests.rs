@@ -110,11 +110,36 @@ async fn check(authorizer: &NodeAuthorizer, how: &str) {
 async fn a_node_reaches_what_its_pods_name() {
     let authorizer = authorizer(cluster());
     check(&authorizer, "from the cache").await;
-    let mut events = authorizer.objects.subscribe(&PODS);
-    while let Ok(event) = events.try_recv() {
-        authorizer.index.write().apply(&event);
-    }
-    check(&authorizer, "from the index").await;
+    let stop = Shutdown::new();
+    let running = authorizer.clone().run(stop.clone());
+    let checks = async {
+        check(&authorizer, "from the index").await;
+        stop.trigger();
+    };
+    let _ = tokio::join!(running, checks);
+    check(&authorizer, "from the cache again").await;
+}
+
+#[tokio::test]
+async fn a_pod_that_is_about_to_be_known_is_waited_for() {
+    let objects = cluster();
+    let authorizer = authorizer(objects.clone());
+    let stop = Shutdown::new();
+    let checks = async {
+        tokio::task::yield_now().await;
+        let node = node_user("n1");
+        let asked = ask(&node, "get", "secrets", "default", "s-late");
+        let late = async {
+            tokio::task::yield_now().await;
+            let spec = json!({"volumes": [{"name": "v", "secret": {"secretName": "s-late"}}]});
+            objects.put(&PODS, pod("late", "n1", spec));
+        };
+        let (decision, ()) = tokio::join!(authorizer.authorize(&asked), late);
+        stop.trigger();
+        decision
+    };
+    let (_, decision) = tokio::join!(authorizer.clone().run(stop.clone()), checks);
+    assert_eq!(decision, Decision::Allow(String::new()));
 }
 
 #[tokio::test]
