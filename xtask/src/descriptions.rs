@@ -91,12 +91,9 @@ fn read(source: &str) -> Option<(String, Prose)> {
         } else if inside && line == "}" {
             break;
         } else if let Some((field, _)) = trimmed.strip_prefix("pub ").and_then(|rest| rest.split_once(':')) {
-            if let (true, Some(json)) =
-                (inside, json_names.get(field.trim_start_matches("r#").trim_end_matches('_')))
-            {
-                if !pending.is_empty() {
-                    prose.fields.insert((*json).to_string(), unescape(&pending));
-                }
+            let json = json_names.get(field.trim_start_matches("r#").trim_end_matches('_'));
+            if let (true, false, Some(json)) = (inside, pending.is_empty(), json) {
+                prose.fields.insert((*json).to_string(), unescape(&pending));
             }
             pending.clear();
         }

@@ -59,6 +59,7 @@ fn without_nulls(value: &Value) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
@@ -96,6 +97,37 @@ mod tests {
         ] {
             let error = merge_patch(&json!({}), &patch).expect_err("it is not an object");
             assert_eq!((error.to_string().as_str(), error.to_status().code), (told, 400));
+        }
+    }
+
+    fn any_object() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (0..9i64).prop_map(Value::from)
+        ];
+        let value = leaf.prop_recursive(3, 16, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
+                prop::collection::btree_map("[a-c]", inner, 0..3)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        });
+        prop::collection::btree_map("[a-c]", value, 0..4).prop_map(|m| Value::Object(m.into_iter().collect()))
+    }
+
+    proptest! {
+        #[test]
+        fn applying_twice_is_applying_once(document in any_object(), patch in any_object()) {
+            let once = merge_patch(&document, &patch).expect("objects are patches");
+            prop_assert_eq!(merge_patch(&once, &patch), Ok(once));
+        }
+
+        #[test]
+        fn json_patches_never_panic(document in any_object(), path in "(/[a-c0-2~-]{0,2}){0,3}", op in 0..6usize) {
+            let op = ["add", "remove", "replace", "test", "move", "copy"][op];
+            let patch = json!([{"op": op, "path": path, "from": "/a", "value": 1}]).to_string();
+            let _applied = super::super::json_patch(&document, patch.as_bytes()).is_ok();
         }
     }
 }

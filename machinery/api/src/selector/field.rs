@@ -171,6 +171,8 @@ fn unescape(value: &str) -> Result<String, FieldSelectorError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -216,5 +218,18 @@ mod tests {
         let selector = FieldSelector::parse("spec.nodeName=n1,metadata.name!=db").expect("it is well formed");
         assert_eq!(selector.required("spec.nodeName"), Some("n1"));
         assert_eq!(selector.required("metadata.name"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_survives_its_text(field in "[a-z.]{1,6}", value in "\\PC{0,12}", negated: bool) {
+            let selector = FieldSelector::from_requirements(vec![FieldRequirement { field, value, negated }]);
+            prop_assert_eq!(FieldSelector::parse(&selector.to_string()), Ok(selector));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\PC{0,24}") {
+            let _read = FieldSelector::parse(&text).is_ok();
+        }
     }
 }
