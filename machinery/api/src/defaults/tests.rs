@@ -239,6 +239,15 @@ fn small_kinds_are_filled_in() {
         ),
         ("authentication.k8s.io/v1", "TokenRequest", json!({}), json!({"spec": {"expirationSeconds": 3600}})),
         ("coordination.k8s.io/v1", "Lease", json!({"spec": {}}), json!({"spec": {}})),
+    ];
+    for (api_version, kind, object, expected) in cases {
+        check(api_version, kind, object, expected);
+    }
+}
+
+#[test]
+fn nested_parts_are_filled_in() {
+    let cases = [
         (
             "autoscaling/v2",
             "HorizontalPodAutoscaler",
