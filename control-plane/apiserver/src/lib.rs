@@ -1,1 +1,30 @@
-//! oarlock-apiserver.
+//! kube-apiserver: the one door to the cluster's memory.
+//!
+//! A request passes the folders in this order: `listen → request_info → flow_control → authenticate → impersonate →
+//! authorise → endpoints → decode → registry (default, mutate, validate, admit, store) → cache → encode`. In one process
+//! the same chain is called in memory ([`ApiServer::client`]).
+
+mod authenticate;
+mod authorise;
+mod body;
+mod bootstrap;
+mod cache;
+mod chain;
+mod config;
+mod decode;
+mod discovery;
+mod encode;
+mod endpoints;
+mod flow_control;
+mod impersonate;
+mod kubelet;
+mod listen;
+mod metrics;
+mod registry;
+mod request_info;
+mod server;
+
+pub use config::{Config, Error, ServiceAccountKeys};
+pub use kubelet::KubeletTls;
+pub use oarlock_apiserver_access::User;
+pub use server::{ApiServer, Connector};

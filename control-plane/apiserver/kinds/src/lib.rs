@@ -4,3 +4,13 @@
 mod strategy;
 
 pub use strategy::{Context, GracefulDelete, SelectableField, Strategy};
+
+/// A kind without particulars.
+struct Plain;
+
+impl Strategy for Plain {}
+
+/// The strategy of a resource; a plain one where the kind adds nothing.
+pub fn strategy_for(_resource: &oarlock_api::GroupResource) -> &'static dyn Strategy {
+    &Plain
+}

@@ -1,0 +1,110 @@
+//! One object as the cache holds it: the bytes that go on the wire, and the few fields that selectors read.
+
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use oarlock_api::selector::{FieldSelector, LabelSelector, Labels};
+use oarlock_store::KeyValue;
+use serde_json::Value;
+
+use crate::registry::Storage;
+
+/// One version of one object.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) namespace: Arc<str>,
+    pub(crate) name: Box<str>,
+    pub(crate) revision: u64,
+    /// The object as JSON in its storage version, resourceVersion included.
+    pub(crate) json: Bytes,
+    labels: Box<[(Box<str>, Box<str>)]>,
+    fields: Box<[(&'static str, String)]>,
+    /// The object as a tree, once somebody in the server asked for it and the resource is one that is asked for often.
+    parsed: OnceLock<Arc<Value>>,
+    /// The object as a protobuf message of its storage version, once a client asked for it.
+    pub(crate) protobuf: OnceLock<Bytes>,
+}
+
+impl Entry {
+    /// The entry of a stored key value, with `revision` as its resourceVersion.
+    pub(crate) fn read(storage: &Storage, kv: &KeyValue, revision: u64) -> Option<Self> {
+        match crate::decode::stored(storage, &kv.value, revision) {
+            Ok(object) => Some(Self::of(storage, &object, revision)),
+            Err(error) => {
+                tracing::error!(key = %String::from_utf8_lossy(&kv.key), %error, "a stored object cannot be read");
+                None
+            }
+        }
+    }
+
+    /// `object` carries `revision` as its resourceVersion.
+    pub(crate) fn of(storage: &Storage, object: &Value, revision: u64) -> Self {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        let labels = object["metadata"]["labels"].as_object().map(|labels| {
+            labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or_default().into())).collect()
+        });
+        let json = oarlock_api::codec::json::encode(oarlock_api::Table::builtin(), storage.ty, object);
+        Self {
+            namespace: text("namespace").into(),
+            name: text("name").into(),
+            revision,
+            json: json.into(),
+            labels: labels.unwrap_or_default(),
+            fields: storage.strategy.selectable_fields(object).into_boxed_slice(),
+            parsed: OnceLock::new(),
+            protobuf: OnceLock::new(),
+        }
+    }
+
+    /// The object as a tree; kept when `keep`.
+    pub(crate) fn value(&self, keep: bool) -> Arc<Value> {
+        if let Some(parsed) = self.parsed.get() {
+            return parsed.clone();
+        }
+        let value: Value = serde_json::from_slice(&self.json).expect("the cache made these bytes from a tree");
+        let value = Arc::new(value);
+        if keep { self.parsed.get_or_init(|| value).clone() } else { value }
+    }
+
+    /// The same object with another resourceVersion: what a watcher is told when it leaves a selection.
+    pub(crate) fn at_revision(&self, storage: &Storage, revision: u64) -> Self {
+        let mut object = Arc::unwrap_or_clone(self.value(false));
+        object["metadata"]["resourceVersion"] = revision.to_string().into();
+        Self::of(storage, &object, revision)
+    }
+
+    fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            "metadata.name" => Some(&self.name),
+            "metadata.namespace" => Some(&self.namespace),
+            _ => self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str()),
+        }
+    }
+}
+
+impl Labels for Entry {
+    fn label(&self, key: &str) -> Option<&str> {
+        self.labels.iter().find(|(k, _)| &**k == key).map(|(_, v)| &**v)
+    }
+}
+
+/// What a list, a watch or a deletecollection is about.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Filter {
+    /// Empty: all namespaces.
+    pub(crate) namespace: String,
+    pub(crate) labels: Arc<LabelSelector>,
+    pub(crate) fields: Arc<FieldSelector>,
+}
+
+impl Filter {
+    pub(crate) fn selects_everything(&self) -> bool {
+        self.labels.is_everything() && self.fields.is_everything()
+    }
+
+    pub(crate) fn matches(&self, entry: &Entry) -> bool {
+        (self.namespace.is_empty() || *self.namespace == *entry.namespace)
+            && (self.fields.is_everything() || self.fields.matches(|field| entry.field(field)))
+            && (self.labels.is_everything() || self.labels.matches(entry))
+    }
+}

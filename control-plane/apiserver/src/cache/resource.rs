@@ -1,0 +1,184 @@
+//! The cache of one resource: its current objects, the window of recent changes, and who watches.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::OnceLock;
+
+use oarlock_store::{Event, EventKind};
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+
+use super::watcher::{Message, QUEUE, Watcher, seen_through};
+use super::{Change, ChangeKind, Entry, Filter, Snapshot, WatchEvent, WatchReader};
+use crate::registry::Storage;
+
+/// Changes kept for watches that resume.
+const WINDOW: usize = 1000;
+
+/// Where a watch starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WatchStart {
+    /// All that exists as ADDED, then changes; `announce` ends the first part with a marked bookmark.
+    State { announce: bool },
+    /// The changes after this revision.
+    After(u64),
+}
+
+/// The revision asked for is no longer in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TooOld {
+    pub(crate) oldest: u64,
+}
+
+pub(crate) struct ResourceCache {
+    pub(crate) storage: Arc<Storage>,
+    state: Mutex<State>,
+    /// Grows with every change.
+    generation: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    snapshot: Snapshot,
+    window: VecDeque<Arc<Change>>,
+    /// Changes above this revision are all in the window.
+    window_after: u64,
+    last_change: u64,
+    watchers: Vec<Watcher>,
+}
+
+impl ResourceCache {
+    pub(super) fn new(storage: Arc<Storage>) -> Self {
+        Self { storage, state: Mutex::default(), generation: AtomicU64::new(0) }
+    }
+
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.state.lock().snapshot.clone()
+    }
+
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<Arc<Entry>> {
+        self.state.lock().snapshot.get(namespace, name).cloned()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The revision of the newest change of this resource.
+    pub(crate) fn last_change(&self) -> u64 {
+        self.state.lock().last_change
+    }
+
+    /// Starts from nothing: whoever watched must begin again.
+    pub(super) fn reset(&self, entries: Vec<Arc<Entry>>, revision: u64) {
+        let mut snapshot = Snapshot::default();
+        for entry in entries {
+            snapshot.insert(entry);
+        }
+        *self.state.lock() = State {
+            snapshot,
+            window: VecDeque::new(),
+            window_after: revision,
+            last_change: revision,
+            watchers: Vec::new(),
+        };
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Takes one change of the store over.
+    pub(super) fn apply(&self, event: &Event) {
+        let revision = event.now.mod_revision.0;
+        let read = match event.kind {
+            EventKind::Delete => event.before.as_ref().and_then(|kv| Entry::read(&self.storage, kv, revision)),
+            _ => Entry::read(&self.storage, &event.now, revision),
+        };
+        let Some(entry) = read.map(Arc::new) else { return };
+        let mut state = self.state.lock();
+        let before = match event.kind {
+            EventKind::Delete => state.snapshot.remove(&entry.namespace, &entry.name),
+            _ => state.snapshot.insert(entry.clone()),
+        };
+        let kind = match (event.kind, &before) {
+            (EventKind::Delete, _) => ChangeKind::Deleted,
+            (_, None) => ChangeKind::Added,
+            (_, Some(_)) => ChangeKind::Modified,
+        };
+        state.record(Arc::new(Change { revision, kind, entry, before, frame: OnceLock::new() }));
+        self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// Registers a watch, in one step with the state it starts from. `revision` is what the whole cache has seen.
+    pub(crate) fn watch(
+        &self,
+        filter: Filter,
+        start: WatchStart,
+        bookmarks: bool,
+        revision: u64,
+    ) -> Result<WatchReader, TooOld> {
+        let mut state = self.state.lock();
+        let initial = match start {
+            WatchStart::State { announce } => state.initial(&filter, announce, revision),
+            WatchStart::After(after) if after < state.window_after => {
+                return Err(TooOld { oldest: state.window_after });
+            }
+            WatchStart::After(after) => {
+                let from = state.window.partition_point(|change| change.revision <= after);
+                let changes = state.window.range(from..).cloned();
+                changes.filter_map(|change| seen_through(&self.storage, &filter, change)).collect()
+            }
+        };
+        let (sender, queue) = mpsc::channel(QUEUE);
+        state.watchers.retain(|watcher| !watcher.sender.is_closed());
+        state.watchers.push(Watcher { sender, namespace: filter.namespace.clone(), bookmarks });
+        let seen = state.last_change.max(revision);
+        Ok(WatchReader { storage: self.storage.clone(), filter, initial, queue, bookmarks, seen })
+    }
+
+    /// Tells those who asked for bookmarks how far the cache is; true when anybody did.
+    pub(super) fn bookmark(&self, revision: u64) -> bool {
+        let mut state = self.state.lock();
+        state.watchers.retain(|watcher| !watcher.sender.is_closed());
+        let asked = state.watchers.iter().filter(|watcher| watcher.bookmarks);
+        let mut any = false;
+        for watcher in asked {
+            any = true;
+            // A full queue needs no bookmark: its watcher is about to see newer events or to be cut off.
+            let _ = watcher.sender.try_send(Message::Progress(revision));
+        }
+        any
+    }
+
+    /// Objects and watchers, for metrics.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.snapshot.len(), state.watchers.iter().filter(|w| !w.sender.is_closed()).count())
+    }
+}
+
+impl State {
+    fn record(&mut self, change: Arc<Change>) {
+        self.last_change = change.revision;
+        self.watchers.retain(|watcher| watcher.offer(&change));
+        if self.window.len() == WINDOW
+            && let Some(oldest) = self.window.pop_front()
+        {
+            self.window_after = oldest.revision;
+        }
+        self.window.push_back(change);
+    }
+
+    fn initial(&self, filter: &Filter, announce: bool, revision: u64) -> VecDeque<WatchEvent> {
+        let mut events: VecDeque<WatchEvent> = self
+            .snapshot
+            .iter(&filter.namespace, None)
+            .filter(|entry| filter.matches(entry))
+            .map(|entry| WatchEvent::Change { kind: ChangeKind::Added, entry: entry.clone(), shared: None })
+            .collect();
+        if announce {
+            let revision = self.last_change.max(revision);
+            events.push_back(WatchEvent::Bookmark { revision, initial_events_end: true });
+        }
+        events
+    }
+}

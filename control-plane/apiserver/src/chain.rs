@@ -1,0 +1,100 @@
+//! A request's way through the server, step by step, whatever transport brought it.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::future::BoxFuture;
+use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
+use http::{Request, Response};
+use oarlock_api::Status;
+use oarlock_apiserver_access::User;
+use rustls_pki_types::CertificateDer;
+
+use crate::body::Body;
+use crate::encode::{self, Accepted};
+use crate::endpoints::{self, Call};
+use crate::request_info::{Query, RequestInfo};
+use crate::server::Server;
+use crate::{authenticate, authorise, discovery, impersonate};
+
+/// How long a request that is not meant to last may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
+
+const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+
+/// Who is at the other end, as far as the transport knows.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Peer {
+    /// A component of this process.
+    pub(crate) identity: Option<Arc<User>>,
+    /// The verified client certificate chain, leaf first.
+    pub(crate) certificates: Arc<[CertificateDer<'static>]>,
+}
+
+impl Peer {
+    pub(crate) fn inside(user: User) -> Self {
+        Self { identity: Some(Arc::new(user)), certificates: Arc::default() }
+    }
+}
+
+/// [`answer`] as one type, whatever the transport; its future is allocated once per request.
+pub(crate) fn handle(server: Arc<Server>, peer: Peer, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+    Box::pin(async move { answer(&server, &peer, request).await })
+}
+
+/// Answers a request. Every failure becomes a Status here.
+async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Response<Body> {
+    let started = Instant::now();
+    let query = Query::parse(request.uri().query().unwrap_or_default());
+    let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
+    let accepted = encode::negotiate(request.headers(), &query, false).unwrap_or(Accepted::JSON);
+    let answered = bounded(server, peer, &info, &query, request).await;
+    let mut response = answered.unwrap_or_else(|status| encode::status(&accepted, &status));
+    let headers = response.headers_mut();
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
+    }
+    if let Ok(id) = HeaderValue::from_str(uuid::Uuid::new_v4().as_hyphenated().encode_lower(&mut [0; 36])) {
+        headers.insert(AUDIT_ID, id);
+    }
+    server.metrics.observe(&info, response.status(), started.elapsed());
+    response
+}
+
+/// Short requests are bounded in number and in time.
+async fn bounded(
+    server: &Arc<Server>,
+    peer: &Peer,
+    info: &RequestInfo,
+    query: &Query,
+    request: Request<Body>,
+) -> Result<Response<Body>, Status> {
+    if info.is_long_running() {
+        return steps(server, peer, info, query, request).await;
+    }
+    let _slot = server.in_flight.enter(info)?;
+    let work = steps(server, peer, info, query, request);
+    tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
+        Err(Status::timeout("request did not complete within requested timeout - context deadline exceeded", 0))
+    })
+}
+
+async fn steps(
+    server: &Arc<Server>,
+    peer: &Peer,
+    info: &RequestInfo,
+    query: &Query,
+    request: Request<Body>,
+) -> Result<Response<Body>, Status> {
+    let headers = request.headers().clone();
+    let user = authenticate::authenticate(server, peer, &headers, &info.path).await?;
+    let user = impersonate::impersonate(server, &headers, user).await?;
+    authorise::authorise(server, info, query, &user).await?;
+    if !info.is_resource {
+        return discovery::serve(server, info, query, request.method(), &headers);
+    }
+    let served = server.resources.find(&info.group, &info.version, &info.resource);
+    let served = served.ok_or_else(Status::page_not_found)?;
+    let call = Call { server, info, query, headers: &headers, user: &user, served };
+    endpoints::serve(call, request).await
+}

@@ -1,0 +1,63 @@
+//! What a server is told before it starts.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use oarlock_api::Status;
+use oarlock_pki::{Identity, PkiError};
+use oarlock_store::{Store, StoreError};
+
+use crate::kubelet::KubeletTls;
+
+/// Plain data, but for the store, which the binary has opened.
+pub struct Config {
+    pub store: Arc<dyn Store>,
+    /// `--bind-address`, `--secure-port`. Port 0 takes any.
+    pub bind: SocketAddr,
+    /// Where others reach this server: the endpoint of the `kubernetes` Service.
+    pub advertise: IpAddr,
+    pub serving: Identity,
+    /// Who signs client certificates; without it they prove nothing.
+    pub client_ca_pem: Option<String>,
+    pub service_accounts: ServiceAccountKeys,
+    /// One range, or two of different families with a comma.
+    pub service_cidr: String,
+    pub node_ports: RangeInclusive<u16>,
+    pub cluster_domain: String,
+    pub kubelet: KubeletTls,
+}
+
+/// Keys and names of service account tokens.
+#[derive(Debug, Clone)]
+pub struct ServiceAccountKeys {
+    /// The key that signs.
+    pub signing_pem: String,
+    /// Keys (public or private, any number) whose tokens are believed; the signing key is always one of them.
+    pub verification_pem: Vec<String>,
+    /// `https://kubernetes.default.svc.cluster.local`.
+    pub issuer: String,
+    /// The server's own audiences; the issuer where it is empty.
+    pub audiences: Vec<String>,
+}
+
+/// Why a server does not start, or stops.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("listen on {address}: {source}")]
+    Bind { address: SocketAddr, source: std::io::Error },
+    #[error("read the store")]
+    Store(#[from] StoreError),
+    #[error("set up TLS")]
+    Tls(#[from] PkiError),
+    #[error("set up TLS: {0}")]
+    Rustls(String),
+    #[error("read the service account keys: {0}")]
+    Keys(String),
+    #[error("--service-cluster-ip-range {0:?} is not a range of addresses")]
+    ServiceRange(String),
+    #[error("create {what}: {status}")]
+    Bootstrap { what: String, status: Box<Status> },
+    #[error(transparent)]
+    Task(#[from] oarlock_base::TaskError),
+}

@@ -1,0 +1,154 @@
+//! From bytes to objects: media types, sizes, field validation, and what the store holds. Next: `registry`.
+
+mod body;
+mod media;
+
+pub(crate) use body::read_body;
+pub(crate) use media::{Format, content_type};
+
+use bytes::Bytes;
+use oarlock_api::codec::{DecodeError, Decoded, json, protobuf, yaml};
+use oarlock_api::gvk::split_api_version;
+use oarlock_api::{GroupVersionKind, Status, Table, TypeId};
+use serde_json::Value;
+
+use crate::registry::{Storage, set_revision};
+
+/// An object as the store holds it, with its revision as resourceVersion.
+pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<Value, DecodeError> {
+    let table = Table::builtin();
+    let mut object = if protobuf::is_envelope(bytes) {
+        protobuf::decode_object(table, bytes)?.1
+    } else {
+        json::decode(table, storage.ty, bytes)?.value
+    };
+    set_revision(&mut object, revision);
+    Ok(object)
+}
+
+/// `fieldValidation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Strictness {
+    Ignore,
+    Warn,
+    Strict,
+}
+
+/// What a body is expected to be.
+pub(crate) struct Expected<'a> {
+    pub(crate) gvk: &'a GroupVersionKind,
+    pub(crate) ty: TypeId,
+    pub(crate) strictness: Strictness,
+}
+
+/// Reads the object of a request. What a lenient reader overlooked is pushed to `warnings`.
+pub(crate) fn object(
+    expected: &Expected<'_>,
+    format: Format,
+    bytes: &Bytes,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    let table = Table::builtin();
+    let unrecognised = |error: DecodeError| {
+        let (kind, shown) = (&expected.gvk.kind, summary(bytes));
+        Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error} ({shown})"))
+    };
+    let (decoded, meta) = match format {
+        Format::Protobuf => {
+            let unknown = protobuf::unwrap(bytes).map_err(unrecognised)?;
+            let meta = json::TypeMeta { api_version: unknown.api_version.clone(), kind: unknown.kind.clone() };
+            check_version(expected, &meta)?;
+            let value = protobuf::decode(table, expected.ty, unknown.raw);
+            (value.map(|value| Decoded { value, strict: Vec::new() }), meta)
+        }
+        Format::Json => {
+            let meta = json::type_meta(bytes).map_err(unrecognised)?;
+            check_version(expected, &meta)?;
+            (json::decode(table, expected.ty, bytes), meta)
+        }
+        Format::Yaml => {
+            let tree = yaml::parse(bytes).map_err(unrecognised)?;
+            let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
+            let meta = json::TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
+            check_version(expected, &meta)?;
+            (json::decode_value(table, expected.ty, &tree), meta)
+        }
+    };
+    let cannot = |why: &dyn std::fmt::Display| {
+        let (_, version) = split_api_version(&meta.api_version);
+        let version = if version.is_empty() { &expected.gvk.version } else { version };
+        let kind = if meta.kind.is_empty() { &expected.gvk.kind } else { meta.kind.as_str() };
+        let wanted = &expected.gvk.kind;
+        Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {wanted}: {why}"))
+    };
+    let decoded = decoded.map_err(|error| cannot(&error))?;
+    match (expected.strictness, decoded.strict_error()) {
+        (Strictness::Strict, Some(error)) => return Err(cannot(&error)),
+        (Strictness::Warn, Some(_)) => warnings.extend(decoded.strict),
+        _ => {}
+    }
+    let mut value = decoded.value;
+    value["apiVersion"] = expected.gvk.api_version().into();
+    value["kind"] = (*expected.gvk.kind).into();
+    Ok(value)
+}
+
+/// A tree made by a patch, as an object of its type.
+pub(crate) fn tree(
+    expected: &Expected<'_>,
+    tree: &Value,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    let decoded = json::decode_value(Table::builtin(), expected.ty, tree).map_err(|error| {
+        let mut status = Status::new(422, "Invalid", format!(" {:?} is invalid: patch: Invalid value: {error}", ""));
+        status.details = Some(Box::default());
+        status
+    })?;
+    match expected.strictness {
+        Strictness::Strict if !decoded.strict.is_empty() => {
+            let why = decoded.strict_error().unwrap_or_default();
+            return Err(Status::bad_request(why));
+        }
+        Strictness::Warn => warnings.extend(decoded.strict),
+        _ => {}
+    }
+    let mut value = decoded.value;
+    value["apiVersion"] = expected.gvk.api_version().into();
+    value["kind"] = (*expected.gvk.kind).into();
+    Ok(value)
+}
+
+fn check_version(expected: &Expected<'_>, meta: &json::TypeMeta) -> Result<(), Status> {
+    let wanted = expected.gvk.api_version();
+    if !meta.api_version.is_empty() && meta.api_version != wanted {
+        return Err(Status::bad_request(format!(
+            "the API version in the data ({}) does not match the expected API version ({wanted})",
+            meta.api_version
+        )));
+    }
+    if !meta.kind.is_empty() && meta.kind != *expected.gvk.kind {
+        let (kind, version, wanted) = (&meta.kind, &expected.gvk.version, &expected.gvk.kind);
+        return Err(Status::bad_request(format!(
+            "{kind} in version {version:?} cannot be handled as a {wanted}: converting ({version}.{kind}) to \
+             ({version}.{wanted}): unknown conversion"
+        )));
+    }
+    Ok(())
+}
+
+const SUMMARY: usize = 30;
+
+fn summary(bytes: &[u8]) -> String {
+    let shown = &bytes[..bytes.len().min(SUMMARY)];
+    let text = match shown.first() {
+        None => return "<empty>".into(),
+        Some(b'{') => String::from_utf8_lossy(shown).into_owned(),
+        Some(_) => hex::encode(shown),
+    };
+    if bytes.len() > SUMMARY { format!("{text} ...") } else { text }
+}
+
+/// Fills in the defaults of an object in its served version.
+pub(crate) fn default(served: &crate::registry::Served, object: &mut Value) {
+    oarlock_api::defaults::apply_defaults_as(served.ty, object);
+}

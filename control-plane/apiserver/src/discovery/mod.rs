@@ -1,0 +1,151 @@
+//! What is not a resource: discovery, version, health, metrics, OpenAPI, token keys.
+
+mod documents;
+mod health;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use http::{HeaderMap, Method, Response, StatusCode};
+use oarlock_api::Status;
+use oarlock_apiserver_access::authentication::{jwks, openid_configuration};
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use crate::body::{Body, empty};
+use crate::decode::Format;
+use crate::encode::{self, Accepted};
+use crate::registry::Resources;
+use crate::request_info::{Query, RequestInfo};
+use crate::server::Server;
+
+/// Aggregated discovery of one root, ready to send.
+struct Aggregated {
+    bytes: Bytes,
+    etag: HeaderValue,
+}
+
+pub(crate) struct Discovery {
+    core: Aggregated,
+    groups: Aggregated,
+}
+
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+impl Discovery {
+    pub(crate) fn new(resources: &Resources) -> Self {
+        let ready = |core: bool| {
+            let bytes = Bytes::from(documents::aggregated(resources, core).to_string());
+            let etag = HeaderValue::from_str(&format!("\"{}\"", hex::encode_upper(Sha256::digest(&bytes))));
+            Aggregated { bytes, etag: etag.expect("hexadecimal digits are a header value") }
+        };
+        Self { core: ready(true), groups: ready(false) }
+    }
+}
+
+/// Answers a request that is not on a resource.
+pub(crate) fn serve(
+    server: &Arc<Server>,
+    info: &RequestInfo,
+    query: &Query,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Status> {
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        return Err(not_found_or_allowed(info));
+    }
+    let path = info.path.trim_end_matches('/');
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    match segments.as_slice() {
+        [] => Ok(json_text(&json!({ "paths": documents::paths(&server.resources) }))),
+        ["api"] => Ok(root(server, headers, query, true)?),
+        ["apis"] => Ok(root(server, headers, query, false)?),
+        ["api", version] => resource_list(server, headers, query, "", version),
+        ["apis", group] => group_document(server, headers, query, group),
+        ["apis", group, version] => resource_list(server, headers, query, group, version),
+        ["version"] => Ok(json_text(&documents::version())),
+        ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(server, &segments, query)),
+        ["metrics"] => Ok(metrics(server)),
+        [".well-known", "openid-configuration"] => {
+            let uri = format!("{}/openid/v1/jwks", server.issuer);
+            Ok(json_text(&openid_configuration(&server.issuer, &uri, &server.keys)))
+        }
+        ["openid", "v1", "jwks"] => {
+            let mut response = json_text(&jwks(&server.keys));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
+            Ok(response)
+        }
+        _ => Err(Status::page_not_found()),
+    }
+}
+
+fn not_found_or_allowed(info: &RequestInfo) -> Status {
+    if info.path.starts_with("/api") {
+        return Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+    }
+    Status::page_not_found()
+}
+
+fn json_text(value: &Value) -> Response<Body> {
+    encode::respond(StatusCode::OK, Format::Json, value.to_string())
+}
+
+/// `/api` and `/apis`: everything at once for those who ask for it.
+fn root(server: &Server, headers: &HeaderMap, query: &Query, core: bool) -> Result<Response<Body>, Status> {
+    let mut response = if wants_aggregated(headers) {
+        let ready = if core { &server.discovery.core } else { &server.discovery.groups };
+        if headers.get(IF_NONE_MATCH).is_some_and(|etag| *etag == ready.etag) {
+            let mut response = Response::new(empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            response
+        } else {
+            let mut response = encode::respond(StatusCode::OK, Format::Json, ready.bytes.clone());
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
+            response.headers_mut().insert(ETAG, ready.etag.clone());
+            response
+        }
+    } else {
+        let accepted = encode::negotiate(headers, query, false)?;
+        let document = if core { documents::core_versions() } else { documents::group_list(&server.resources) };
+        encode::object(&accepted, StatusCode::OK, &document)
+    };
+    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
+    Ok(response)
+}
+
+fn wants_aggregated(headers: &HeaderMap) -> bool {
+    let accept = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    accept.flat_map(|value| value.split(',')).any(|clause| {
+        let parts: Vec<&str> = clause.split(';').map(str::trim).collect();
+        ["application/json", "g=apidiscovery.k8s.io", "v=v2", "as=APIGroupDiscoveryList"]
+            .iter()
+            .all(|wanted| parts.contains(wanted))
+    })
+}
+
+fn resource_list(
+    server: &Server,
+    headers: &HeaderMap,
+    query: &Query,
+    group: &str,
+    version: &str,
+) -> Result<Response<Body>, Status> {
+    let accepted: Accepted = encode::negotiate(headers, query, false)?;
+    let document = documents::resource_list(&server.resources, group, version).ok_or_else(Status::page_not_found)?;
+    Ok(encode::object(&accepted, StatusCode::OK, &document))
+}
+
+fn group_document(server: &Server, headers: &HeaderMap, query: &Query, group: &str) -> Result<Response<Body>, Status> {
+    let accepted = encode::negotiate(headers, query, false)?;
+    let document = documents::group(&server.resources, group).ok_or_else(Status::page_not_found)?;
+    Ok(encode::object(&accepted, StatusCode::OK, &document))
+}
+
+fn metrics(server: &Server) -> Response<Body> {
+    let text = server.metrics.print(&server.cache, &server.in_flight);
+    let mut response = encode::text(StatusCode::OK, text);
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

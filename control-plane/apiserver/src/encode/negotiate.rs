@@ -1,0 +1,135 @@
+//! What the client accepts: a format, and a shape (the object, a table of it, its metadata alone).
+
+use http::HeaderMap;
+use http::header::ACCEPT;
+use oarlock_api::Status;
+
+use crate::decode::Format;
+use crate::request_info::Query;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shape {
+    Object,
+    Table,
+    Partial,
+}
+
+/// What `includeObject` puts into the rows of a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum RowObject {
+    None,
+    Metadata,
+    Object,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Accepted {
+    pub(crate) format: Format,
+    pub(crate) shape: Shape,
+    pub(crate) pretty: bool,
+    pub(crate) rows: RowObject,
+    pub(crate) gzip: bool,
+}
+
+impl Accepted {
+    /// Plain JSON: for errors that come before anything was negotiated.
+    pub(crate) const JSON: Self =
+        Self { format: Format::Json, shape: Shape::Object, pretty: false, rows: RowObject::Metadata, gzip: false };
+
+    pub(crate) fn is_plain_json(&self) -> bool {
+        self.format == Format::Json && self.shape == Shape::Object && !self.pretty
+    }
+}
+
+/// The best of what the client accepts and we have; 406 where there is none. `shapes`: tables and metadata can be had.
+pub(crate) fn negotiate(headers: &HeaderMap, query: &Query, shapes: bool) -> Result<Accepted, Status> {
+    let header = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let header: Vec<&str> = header.collect();
+    let pretty = query.flag("pretty");
+    let rows = match query.get("includeObject") {
+        Some("None") => RowObject::None,
+        Some("Object") => RowObject::Object,
+        _ => RowObject::Metadata,
+    };
+    let gzip = headers
+        .get_all(http::header::ACCEPT_ENCODING)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|part| part.split(';').next().unwrap_or_default().trim() == "gzip"));
+    let accepted = |format, shape| Accepted { format, shape, pretty, rows, gzip };
+    if header.iter().all(|value| value.trim().is_empty()) {
+        return Ok(accepted(Format::Json, Shape::Object));
+    }
+    let mut clauses: Vec<(u32, &str)> =
+        header.iter().flat_map(|value| value.split(',')).map(|clause| (quality(clause), clause)).collect();
+    clauses.sort_by_key(|(quality, _)| std::cmp::Reverse(*quality));
+    for (_, clause) in clauses {
+        if let Some((format, shape)) = read_clause(clause, shapes) {
+            return Ok(accepted(format, shape));
+        }
+    }
+    Err(Status::not_acceptable(
+        "only the following media types are accepted: application/json, application/yaml, \
+         application/vnd.kubernetes.protobuf",
+    ))
+}
+
+/// `q` in thousandths.
+fn quality(clause: &str) -> u32 {
+    let q = clause.split(';').find_map(|part| part.trim().strip_prefix("q=")).and_then(|q| q.parse::<f32>().ok());
+    // Qualities lie between 0 and 1.
+    q.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0) as u32)
+}
+
+fn read_clause(clause: &str, shapes: bool) -> Option<(Format, Shape)> {
+    let mut parts = clause.split(';').map(str::trim);
+    let media_type = parts.next()?;
+    let format = match media_type {
+        "*/*" | "application/*" => Format::Json,
+        other => Format::of_media_type(other)?,
+    };
+    let (mut kind, mut group, mut version) = (None, None, None);
+    for part in parts {
+        match part.split_once('=') {
+            Some(("as", value)) => kind = Some(value),
+            Some(("g", value)) => group = Some(value),
+            Some(("v", value)) => version = Some(value),
+            _ => {}
+        }
+    }
+    let Some(kind) = kind else { return Some((format, Shape::Object)) };
+    if !shapes || group != Some("meta.k8s.io") || !matches!(version, Some("v1" | "v1beta1")) {
+        return None;
+    }
+    match kind {
+        "Table" if format != Format::Protobuf => Some((format, Shape::Table)),
+        "PartialObjectMetadata" | "PartialObjectMetadataList" => Some((format, Shape::Partial)),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(accept: &str, want: Option<(Format, Shape)>) {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, accept.parse().expect("a header value"));
+        let got = negotiate(&headers, &Query::default(), true).ok().map(|a| (a.format, a.shape));
+        assert_eq!(got, want, "{accept}");
+    }
+
+    #[test]
+    fn the_best_clause_wins() {
+        check("", Some((Format::Json, Shape::Object)));
+        check("*/*", Some((Format::Json, Shape::Object)));
+        check("application/vnd.kubernetes.protobuf,application/json", Some((Format::Protobuf, Shape::Object)));
+        check(
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
+            Some((Format::Json, Shape::Table)),
+        );
+        check("application/json;q=0.1,application/yaml", Some((Format::Yaml, Shape::Object)));
+        check("application/json;as=Other;v=v1;g=x,application/json", Some((Format::Json, Shape::Object)));
+        check("text/csv", None);
+    }
+}

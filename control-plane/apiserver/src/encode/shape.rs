@@ -1,0 +1,132 @@
+//! Tables and metadata alone: the shapes of an object that kubectl and metadata clients ask for.
+
+use jiff::Timestamp;
+use oarlock_api::table::Column;
+use oarlock_api::{Table, TypeId};
+use serde_json::{Map, Value, json};
+
+use super::list::ListMeta;
+use super::negotiate::{Accepted, RowObject};
+use crate::registry::Served;
+
+pub(super) const META: &str = "meta.k8s.io/v1";
+
+/// What upstream prints for a kind without columns of its own.
+const DEFAULT_COLUMNS: [Column; 2] = [
+    Column { name: "Name", data_type: "string", format: "name", priority: 0 },
+    Column { name: "Created At", data_type: "date", format: "", priority: 0 },
+];
+
+/// Types that belong to no group's table row but appear on the wire.
+pub(super) fn meta_type(kind: &str) -> Option<TypeId> {
+    Table::builtin().type_named(&format!("io.k8s.apimachinery.pkg.apis.meta.v1.{kind}"))
+}
+
+pub(super) fn partial(object: &Value) -> Value {
+    json!({ "kind": "PartialObjectMetadata", "apiVersion": META, "metadata": object["metadata"] })
+}
+
+/// A table of objects; `columns` are left out of all but the first event of a watch.
+pub(super) fn table<'a>(
+    accepted: &Accepted,
+    served: &Served,
+    meta: &ListMeta,
+    objects: impl Iterator<Item = &'a Value>,
+    columns: bool,
+) -> Value {
+    let now = Timestamp::now();
+    let rows: Vec<Value> = objects.map(|object| row(accepted, served, object, now)).collect();
+    let mut table = json!({ "kind": "Table", "apiVersion": META, "metadata": meta.to_value() });
+    table["columnDefinitions"] = if columns { definitions(served) } else { json!([]) };
+    table["rows"] = rows.into();
+    table
+}
+
+fn row(accepted: &Accepted, served: &Served, object: &Value, now: Timestamp) -> Value {
+    let strategy = served.stored.as_ref().map(|(_, storage)| storage.strategy);
+    let cells = strategy.and_then(|strategy| strategy.table_cells(object, now)).unwrap_or_else(|| {
+        let own = &served.api.table_columns;
+        let mut cells = vec![object["metadata"]["name"].clone()];
+        if own.is_empty() {
+            cells.push(object["metadata"]["creationTimestamp"].clone());
+        } else {
+            cells.extend(own.iter().skip(1).map(|column| {
+                if column.name == "Age" { age(object, now) } else { Value::Null }
+            }));
+        }
+        cells
+    });
+    let mut row = Map::new();
+    row.insert("cells".into(), cells.into());
+    match accepted.rows {
+        RowObject::None => {}
+        RowObject::Metadata => {
+            row.insert("object".into(), partial(object));
+        }
+        RowObject::Object => {
+            row.insert("object".into(), object.clone());
+        }
+    }
+    row.into()
+}
+
+fn age(object: &Value, now: Timestamp) -> Value {
+    let created = object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let Some(created) = created else { return "<unknown>".into() };
+    human_duration(now.as_second() - created.as_second()).into()
+}
+
+/// As `duration.HumanDuration`: two units while they are small.
+fn human_duration(seconds: i64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
+    match seconds {
+        ..-1 => "<invalid>".into(),
+        -1..0 => "0s".into(),
+        0..120 => format!("{seconds}s"),
+        120..600 if seconds % 60 != 0 => format!("{minutes}m{}s", seconds % 60),
+        120..10800 => format!("{minutes}m"),
+        10800..28800 if minutes % 60 != 0 => format!("{hours}h{}m", minutes % 60),
+        10800..172_800 => format!("{hours}h"),
+        172_800..691_200 if hours % 24 != 0 => format!("{days}d{}h", hours % 24),
+        172_800..63_072_000 => format!("{days}d"),
+        63_072_000..252_288_000 if days % 365 != 0 => format!("{}y{}d", days / 365, days % 365),
+        _ => format!("{}y", days / 365),
+    }
+}
+
+fn definitions(served: &Served) -> Value {
+    let own = &served.api.table_columns;
+    let columns: &[Column] = if own.is_empty() { &DEFAULT_COLUMNS } else { own };
+    let describe = |column: &Column| {
+        let description = match column.name {
+            "Name" => {
+                "Name must be unique within a namespace. Is required when creating resources, although some resources \
+                 may allow a client to request the generation of an appropriate name automatically. Name is primarily \
+                 intended for creation idempotence and configuration definition. Cannot be updated."
+            }
+            "Age" | "Created At" => "CreationTimestamp is a timestamp representing the server time when this object was created.",
+            _ => "",
+        };
+        json!({
+            "name": column.name, "type": column.data_type, "format": column.format, "description": description,
+            "priority": column.priority,
+        })
+    };
+    columns.iter().map(describe).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_read_as_upstreams() {
+        let cases = [
+            (0, "0s"), (119, "119s"), (120, "2m"), (121, "2m1s"), (600, "10m"), (7200, "120m"), (10860, "3h1m"),
+            (28800, "8h"), (172_800, "2d"), (176_400, "2d1h"), (691_200, "8d"), (63_072_000, "2y"),
+        ];
+        for (seconds, want) in cases {
+            assert_eq!(human_duration(seconds), want, "{seconds}");
+        }
+    }
+}

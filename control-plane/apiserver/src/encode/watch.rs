@@ -1,0 +1,104 @@
+//! Watch events as frames. The frame of a change is made once and shared by all who watch in plain JSON.
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use oarlock_api::Status;
+use oarlock_api::codec::protobuf;
+use serde_json::{Value, json};
+
+use super::list::{ListMeta, protobuf_of};
+use super::{Accepted, Shape, print, served_value, shape};
+use crate::cache::{Change, Entry, WatchEvent};
+use crate::decode::Format;
+use crate::registry::Served;
+
+pub(crate) struct WatchEncoder {
+    accepted: Accepted,
+    columns_sent: bool,
+}
+
+impl WatchEncoder {
+    pub(crate) fn new(accepted: Accepted) -> Self {
+        // Frames are lines: nothing is indented.
+        Self { accepted: Accepted { pretty: false, ..accepted }, columns_sent: false }
+    }
+
+    pub(crate) fn content_type(&self) -> &'static str {
+        match self.accepted.format {
+            Format::Protobuf => "application/vnd.kubernetes.protobuf;stream=watch",
+            _ => "application/json",
+        }
+    }
+
+    pub(crate) fn event(&mut self, served: &Served, event: &WatchEvent) -> Bytes {
+        match event {
+            WatchEvent::Bookmark { revision, initial_events_end } => {
+                self.object("BOOKMARK", &bookmark(self.accepted.shape, served, *revision, *initial_events_end))
+            }
+            WatchEvent::Change { kind, entry, shared } => self.change(served, kind.as_str(), entry, shared.as_deref()),
+        }
+    }
+
+    fn change(&mut self, served: &Served, kind: &str, entry: &Entry, shared: Option<&Change>) -> Bytes {
+        if served.conversion.is_none() && self.accepted.shape == Shape::Object {
+            if self.accepted.format == Format::Protobuf {
+                let object =
+                    protobuf::wrap(&served.gvk.api_version(), served.api.kind, &protobuf_of(served, entry));
+                return protobuf::watch_frame(kind, &object).into();
+            }
+            return match shared {
+                Some(change) => change.frame.get_or_init(|| json_frame(kind, &entry.json)).clone(),
+                None => json_frame(kind, &entry.json),
+            };
+        }
+        let value = served_value(served, entry);
+        let value = match self.accepted.shape {
+            Shape::Object => value,
+            Shape::Partial => shape::partial(&value),
+            Shape::Table => {
+                let meta = ListMeta { revision: entry.revision.to_string(), ..ListMeta::default() };
+                let columns = !std::mem::replace(&mut self.columns_sent, true);
+                shape::table(&self.accepted, served, &meta, std::iter::once(&value), columns)
+            }
+        };
+        self.object(kind, &value)
+    }
+
+    pub(crate) fn error(&self, status: &Status) -> Bytes {
+        self.object("ERROR", &status.to_value())
+    }
+
+    fn object(&self, kind: &str, value: &Value) -> Bytes {
+        let bytes = print(&self.accepted, value);
+        match self.accepted.format {
+            Format::Protobuf => protobuf::watch_frame(kind, &bytes).into(),
+            _ => json_frame(kind, &bytes),
+        }
+    }
+}
+
+fn json_frame(kind: &str, object: &[u8]) -> Bytes {
+    let mut frame = BytesMut::with_capacity(object.len() + kind.len() + 24);
+    frame.put_slice(b"{\"type\":\"");
+    frame.put_slice(kind.as_bytes());
+    frame.put_slice(b"\",\"object\":");
+    frame.put_slice(object);
+    frame.put_slice(b"}\n");
+    frame.freeze()
+}
+
+fn bookmark(in_shape: Shape, served: &Served, revision: u64, initial_events_end: bool) -> Value {
+    let mut meta = json!({ "resourceVersion": revision.to_string() });
+    if initial_events_end {
+        meta["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
+    }
+    let object = json!({ "kind": served.api.kind, "apiVersion": served.gvk.api_version(), "metadata": meta });
+    match in_shape {
+        Shape::Object => object,
+        Shape::Partial => shape::partial(&object),
+        Shape::Table => {
+            let mut table = json!({ "kind": "Table", "apiVersion": shape::META, "metadata": { "resourceVersion": revision.to_string() } });
+            table["rows"] = json!([{ "cells": [], "object": shape::partial(&object) }]);
+            table
+        }
+    }
+}

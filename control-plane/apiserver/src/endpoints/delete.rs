@@ -1,0 +1,74 @@
+//! DELETE of one object, and of all that a selector picks.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use oarlock_api::Status;
+use serde_json::{Value, json};
+
+use super::{Call, options};
+use crate::body::Body;
+use crate::encode::{self, to_served};
+use crate::registry::store_failed;
+
+/// Kinds whose deletion answers with the deleted object; the others answer with a Status.
+const RETURN_OBJECT: [&str; 7] = [
+    "pods",
+    "podtemplates",
+    "resourcequotas",
+    "serviceaccounts",
+    "persistentvolumes",
+    "persistentvolumeclaims",
+    "services",
+];
+
+pub(super) async fn delete(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
+    let accepted = call.accepted()?;
+    let (sent, options) = options::delete_options(&call, &body)?;
+    let mut write = call.write(&sent);
+    let deleted = call.server.registry.delete(call.served, call.place(), &options, &mut write).await?;
+    let warnings = std::mem::take(&mut write.warnings);
+    let core = call.served.api.group.is_empty();
+    if !deleted.gone || (core && RETURN_OBJECT.contains(&call.served.api.plural)) {
+        return call.answer(StatusCode::OK, deleted.object, &warnings);
+    }
+    let mut details = json!({
+        "name": call.info.name, "kind": call.served.api.plural, "uid": deleted.object["metadata"]["uid"],
+    });
+    if !call.served.api.group.is_empty() {
+        details["group"] = call.served.api.group.into();
+    }
+    let status =
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details });
+    let accepted = encode::Accepted { shape: encode::Shape::Object, ..accepted };
+    let mut response = encode::object(&accepted, StatusCode::OK, &status);
+    encode::warn(&mut response, &warnings);
+    Ok(response)
+}
+
+pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
+    let accepted = call.accepted()?;
+    let filter = super::list::filter(&call)?;
+    let (sent, options) = options::delete_options(&call, &body)?;
+    let mut write = call.write(&sent);
+    call.server.cache.fresh().await.map_err(store_failed)?;
+    let Some((index, _)) = call.served.stored else { return Err(super::not_allowed()) };
+    let snapshot = call.server.cache.resources()[index].snapshot();
+    let mut gone: Vec<Value> = Vec::new();
+    let picked = snapshot.iter(&filter.namespace, None).filter(|entry| filter.matches(entry));
+    let picked: Vec<_> = picked.cloned().collect();
+    for entry in picked {
+        let place = (&*entry.namespace, &*entry.name);
+        match call.server.registry.delete(call.served, place, &options, &mut write).await {
+            Ok(mut deleted) => {
+                to_served(call.served, &mut deleted.object);
+                gone.push(deleted.object);
+            }
+            // Somebody else was quicker, which is as good.
+            Err(status) if status.reason == "NotFound" => {}
+            Err(status) => return Err(status),
+        }
+    }
+    let mut response = encode::print_list(&accepted, call.served, gone);
+    encode::warn(&mut response, &write.warnings);
+    Ok(response)
+}

@@ -1,0 +1,67 @@
+//! GET of one object, from the cache.
+
+use std::time::Duration;
+
+use http::Response;
+use oarlock_api::Status;
+use serde_json::json;
+
+use super::Call;
+use crate::body::Body;
+use crate::encode;
+use crate::registry::store_failed;
+
+/// How long a read waits for a revision the cache has not seen, as upstream.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
+
+pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    let accepted = call.accepted()?;
+    match call.query.get("resourceVersion").unwrap_or_default() {
+        "" => {
+            call.server.cache.fresh().await.map_err(store_failed)?;
+        }
+        "0" => {}
+        text => not_older_than(call, parse_revision(call, text)?).await?,
+    }
+    let Some((index, _)) = call.served.stored else { return Err(super::not_allowed()) };
+    let (namespace, name) = call.place();
+    let entry = call.server.cache.resources()[index].get(namespace, name);
+    let entry = entry.ok_or_else(|| Status::not_found(&call.served.group_resource, name))?;
+    Ok(encode::entry(&accepted, call.served, &entry))
+}
+
+/// Waits until the cache has seen a revision, but not for ever.
+pub(super) async fn not_older_than(call: &Call<'_>, revision: u64) -> Result<(), Status> {
+    let reached = call.server.cache.reached_within(revision, PATIENCE).await;
+    reached.map(drop).map_err(|now| {
+        Status::timeout(format!("Too large resource version: {revision}, current: {now}"), 1)
+            .with_cause("ResourceVersionTooLarge", "Too large resource version", "")
+    })
+}
+
+pub(super) fn parse_revision(call: &Call<'_>, text: &str) -> Result<u64, Status> {
+    text.parse().map_err(|_| {
+        let path = oarlock_api::Path::new("resourceVersion");
+        let detail = format!("strconv.ParseUint: parsing {text:?}: invalid syntax");
+        let error = oarlock_api::FieldError::invalid(path, text, detail);
+        Status::invalid(&call.served.group_kind, "", &[error])
+    })
+}
+
+/// The old health view: what is asked for is running, or nobody could ask.
+pub(super) fn component_statuses(call: &Call<'_>) -> Response<Body> {
+    let names = ["controller-manager", "etcd-0", "scheduler"];
+    let status = |name: &str| {
+        json!({
+            "apiVersion": "v1", "kind": "ComponentStatus", "metadata": { "name": name },
+            "conditions": [{ "type": "Healthy", "status": "True", "message": "ok" }],
+        })
+    };
+    let value = if call.info.name.is_empty() {
+        let items: Vec<_> = names.iter().map(|name| status(name)).collect();
+        json!({ "apiVersion": "v1", "kind": "ComponentStatusList", "metadata": {}, "items": items })
+    } else {
+        status(&call.info.name)
+    };
+    encode::object(&encode::Accepted::JSON, http::StatusCode::OK, &value)
+}

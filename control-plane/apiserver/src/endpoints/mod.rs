@@ -1,0 +1,135 @@
+//! The verbs, one handler set for every resource: what differs between kinds is in the type table and in strategies.
+//!
+//! Subresources that are views of their object (status, scale, …) are updates with another body; the rest (binding,
+//! eviction, log, exec, …) have a file each.
+
+mod binding;
+mod connect;
+mod create;
+mod delete;
+mod eviction;
+mod get;
+mod list;
+mod options;
+mod patch;
+mod proxy;
+mod reviews;
+mod scale;
+mod token;
+mod update;
+mod watch;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use oarlock_api::Status;
+use oarlock_apiserver_access::User;
+use serde_json::Value;
+
+use crate::body::Body;
+use crate::encode::{self, Accepted};
+use crate::registry::Served;
+use crate::request_info::{Query, RequestInfo};
+use crate::server::Server;
+
+/// One authorised request on a resource.
+pub(crate) struct Call<'a> {
+    pub(crate) server: &'a Arc<Server>,
+    pub(crate) info: &'a RequestInfo,
+    pub(crate) query: &'a Query,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) user: &'a Arc<User>,
+    pub(crate) served: &'a Served,
+}
+
+impl Call<'_> {
+    pub(crate) fn place(&self) -> (&str, &str) {
+        (self.namespace(), &self.info.name)
+    }
+
+    /// Empty for what has no namespace, also where the path of a namespace itself names one.
+    pub(crate) fn namespace(&self) -> &str {
+        if self.served.api.namespaced { &self.info.namespace } else { "" }
+    }
+
+    fn accepted(&self) -> Result<Accepted, Status> {
+        encode::negotiate(self.headers, self.query, true)
+    }
+
+    /// Answers with an object in its storage version.
+    fn answer(&self, code: StatusCode, mut object: Value, warnings: &[String]) -> Result<Response<Body>, Status> {
+        encode::to_served(self.served, &mut object);
+        let mut response = encode::object_in_shape(&self.accepted()?, self.served, code, object);
+        encode::warn(&mut response, warnings);
+        Ok(response)
+    }
+}
+
+/// Routes a request on a resource to its verb.
+pub(crate) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let verb = call.info.verb.as_str();
+    if !is_served(&call, verb) {
+        return Err(not_allowed());
+    }
+    if !call.info.subresource.is_empty() {
+        return subresource(call, request).await;
+    }
+    if call.served.stored.is_none() {
+        return match (call.served.api.plural, verb) {
+            ("bindings", "create") => binding::create(call, body(request).await?).await,
+            ("componentstatuses", _) => Ok(get::component_statuses(&call)),
+            _ => reviews::create(call, body(request).await?).await,
+        };
+    }
+    match verb {
+        "get" => get::get(&call).await,
+        "list" => list::list(&call).await,
+        "watch" => watch::watch(&call).await,
+        "create" => create::create(call, body(request).await?).await,
+        "update" => update::update(call, body(request).await?).await,
+        "patch" => patch::patch(call, body(request).await?).await,
+        "delete" => delete::delete(call, body(request).await?).await,
+        "deletecollection" => delete::delete_collection(call, body(request).await?).await,
+        _ => Err(not_allowed()),
+    }
+}
+
+async fn subresource(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    let verb = call.info.verb.as_str();
+    match (call.info.subresource.as_str(), verb) {
+        ("scale", _) => scale::serve(call, body(request).await?).await,
+        ("binding", _) => binding::create(call, body(request).await?).await,
+        ("eviction", _) => eviction::create(call, body(request).await?).await,
+        ("token", _) => token::create(call, body(request).await?).await,
+        ("log", _) => connect::log(call).await,
+        ("exec" | "attach" | "portforward", _) => connect::stream(call, request).await,
+        ("proxy", _) => proxy::serve(call, request).await,
+        (_, "get") => get::get(&call).await,
+        (_, "update") => update::update(call, body(request).await?).await,
+        (_, "patch") => patch::patch(call, body(request).await?).await,
+        _ => Err(not_allowed()),
+    }
+}
+
+fn is_served(call: &Call<'_>, verb: &str) -> bool {
+    if call.info.subresource.is_empty() {
+        return call.served.api.has_verb(verb);
+    }
+    match call.served.api.subresource(&call.info.subresource) {
+        None => false,
+        Some(sub) if matches!(sub.name, "proxy" | "exec" | "attach" | "portforward") => !sub.verbs.is_empty(),
+        Some(sub) => sub.verbs.contains(&verb),
+    }
+}
+
+fn not_allowed() -> Status {
+    let mut status =
+        Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+    status.details = Some(Box::default());
+    status
+}
+
+async fn body(request: Request<Body>) -> Result<Bytes, Status> {
+    crate::decode::read_body(request.into_body()).await
+}

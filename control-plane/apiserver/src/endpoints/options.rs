@@ -1,0 +1,131 @@
+//! Options of requests: dryRun, fieldValidation, fieldManager, deletion.
+
+use bytes::Bytes;
+use oarlock_api::codec::{json, protobuf};
+use oarlock_api::{FieldError, GroupKind, Path, Status, Table};
+use serde_json::{Map, Value};
+
+use super::Call;
+use crate::decode::{Format, Strictness};
+use crate::registry::{DeleteOptions, Write};
+
+/// `fieldValidation`; what a client does not say is Warn, as upstream.
+pub(super) fn strictness(call: &Call<'_>, kind: &str) -> Result<Strictness, Status> {
+    match call.query.get("fieldValidation") {
+        None | Some("" | "Warn") => Ok(Strictness::Warn),
+        Some("Strict") => Ok(Strictness::Strict),
+        Some("Ignore") => Ok(Strictness::Ignore),
+        Some(other) => {
+            let supported = ["", "Ignore", "Strict", "Warn"];
+            Err(invalid(kind, FieldError::not_supported(Path::new("fieldValidation"), other, &supported)))
+        }
+    }
+}
+
+/// CreateOptions, UpdateOptions or PatchOptions from the query.
+pub(super) fn options(call: &Call<'_>, kind: &str) -> Result<Value, Status> {
+    let mut options = Map::new();
+    options.insert("kind".into(), kind.into());
+    options.insert("apiVersion".into(), "meta.k8s.io/v1".into());
+    let dry_run: Vec<Value> = call.query.all("dryRun").filter(|v| !v.is_empty()).map(Value::from).collect();
+    check_dry_run(kind, &dry_run)?;
+    if !dry_run.is_empty() {
+        options.insert("dryRun".into(), dry_run.into());
+    }
+    for field in ["fieldManager", "fieldValidation"] {
+        if let Some(value) = call.query.get(field) {
+            options.insert(field.into(), value.into());
+        }
+    }
+    if let Some(manager) = call.query.get("fieldManager").filter(|m| m.len() > 128) {
+        let path = Path::new("fieldManager");
+        let _ = manager;
+        return Err(invalid(kind, FieldError::too_long(path, 128)));
+    }
+    Ok(options.into())
+}
+
+fn check_dry_run(kind: &str, values: &[Value]) -> Result<(), Status> {
+    match values.iter().find(|value| *value != "All") {
+        None => Ok(()),
+        Some(bad) => {
+            Err(invalid(kind, FieldError::not_supported(Path::new("dryRun"), bad.clone(), &["All"])))
+        }
+    }
+}
+
+fn invalid(kind: &str, error: FieldError) -> Status {
+    Status::invalid(&GroupKind::new("meta.k8s.io", kind), "", &[error])
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn write<'w>(&'w self, options: &'w Value) -> Write<'w> {
+        Write {
+            user: self.user,
+            subresource: &self.info.subresource,
+            dry_run: options["dryRun"].as_array().is_some_and(|list| !list.is_empty()),
+            options,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// DeleteOptions from the body, or from the query where there is no body; as sent, and as the registry reads them.
+pub(super) fn delete_options(call: &Call<'_>, body: &Bytes) -> Result<(Value, DeleteOptions), Status> {
+    let mut sent = if body.is_empty() { from_query(call) } else { from_body(call, body)? };
+    let dry_run: Vec<Value> = sent["dryRun"].as_array().cloned().unwrap_or_default();
+    check_dry_run("DeleteOptions", &dry_run)?;
+    let propagation = sent["propagationPolicy"].as_str().map(str::to_string);
+    if let Some(policy) = propagation.as_deref().filter(|p| !matches!(*p, "Orphan" | "Background" | "Foreground")) {
+        let supported = ["Background", "Foreground", "Orphan"];
+        let error = FieldError::not_supported(Path::new("propagationPolicy"), policy, &supported);
+        return Err(invalid("DeleteOptions", error));
+    }
+    let orphan = sent["orphanDependents"].as_bool().map(|orphan| if orphan { "Orphan" } else { "Background" });
+    if orphan.is_some() && propagation.is_some() {
+        let why = "orphanDependents and deletionPropagation cannot be both set";
+        return Err(invalid("DeleteOptions", FieldError::invalid(Path::new("propagationPolicy"), sent["propagationPolicy"].take(), why)));
+    }
+    let options = DeleteOptions {
+        grace: sent["gracePeriodSeconds"].as_i64(),
+        propagation: propagation.or_else(|| orphan.map(str::to_string)),
+        uid: sent["preconditions"]["uid"].as_str().map(str::to_string),
+        resource_version: sent["preconditions"]["resourceVersion"].as_str().map(str::to_string),
+    };
+    Ok((sent, options))
+}
+
+fn from_body(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
+    let table = Table::builtin();
+    let ty = table.type_of("", "v1", "DeleteOptions").or_else(|| {
+        table.type_named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
+    });
+    let ty = ty.expect("the table holds DeleteOptions");
+    let bad = |error: oarlock_api::codec::DecodeError| Status::bad_request(error.to_string());
+    match Format::of_body(call.headers)? {
+        Format::Protobuf => {
+            let unknown = protobuf::unwrap(body).map_err(bad)?;
+            protobuf::decode(table, ty, unknown.raw).map_err(bad)
+        }
+        Format::Json => Ok(json::decode(table, ty, body).map_err(bad)?.value),
+        Format::Yaml => Ok(oarlock_api::codec::yaml::decode(table, ty, body).map_err(bad)?.value),
+    }
+}
+
+fn from_query(call: &Call<'_>) -> Value {
+    let mut options = Map::new();
+    if let Some(grace) = call.query.number("gracePeriodSeconds") {
+        options.insert("gracePeriodSeconds".into(), grace.into());
+    }
+    if let Some(policy) = call.query.get("propagationPolicy") {
+        options.insert("propagationPolicy".into(), policy.into());
+    }
+    if call.query.get("orphanDependents").is_some() {
+        options.insert("orphanDependents".into(), call.query.flag("orphanDependents").into());
+    }
+    let dry_run: Vec<Value> = call.query.all("dryRun").map(Value::from).collect();
+    if !dry_run.is_empty() {
+        options.insert("dryRun".into(), dry_run.into());
+    }
+    options.into()
+}

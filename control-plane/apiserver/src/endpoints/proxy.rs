@@ -1,0 +1,125 @@
+//! `nodes/proxy`, `pods/proxy`, `services/proxy`: a reverse proxy to what runs in the cluster.
+
+use http::header::{HeaderValue, LOCATION};
+use http::{Request, Response, StatusCode};
+use oarlock_api::{GroupResource, Status};
+use serde_json::Value;
+
+use super::Call;
+use super::connect::{admit, node_target};
+use crate::body::{Body, empty};
+use crate::kubelet::Target;
+
+pub(super) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    admit(&call).await?;
+    let path = request.uri().path().to_string();
+    let rest = onward_path(&path, call.info.rest.len());
+    if rest.is_empty() {
+        // The end needs its slash, or relative links of the answer would point beside it.
+        let mut response = Response::new(empty());
+        *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
+        let location = HeaderValue::from_str(&format!("{path}/"));
+        response.headers_mut().insert(LOCATION, location.map_err(|_| Status::bad_request("not a path"))?);
+        return Ok(response);
+    }
+    let onward = match request.uri().query() {
+        Some(query) => format!("{rest}?{query}"),
+        None => rest,
+    };
+    let target = match call.served.api.plural {
+        "nodes" => node_target(&call, name_and_port(&call.info.name).1).await?,
+        "pods" => pod_target(&call).await?,
+        _ => service_target(&call).await?,
+    };
+    call.server.dialer.forward(&target, &onward, request).await
+}
+
+/// The raw path after `/proxy`: its last `segments` segments, with a trailing slash if it had one.
+fn onward_path(path: &str, segments: usize) -> String {
+    let trailing = path.ends_with('/');
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let rest = &parts[parts.len().saturating_sub(segments)..];
+    if rest.is_empty() {
+        return if trailing { "/".into() } else { String::new() };
+    }
+    format!("/{}{}", rest.join("/"), if trailing { "/" } else { "" })
+}
+
+/// `scheme:name:port`, `name:port`, `name`.
+fn name_and_port(text: &str) -> (&str, &str, &str) {
+    let parts: Vec<&str> = text.split(':').collect();
+    match parts.as_slice() {
+        [scheme, name, port] => (scheme, name, port),
+        [name, port] => ("", name, port),
+        _ => ("", text, ""),
+    }
+}
+
+async fn pod_target(call: &Call<'_>) -> Result<Target, Status> {
+    let (scheme, name, port) = name_and_port(&call.info.name);
+    let pods = GroupResource::new("", "pods");
+    let found = call.server.objects.get_fresh(&pods, call.namespace(), name).await?;
+    let pod = found.ok_or_else(|| Status::not_found(&pods, name))?;
+    let host = pod["status"]["podIP"].as_str().filter(|ip| !ip.is_empty());
+    let host = host.ok_or_else(|| Status::bad_request("address not allowed"))?;
+    let first = || {
+        let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
+        containers.flat_map(|c| c["ports"].as_array().into_iter().flatten()).find_map(|p| p["containerPort"].as_u64())
+    };
+    let port = if port.is_empty() { first().map(|p| p.to_string()) } else { Some(port.to_string()) };
+    let default = if scheme == "https" { 443 } else { 80 };
+    let port = match port {
+        None => default,
+        Some(text) => text.parse().map_err(|_| Status::bad_request(format!("invalid port {text:?}")))?,
+    };
+    Ok(Target { host: host.to_string(), port, tls: scheme == "https" })
+}
+
+async fn service_target(call: &Call<'_>) -> Result<Target, Status> {
+    let (scheme, name, port) = name_and_port(&call.info.name);
+    let services = GroupResource::new("", "services");
+    let objects = &call.server.objects;
+    let found = objects.get_fresh(&services, call.namespace(), name).await?;
+    let service = found.ok_or_else(|| Status::not_found(&services, name))?;
+    let unavailable = || Status::service_unavailable(format!("no endpoints available for service {:?}", call.info.name));
+    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
+    let wanted = ports.into_iter().find(|p| {
+        port.is_empty() || p["name"] == port || p["port"].as_u64().is_some_and(|n| n.to_string() == port)
+    });
+    let wanted = wanted.ok_or_else(|| Status::service_unavailable(format!("no service port {port:?} found for service {name:?}")))?;
+    let slices = objects.list(&GroupResource::new("discovery.k8s.io", "endpointslices"), call.namespace());
+    let of_service =
+        slices.iter().filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == name);
+    let mut ends: Vec<Target> = Vec::new();
+    for slice in of_service {
+        ends.extend(ready_ends(slice, wanted, scheme));
+    }
+    let index = rand::random_range(0..ends.len().max(1));
+    ends.into_iter().nth(index).ok_or_else(unavailable)
+}
+
+/// The addresses of a slice that take traffic for a service's port.
+fn ready_ends<'a>(slice: &'a Value, wanted: &'a Value, scheme: &'a str) -> impl Iterator<Item = Target> + 'a {
+    let same = |port: &&Value| port["name"].as_str().unwrap_or_default() == wanted["name"].as_str().unwrap_or_default();
+    let ports = slice["ports"].as_array().into_iter().flatten();
+    let port = ports.into_iter().find(same).and_then(|p| p["port"].as_u64()).and_then(|p| u16::try_from(p).ok());
+    let endpoints = slice["endpoints"].as_array().into_iter().flatten();
+    endpoints
+        .filter(|end| end["conditions"]["ready"] != false)
+        .filter_map(|end| end["addresses"][0].as_str())
+        .filter_map(move |host| Some(Target { host: host.to_string(), port: port?, tls: scheme == "https" }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_goes_on_after_proxy() {
+        let base = "/api/v1/namespaces/a/pods/p/proxy";
+        assert_eq!(onward_path(base, 0), "");
+        assert_eq!(onward_path(&format!("{base}/"), 0), "/");
+        assert_eq!(onward_path(&format!("{base}/x/y%20z"), 2), "/x/y%20z");
+        assert_eq!(onward_path(&format!("{base}/x/"), 1), "/x/");
+    }
+}

@@ -1,0 +1,23 @@
+//! Kinds that are asked and never stored: access and token reviews.
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use oarlock_api::Status;
+
+use super::{Call, options};
+use crate::body::Body;
+use crate::decode::{self, Expected, Format};
+use crate::encode;
+
+pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
+    let accepted = encode::negotiate(call.headers, call.query, false)?;
+    let mut warnings = Vec::new();
+    let strictness = options::strictness(&call, "CreateOptions")?;
+    let expected = Expected { gvk: &call.served.gvk, ty: call.served.ty, strictness };
+    let review = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut warnings)?;
+    let answered =
+        call.server.reviews.review(call.served.api.kind, review, call.user, call.namespace()).await?;
+    let mut response = encode::object(&accepted, StatusCode::CREATED, &answered);
+    encode::warn(&mut response, &warnings);
+    Ok(response)
+}

@@ -1,0 +1,107 @@
+//! The socket: TLS, HTTP/1.1 and HTTP/2, bounds, and an orderly end. Next: `chain`.
+
+mod tls;
+
+pub(crate) use tls::Tls;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use oarlock_base::TaskSpawner;
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::body::wrap;
+use crate::chain::{Peer, handle};
+use crate::server::Server;
+
+/// A client that has not finished its handshake by then is dropped.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Streams of one HTTP/2 connection, as upstream's default.
+const STREAMS_MAX: u32 = 250;
+/// After an error of accept (out of descriptors), so that it does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long requests under way may take when the server stops.
+const DRAIN: Duration = Duration::from_secs(5);
+/// HTTP/2 pings find dead peers, as upstream's `--http2` health checks.
+const PING_PERIOD: Duration = Duration::from_secs(30);
+
+/// Accepts connections for ever.
+pub(crate) async fn accept(server: &Arc<Server>, listener: &TcpListener, tls: &Arc<Tls>) {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let (server, tls) = (server.clone(), tls.clone());
+                let tasks = server.tasks.clone();
+                tasks.spawn("connection", async move { connection(&server, &tls, stream).await });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream) {
+    // A socket that refuses is only slower.
+    let _ = stream.set_nodelay(true);
+    let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
+    let (stream, certificates) = match accepted {
+        Ok(Ok(accepted)) => accepted,
+        Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
+        Err(_) => return tracing::debug!("a TLS handshake took too long"),
+    };
+    let peer = Peer { identity: None, certificates };
+    let service = service_fn(|request: Request<Incoming>| {
+        let answer = handle(server.clone(), peer.clone(), request.map(wrap));
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    let mut builder = auto::Builder::new(Spawn(server.tasks.clone()));
+    builder.http1().timer(TokioTimer::new());
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(Some(PING_PERIOD));
+    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    let mut serving = std::pin::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = server.draining.wait() => {
+            serving.as_mut().graceful_shutdown();
+            match tokio::time::timeout(DRAIN, serving).await {
+                Ok(ended) => ended,
+                Err(_) => return,
+            }
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection broke");
+    }
+}
+
+/// Waits until no short request is under way, but not for ever.
+pub(crate) async fn drain(server: &Server) {
+    // Closing is per connection, see `connection`; tasks are waited for by their owner.
+    let (reads, writes) = server.in_flight.counts();
+    tracing::debug!(reads, writes, "draining");
+}
+
+/// Streams of HTTP/2 connections are tasks of the server.
+#[derive(Clone)]
+struct Spawn(TaskSpawner);
+
+impl<F> hyper::rt::Executor<F> for Spawn
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, future: F) {
+        self.0.spawn("http2-stream", future);
+    }
+}

@@ -1,0 +1,109 @@
+//! TLS for the socket. Client certificates are asked for, not required; a bad one proves nothing, and is told so by the
+//! answer to a request, not by a broken handshake.
+
+use std::sync::Arc;
+
+use oarlock_pki::{Identity, PkiError};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::config::Error;
+
+pub(crate) struct Tls {
+    acceptor: TlsAcceptor,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+type Accepted = (TlsStream<TcpStream>, Arc<[CertificateDer<'static>]>);
+
+impl Tls {
+    pub(crate) fn new(serving: &Identity, client_ca_pem: Option<&str>) -> Result<Self, Error> {
+        let failed = |error: rustls::Error| Error::Rustls(error.to_string());
+        let clients = client_ca_pem.map(client_verifier).transpose()?;
+        let builder = ServerConfig::builder();
+        let builder = match &clients {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::new(Lenient(verifier.clone()))),
+            None => builder.with_no_client_auth(),
+        };
+        let mut config =
+            builder.with_single_cert(serving.certificates()?, serving.private_key()?).map_err(failed)?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
+    }
+
+    /// The handshake; gives the certificates of the client if they are good.
+    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<Accepted> {
+        let stream = self.acceptor.accept(stream).await?;
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let good = match (&self.clients, shown) {
+            (Some(verifier), [leaf, intermediates @ ..]) => {
+                verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
+            }
+            _ => false,
+        };
+        let certificates = if good { shown.iter().cloned().collect() } else { Arc::default() };
+        Ok((stream, certificates))
+    }
+}
+
+fn client_verifier(pem: &str) -> Result<Arc<dyn ClientCertVerifier>, Error> {
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|_| PkiError::Pem { what: "the client authority".into() })?;
+        roots.add(certificate).map_err(|error| Error::Rustls(error.to_string()))?;
+    }
+    WebPkiClientVerifier::builder(Arc::new(roots)).build().map_err(|error| Error::Rustls(error.to_string()))
+}
+
+/// Lets any certificate through the handshake, but checks that its holder has the key. Whether it is good is asked
+/// after the handshake.
+#[derive(Debug)]
+struct Lenient(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for Lenient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}

@@ -1,0 +1,114 @@
+//! Creation: mutate, fill in what the server knows, validate, store.
+
+use jiff::Timestamp;
+use oarlock_api::Status;
+use oarlock_apiserver_access::Operation;
+use oarlock_store::Revision;
+use serde_json::Value;
+
+use super::names::{NAME_TRIES, generate_name};
+use super::{Registry, Served, Write, admission, context, key_of, meta, meta_mut, set_revision, stored, time_text};
+
+impl Registry {
+    /// Stores a new object and gives it back as stored.
+    pub(crate) async fn create(
+        &self,
+        served: &Served,
+        namespace: &str,
+        object: Value,
+        write: &mut Write<'_>,
+    ) -> Result<Value, Status> {
+        let base = object["metadata"]["generateName"].as_str().unwrap_or_default().to_string();
+        let named = !object["metadata"]["name"].as_str().unwrap_or_default().is_empty();
+        if named || base.is_empty() {
+            return self.create_named(served, namespace, object, write).await.map_err(|(status, _)| status);
+        }
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let mut attempt = object.clone();
+            let name = generate_name(&base);
+            meta_mut(&mut attempt).insert("name".into(), name.clone().into());
+            match self.create_named(served, namespace, attempt, write).await {
+                Ok(created) => return Ok(created),
+                Err((_, true)) if tries < NAME_TRIES => {}
+                Err((_, true)) => return Err(Status::generate_name_conflict(&served.group_resource, &name)),
+                Err((status, false)) => return Err(status),
+            }
+        }
+    }
+
+    /// The error's second half says that the name is taken.
+    async fn create_named(
+        &self,
+        served: &Served,
+        namespace: &str,
+        mut object: Value,
+        write: &mut Write<'_>,
+    ) -> Result<Value, (Status, bool)> {
+        let refused = |status: Status| (status, false);
+        let storage = stored(served).map_err(refused)?;
+        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_string();
+        let place = (namespace, name.as_str());
+        let mut request = admission(Operation::Create, served, write, place, Some(&mut object), None);
+        self.mutate(&mut request).await.map_err(refused)?;
+        fill_system_fields(&mut object, namespace, storage.strategy.has_generation());
+        clear_status(storage.api, &mut object);
+        storage.strategy.prepare_for_create(&context(write, namespace), &mut object);
+        let held = self.services.for_create(storage, &mut object).map_err(refused)?;
+        let mut errors = meta::validate_create(&object, storage.api.namespaced);
+        errors.extend(storage.strategy.validate_create(&context(write, namespace), &object));
+        if !errors.is_empty() {
+            return Err(refused(Status::invalid(&served.group_kind, &name, &errors)));
+        }
+        let warned = storage.strategy.warnings(&context(write, namespace), &object, None);
+        write.warnings.extend(warned);
+        storage.strategy.canonicalize(&mut object);
+        let request = admission(Operation::Create, served, write, place, Some(&mut object), None);
+        self.admit(&request).await.map_err(refused)?;
+        let key: bytes::Bytes = key_of(&storage.prefix, namespace, &name).into();
+        if write.dry_run {
+            let (taken, _) = self.store.get(&key, None).await.map_err(super::store_failed).map_err(refused)?;
+            if taken.is_some() {
+                return Err((Status::already_exists(&served.group_resource, &name), true));
+            }
+            return Ok(object);
+        }
+        let value = crate::encode::stored(storage, &object);
+        match self.put(storage, &key, value, Revision(0)).await.map_err(refused)? {
+            Err(_) => Err((Status::already_exists(&served.group_resource, &name), true)),
+            Ok(revision) => {
+                held.keep();
+                set_revision(&mut object, revision.0);
+                Ok(object)
+            }
+        }
+    }
+}
+
+/// What only the server says of a new object.
+fn fill_system_fields(object: &mut Value, namespace: &str, has_generation: bool) {
+    let meta = meta_mut(object);
+    for field in
+        ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "managedFields", "generation"]
+    {
+        meta.remove(field);
+    }
+    meta.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+    meta.insert("creationTimestamp".into(), time_text(Timestamp::now()).into());
+    if has_generation {
+        meta.insert("generation".into(), 1.into());
+    }
+    if !namespace.is_empty() && meta.get("namespace").and_then(Value::as_str).is_none_or(str::is_empty) {
+        meta.insert("namespace".into(), namespace.into());
+    }
+}
+
+/// A kind with a status subresource is created without one.
+fn clear_status(api: &oarlock_api::Resource, object: &mut Value) {
+    if api.subresource("status").is_some()
+        && let Value::Object(fields) = object
+    {
+        fields.remove("status");
+    }
+}

@@ -1,0 +1,209 @@
+//! The generic registry: creation, update and deletion of any resource, the same way for all. A kind adds its strategy.
+//!
+//! Knows nothing of HTTP. Objects come and go as trees in the storage version; the store holds them as JSON.
+
+mod conversion;
+mod create;
+mod delete;
+mod keys;
+mod leases;
+pub(crate) mod meta;
+mod names;
+mod resources;
+pub(crate) mod services;
+mod update;
+
+pub(crate) use delete::DeleteOptions;
+pub(crate) use keys::{ROOT, key_of};
+pub(crate) use resources::{Resources, Served, Storage};
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use oarlock_api::Status;
+use oarlock_apiserver_access::admission::AdmissionChain;
+use oarlock_apiserver_access::{AdmissionRequest, Operation, User};
+use oarlock_apiserver_kinds::Context;
+use oarlock_store::{Compare, KeyValue, Op, Revision, Store, StoreError, Txn, TxnReply};
+use serde_json::Value;
+
+use crate::cache::Cache;
+use leases::Leases;
+use services::ServiceAllocator;
+
+/// How often a write is tried again over a newer version before the client is told.
+const CONFLICT_TRIES: usize = 50;
+
+pub(crate) struct Registry {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) cache: Arc<Cache>,
+    pub(crate) resources: Arc<Resources>,
+    admission: AdmissionChain,
+    pub(crate) services: ServiceAllocator,
+    leases: Leases,
+}
+
+/// Who writes, how, and what the client is to be warned of.
+pub(crate) struct Write<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) subresource: &'a str,
+    pub(crate) dry_run: bool,
+    /// CreateOptions, UpdateOptions, PatchOptions or DeleteOptions as sent.
+    pub(crate) options: &'a Value,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// An object of the store.
+pub(crate) struct Found {
+    pub(crate) object: Value,
+    pub(crate) kv: KeyValue,
+}
+
+impl Registry {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        cache: Arc<Cache>,
+        resources: Arc<Resources>,
+        admission: AdmissionChain,
+        services: ServiceAllocator,
+    ) -> Self {
+        let leases = Leases::new(store.clone());
+        Self { store, cache, resources, admission, services, leases }
+    }
+
+    /// The object as the store has it now.
+    pub(crate) async fn find(&self, storage: &Storage, namespace: &str, name: &str) -> Result<Option<Found>, Status> {
+        let key = key_of(&storage.prefix, namespace, name);
+        let (kv, _) = self.store.get(&key, None).await.map_err(store_failed)?;
+        kv.map(|kv| read(storage, kv)).transpose()
+    }
+
+    /// The object as the store has it now, or 404.
+    pub(crate) async fn get(&self, served: &Served, namespace: &str, name: &str) -> Result<Found, Status> {
+        let storage = stored(served)?;
+        let found = self.find(storage, namespace, name).await?;
+        found.ok_or_else(|| Status::not_found(&served.group_resource, name))
+    }
+
+    /// The mutating half of admission, in order.
+    pub(crate) async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
+        self.admission.mutate(request).await
+    }
+
+    /// The validating half of admission.
+    pub(crate) async fn admit(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
+        self.admission.validate(request).await
+    }
+
+    /// Writes one key if it is still at `expected`; `Err(None)` says that it is not.
+    async fn put(
+        &self,
+        storage: &Storage,
+        key: &Bytes,
+        value: Bytes,
+        expected: Revision,
+    ) -> Result<Result<Revision, Option<KeyValue>>, Status> {
+        let lease = match storage.ttl {
+            Some(ttl) => Some(self.leases.lease(ttl).await.map_err(store_failed)?),
+            None => None,
+        };
+        let ops = vec![Op::Put { key: key.clone(), value, lease }];
+        self.swap(key, ops, expected).await
+    }
+
+    async fn remove(&self, key: &Bytes, expected: Revision) -> Result<Result<Revision, Option<KeyValue>>, Status> {
+        self.swap(key, vec![Op::Delete { key: key.clone() }], expected).await
+    }
+
+    async fn swap(
+        &self,
+        key: &Bytes,
+        ops: Vec<Op>,
+        expected: Revision,
+    ) -> Result<Result<Revision, Option<KeyValue>>, Status> {
+        let guards = vec![Compare { key: key.clone(), mod_revision: expected }];
+        match self.store.transact(Txn { guards, ops }).await.map_err(store_failed)? {
+            TxnReply::Done { revision } => Ok(Ok(revision)),
+            TxnReply::Failed { mut current, .. } => Ok(Err(current.pop().flatten())),
+        }
+    }
+}
+
+/// The storage of a resource that is served with the verbs of stored objects.
+pub(crate) fn stored(served: &Served) -> Result<&Arc<Storage>, Status> {
+    let storage = served.stored.as_ref().map(|(_, storage)| storage);
+    storage.ok_or_else(|| Status::method_not_allowed(&served.group_resource, "get"))
+}
+
+fn read(storage: &Storage, kv: KeyValue) -> Result<Found, Status> {
+    let object = crate::decode::stored(storage, &kv.value, kv.mod_revision.0).map_err(Status::internal)?;
+    Ok(Found { object, kv })
+}
+
+/// The request of one admission step.
+pub(crate) fn admission<'a>(
+    operation: Operation,
+    served: &'a Served,
+    write: &'a mut Write<'_>,
+    place: (&'a str, &'a str),
+    object: Option<&'a mut Value>,
+    old_object: Option<&'a Value>,
+) -> AdmissionRequest<'a> {
+    let (namespace, name) = place;
+    AdmissionRequest {
+        operation,
+        kind: &served.gvk,
+        resource: &served.gvr,
+        subresource: write.subresource,
+        namespace,
+        name,
+        user: write.user,
+        object,
+        old_object,
+        options: write.options,
+        dry_run: write.dry_run,
+        warnings: &mut write.warnings,
+    }
+}
+
+pub(crate) fn context<'a>(write: &'a Write<'_>, namespace: &'a str) -> Context<'a> {
+    Context { now: Timestamp::now(), user: &write.user.name, namespace, subresource: write.subresource }
+}
+
+/// RFC 3339 to the second, as `metav1.Time`.
+pub(crate) fn time_text(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The object's metadata, made where it has none.
+pub(crate) fn meta_mut(object: &mut Value) -> &mut serde_json::Map<String, Value> {
+    if !object.is_object() {
+        *object = Value::Object(serde_json::Map::new());
+    }
+    let meta = &mut object["metadata"];
+    if !meta.is_object() {
+        *meta = Value::Object(serde_json::Map::new());
+    }
+    meta.as_object_mut().expect("it was made an object above")
+}
+
+pub(crate) fn set_revision(object: &mut Value, revision: u64) {
+    meta_mut(object).insert("resourceVersion".into(), revision.to_string().into());
+}
+
+/// What the store could not do, as a client sees it.
+pub(crate) fn store_failed(error: StoreError) -> Status {
+    match error {
+        StoreError::TooLarge { .. } => Status::request_entity_too_large(error.to_string()),
+        StoreError::Compacted { .. } => Status::expired(
+            "The provided continue parameter is too old to display a consistent list result. You must start a new \
+             list without the continue parameter.",
+        ),
+        StoreError::Unavailable(_) | StoreError::DiskFull => Status::service_unavailable(error.to_string()),
+        other => {
+            tracing::error!(error = %other, "the store failed");
+            Status::internal(other)
+        }
+    }
+}

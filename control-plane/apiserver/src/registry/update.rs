@@ -1,0 +1,256 @@
+//! Update: a compare-and-swap loop that makes the new object from the newest old one and runs the whole of admission
+//! and validation on it again each time round.
+
+use bytes::Bytes;
+use oarlock_api::{FieldError, Path, Status};
+use oarlock_apiserver_access::Operation;
+use oarlock_store::Revision;
+use serde_json::Value;
+
+use super::{
+    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, context, key_of, meta, meta_mut, read,
+    set_revision, stored,
+};
+
+/// What became of an update.
+pub(crate) struct Updated {
+    pub(crate) object: Value,
+    /// There was no object of this name before.
+    pub(crate) created: bool,
+}
+
+/// Of the metadata, what `/status` may change.
+const STATUS_MAY_CHANGE: [&str; 3] = ["labels", "annotations", "finalizers"];
+
+impl Registry {
+    /// Replaces an object by what `transform` makes of it. `transform` sees the object in its storage version, with its
+    /// resourceVersion, and may be called again over a newer one. `missing` is stored where there is no such object and
+    /// the kind allows creation by update.
+    pub(crate) async fn update<T>(
+        &self,
+        served: &Served,
+        place: (&str, &str),
+        write: &mut Write<'_>,
+        missing: Option<Value>,
+        transform: T,
+    ) -> Result<Updated, Status>
+    where
+        T: Fn(&Value) -> Result<Value, Status> + Send + Sync,
+    {
+        let storage = stored(served)?.clone();
+        let (namespace, name) = place;
+        let key: Bytes = key_of(&storage.prefix, namespace, name).into();
+        let mut found = self.find(&storage, namespace, name).await?;
+        for _ in 0..CONFLICT_TRIES {
+            let Some(old) = found else {
+                return match missing {
+                    Some(object) if storage.strategy.allow_create_on_update() => {
+                        let object = self.create(served, namespace, object, write).await?;
+                        Ok(Updated { object, created: true })
+                    }
+                    _ => Err(Status::not_found(&served.group_resource, name)),
+                };
+            };
+            let candidate = transform(&old.object)?;
+            match self.attempt(served, &storage, &key, old, candidate, write).await? {
+                Ok(object) => return Ok(Updated { object, created: false }),
+                Err(newer) => found = newer,
+            }
+        }
+        Err(Status::modified(&served.group_resource, name))
+    }
+
+    /// One round; `Ok(Err(_))` is what stands there now instead of `old`.
+    async fn attempt(
+        &self,
+        served: &Served,
+        storage: &Storage,
+        key: &Bytes,
+        old: Found,
+        mut new: Value,
+        write: &mut Write<'_>,
+    ) -> Result<Result<Value, Option<Found>>, Status> {
+        let Found { object: old, kv } = old;
+        let name = old["metadata"]["name"].as_str().unwrap_or_default().to_string();
+        let namespace = old["metadata"]["namespace"].as_str().unwrap_or_default().to_string();
+        let place = (namespace.as_str(), name.as_str());
+        check_identity(served, key, &new, &old, &name)?;
+        check_revision(served, storage, &mut new, kv.mod_revision.0, &name)?;
+        keep_what_stays(storage, write.subresource, &mut new, &old);
+        let mut request = admission(Operation::Update, served, write, place, Some(&mut new), Some(&old));
+        self.mutate(&mut request).await?;
+        meta_mut(&mut new).remove("managedFields");
+        storage.strategy.prepare_for_update(&context(write, &namespace), &mut new, &old);
+        set_generation(storage, write.subresource, &mut new, &old);
+        let held = self.services.for_update(storage, &mut new, &old)?;
+        let mut errors = meta::validate_update(&new, &old, storage.api.namespaced);
+        errors.extend(storage.strategy.validate_update(&context(write, &namespace), &new, &old));
+        if !errors.is_empty() {
+            return Err(Status::invalid(&served.group_kind, &name, &errors));
+        }
+        let warned = storage.strategy.warnings(&context(write, &namespace), &new, Some(&old));
+        write.warnings.extend(warned);
+        storage.strategy.canonicalize(&mut new);
+        let request = admission(Operation::Update, served, write, place, Some(&mut new), Some(&old));
+        self.admit(&request).await?;
+        if write.dry_run {
+            return Ok(Ok(new));
+        }
+        let done = if is_finished(storage, &new, &old) {
+            self.remove(key, kv.mod_revision).await?
+        } else {
+            let value = crate::encode::stored(storage, &new);
+            if value == kv.value || new == old {
+                return Ok(Ok(old));
+            }
+            self.put(storage, key, value, kv.mod_revision).await?
+        };
+        match done {
+            Ok(revision) => {
+                held.keep();
+                set_revision(&mut new, revision.0);
+                Ok(Ok(new))
+            }
+            Err(current) => Ok(Err(current.map(|kv| read(storage, kv)).transpose()?)),
+        }
+    }
+
+    /// Changes an object as the server itself: no admission, no validation, no strategy.
+    pub(crate) async fn amend<T>(&self, storage: &Storage, place: (&str, &str), change: T) -> Result<Option<Value>, Status>
+    where
+        T: Fn(&mut Value) -> Result<(), Status> + Send + Sync,
+    {
+        let (namespace, name) = place;
+        let key: Bytes = key_of(&storage.prefix, namespace, name).into();
+        let mut found = self.find(storage, namespace, name).await?;
+        for _ in 0..CONFLICT_TRIES {
+            let Some(Found { mut object, kv }) = found else { return Ok(None) };
+            let old = object.clone();
+            change(&mut object)?;
+            if object == old {
+                return Ok(Some(object));
+            }
+            let done = if is_finished(storage, &object, &old) {
+                self.remove(&key, kv.mod_revision).await?
+            } else {
+                self.put(storage, &key, crate::encode::stored(storage, &object), kv.mod_revision).await?
+            };
+            match done {
+                Ok(Revision(revision)) => {
+                    set_revision(&mut object, revision);
+                    return Ok(Some(object));
+                }
+                Err(current) => found = current.map(|kv| read(storage, kv)).transpose()?,
+            }
+        }
+        Err(Status::modified(&storage.group_resource, name))
+    }
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> &'a str {
+    object["metadata"][field].as_str().unwrap_or_default()
+}
+
+/// A uid in the body is a precondition.
+fn check_identity(served: &Served, key: &Bytes, new: &Value, old: &Value, name: &str) -> Result<(), Status> {
+    let (wanted, is) = (text(new, "uid"), text(old, "uid"));
+    if wanted.is_empty() || wanted == is {
+        return Ok(());
+    }
+    let key = String::from_utf8_lossy(key);
+    Err(Status::conflict(
+        &served.group_resource,
+        name,
+        format_args!(
+            "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition \
+             failed: UID in precondition: {wanted}, UID in object meta: {is}"
+        ),
+    ))
+}
+
+fn check_revision(served: &Served, storage: &Storage, new: &mut Value, current: u64, name: &str) -> Result<(), Status> {
+    let asked = text(new, "resourceVersion");
+    if asked.is_empty() || asked == "0" {
+        if !storage.strategy.allow_unconditional_update() {
+            let path = Path::new("metadata").child("resourceVersion");
+            let value: Value = if asked.is_empty() { 0.into() } else { asked.into() };
+            let error = FieldError::invalid(path, value, "must be specified for an update");
+            return Err(Status::invalid(&served.group_kind, name, &[error]));
+        }
+        set_revision(new, current);
+        return Ok(());
+    }
+    match asked.parse::<u64>() {
+        Ok(asked) if asked == current => Ok(()),
+        Ok(_) => Err(Status::modified(&served.group_resource, name)),
+        Err(_) => {
+            let path = Path::new("metadata").child("resourceVersion");
+            let detail = format!("strconv.ParseUint: parsing {asked:?}: invalid syntax");
+            Err(Status::invalid(&served.group_kind, name, &[FieldError::invalid(path, asked, detail)]))
+        }
+    }
+}
+
+/// Carries over what this endpoint may not change, and what a client may leave out.
+fn keep_what_stays(storage: &Storage, subresource: &str, new: &mut Value, old: &Value) {
+    if subresource == "status" {
+        let asked = std::mem::replace(new, old.clone());
+        let (to, from) = (meta_mut(new), &asked["metadata"]);
+        for field in STATUS_MAY_CHANGE {
+            match from.get(field) {
+                Some(value) => to.insert(field.into(), value.clone()),
+                None => to.remove(field),
+            };
+        }
+        replace(new, "status", asked.get("status"));
+    } else if subresource.is_empty() && storage.api.subresource("status").is_some() {
+        replace(new, "status", old.get("status"));
+    }
+    let meta = meta_mut(new);
+    for field in ["uid", "creationTimestamp"] {
+        if meta.get(field).is_none_or(|v| v.is_null() || v == "")
+            && let Some(value) = old["metadata"].get(field)
+        {
+            meta.insert(field.into(), value.clone());
+        }
+    }
+    // A deletion that has begun cannot be taken back.
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "generation"] {
+        match old["metadata"].get(field).filter(|v| !v.is_null()) {
+            Some(value) => meta.insert(field.into(), value.clone()),
+            None => meta.remove(field),
+        };
+    }
+}
+
+fn replace(object: &mut Value, field: &str, value: Option<&Value>) {
+    if let Value::Object(fields) = object {
+        match value {
+            Some(value) => fields.insert(field.into(), value.clone()),
+            None => fields.remove(field),
+        };
+    }
+}
+
+fn set_generation(storage: &Storage, subresource: &str, new: &mut Value, old: &Value) {
+    if !storage.strategy.has_generation() || subresource == "status" {
+        return;
+    }
+    if storage.strategy.generation_changes(new, old) {
+        let next = old["metadata"]["generation"].as_i64().unwrap_or(0) + 1;
+        meta_mut(new).insert("generation".into(), next.into());
+    }
+}
+
+/// A deletion waited for this update: the last finalizer is gone.
+fn is_finished(storage: &Storage, new: &Value, old: &Value) -> bool {
+    let none = |list: &Value| list.as_array().is_none_or(Vec::is_empty);
+    let (meta, was) = (&new["metadata"], &old["metadata"]);
+    if meta["deletionTimestamp"].is_null() || !none(&meta["finalizers"]) {
+        return false;
+    }
+    if storage.group_resource.group.is_empty() && &*storage.group_resource.resource == "namespaces" {
+        return none(&new["spec"]["finalizers"]);
+    }
+    was["deletionGracePeriodSeconds"] == 0
+}
