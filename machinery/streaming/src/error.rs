@@ -17,7 +17,9 @@ pub enum Rejection {
     NotUpgrade,
     #[error("unable to upgrade: {reason}")]
     BadHandshake { reason: String },
-    #[error("unable to upgrade: unable to negotiate protocol: client supports [{client}], server accepts [{server}]")]
+    #[error(
+        "unable to upgrade: unable to negotiate protocol: client supports [{client}], server accepts [{server}]"
+    )]
     NoCommonProtocol { client: String, server: String },
     #[error("{reason}")]
     BadPorts { reason: String },
@@ -40,7 +42,7 @@ impl Rejection {
         if let Self::NoCommonProtocol { server, .. } = &self {
             for protocol in server.split(' ') {
                 if let Ok(value) = HeaderValue::from_str(protocol) {
-                    headers.append(crate::streaming::ACCEPTED_PROTOCOLS, value);
+                    headers.append(crate::handshake::ACCEPTED_PROTOCOLS, value);
                 }
             }
         }

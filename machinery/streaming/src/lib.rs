@@ -9,11 +9,19 @@
 //! port-forward SPDY inside a WebSocket. Each connection is one task that reads and writes frames; streams meet it
 //! over bounded queues, so a peer that stops reading stalls its own connection and nothing else.
 
+mod dial;
 mod error;
+mod handshake;
 mod options;
 mod port_forward;
 mod remote_command;
+mod resize;
+mod session;
+mod spdy;
+mod status;
 mod streaming;
+mod tunnel;
+mod websocket;
 
 pub use error::{DialError, Rejection, StreamingError, TunnelError};
 pub use options::{RemoteCommandOptions, TerminalSize};

@@ -1,17 +1,16 @@
 //! The door: what a server, a proxy and a client call.
 
+use std::future::Future;
 use std::time::Duration;
 
-use http::{HeaderName, Request, Response};
+use http::{Request, Response};
 use oarlock_base::TaskSpawner;
 
+use crate::session::{Driver, FrameSink};
 use crate::{
     Body, BoxError, ByteStream, DialError, Pending, PortForwardClient, PortForwardConnection, Rejection,
     RemoteCommandClient, RemoteCommandOptions, RemoteCommandStreams, TunnelError,
 };
-
-pub(crate) const ACCEPTED_PROTOCOLS: HeaderName =
-    HeaderName::from_static("x-accepted-stream-protocol-versions");
 
 /// The kubelet's `streamingConnectionIdleTimeout`.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4 * 3600);
@@ -39,6 +38,11 @@ impl Streaming {
         Self { spawner, idle_timeout: IDLE_TIMEOUT, creation_timeout: CREATION_TIMEOUT }
     }
 
+    /// Owns the connections' tasks.
+    pub fn spawner(&self) -> &TaskSpawner {
+        &self.spawner
+    }
+
     /// Connections on which nothing moves for this long are closed. Default: 4 hours.
     pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
@@ -51,6 +55,17 @@ impl Streaming {
         self
     }
 
+    /// Starts a connection's task.
+    pub(crate) fn drive<F, S, R>(&self, driver: Driver<F>, sink: S, read: R)
+    where
+        F: Send + Sync + 'static,
+        S: FrameSink<F> + Send + 'static,
+        R: Future<Output = ()> + Send + 'static,
+    {
+        let (idle, stop) = (self.idle_timeout, self.spawner.shutdown().clone());
+        self.spawner.spawn("streaming", driver.run(sink, read, idle, stop));
+    }
+
     /// Upgrades an exec or attach request (SPDY/3.1 or WebSocket, by its headers). Send the response, then await the
     /// streams (in a task of the caller's: they come only after the response has gone out).
     pub fn accept_remote_command<B>(
@@ -58,8 +73,7 @@ impl Streaming {
         request: &mut Request<B>,
         options: RemoteCommandOptions,
     ) -> Result<(Response<Body>, Pending<RemoteCommandStreams>), Rejection> {
-        let _ = (request, options);
-        todo!()
+        crate::remote_command::accept(self.clone(), request, options)
     }
 
     /// Upgrades a port-forward request: SPDY/3.1, SPDY in a WebSocket, or the older WebSocket channels whose ports
@@ -68,8 +82,7 @@ impl Streaming {
         &self,
         request: &mut Request<B>,
     ) -> Result<(Response<Body>, Pending<PortForwardConnection>), Rejection> {
-        let _ = request;
-        todo!()
+        crate::port_forward::accept(self.clone(), request)
     }
 
     /// Passes an upgrade request on to the server behind `target` (a connected TCP, TLS or Unix stream) and relays what
@@ -84,8 +97,7 @@ impl Streaming {
         B: http_body::Body<Data = bytes::Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        let _ = (request, target);
-        todo!()
+        crate::tunnel::tunnel(&self.spawner, request, target).await
     }
 
     /// Runs a remote command on the server behind `io`. `request` gives the URI (path and query) and headers such as
@@ -97,8 +109,7 @@ impl Streaming {
         options: RemoteCommandOptions,
         transport: Transport,
     ) -> Result<RemoteCommandClient, DialError> {
-        let _ = (io, request, options, transport);
-        todo!()
+        crate::dial::remote_command(self, io, request, options, transport).await
     }
 
     /// Opens a port-forward session with the server behind `io`.
@@ -108,7 +119,6 @@ impl Streaming {
         request: Request<()>,
         transport: Transport,
     ) -> Result<PortForwardClient, DialError> {
-        let _ = (io, request, transport);
-        todo!()
+        crate::dial::port_forward(self, io, request, transport).await
     }
 }

@@ -1,0 +1,280 @@
+//! Our client against our server, over every transport, through hyper and through a tunnel.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use oarlock_base::{Shutdown, Tasks};
+use oarlock_streaming::{
+    Body, DialError, Exit, PortForwardConnection, PortForwardStream, Reader, RemoteCommandOptions,
+    RemoteCommandStreams, Streaming, TerminalSize, Transport,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::Spdy];
+
+/// Serves one connection; the path says what is done.
+fn serve(streaming: &Streaming) -> DuplexStream {
+    let (client, server) = duplex(64 * 1024);
+    let (owner, shared) = (streaming.clone(), streaming.clone());
+    let service = service_fn(move |request| answer(shared.clone(), request));
+    owner.spawner().spawn("server", async move {
+        let connection =
+            hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        connection.with_upgrades().await.ok();
+    });
+    client
+}
+
+async fn answer(streaming: Streaming, mut request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    let path = request.uri().path().to_string();
+    if path.starts_with("/tunnel/") {
+        let target = serve(&streaming);
+        let path = request.uri().to_string().replacen("/tunnel", "", 1);
+        *request.uri_mut() = path.parse().expect("a path");
+        return Ok(streaming.tunnel(request, target).await.expect("the target answers"));
+    }
+    let spawner = streaming.spawner().clone();
+    if path == "/portforward" {
+        return Ok(match streaming.accept_port_forward(&mut request) {
+            Ok((response, pending)) => {
+                let connections = spawner.clone();
+                spawner.spawn("forward", async move {
+                    forward(connections, pending.await.expect("upgraded")).await;
+                });
+                response
+            }
+            Err(rejection) => rejection.into_response(),
+        });
+    }
+    let options = RemoteCommandOptions::from_query(request.uri().query().unwrap_or_default());
+    Ok(match streaming.accept_remote_command(&mut request, options) {
+        Ok((response, pending)) => {
+            spawner.spawn("command", async move {
+                if let Ok(streams) = pending.await {
+                    command(&path, streams).await;
+                }
+            });
+            response
+        }
+        Err(rejection) => rejection.into_response(),
+    })
+}
+
+/// What the commands do: `cat` echoes, `big` writes much, `size` tells the terminal's size, `drop` gives up.
+async fn command(path: &str, streams: RemoteCommandStreams) {
+    let RemoteCommandStreams { stdin, mut stdout, stderr, resize, outcome, .. } = streams;
+    let exit = match path.trim_start_matches('/') {
+        "cat" => {
+            let (mut stdin, stdout) = (stdin.expect("stdin"), stdout.as_mut().expect("stdout"));
+            tokio::io::copy(&mut stdin, stdout).await.expect("copied");
+            stderr.expect("stderr").write_all(b"done").await.expect("written");
+            Exit::Code(3)
+        }
+        "big" => {
+            let stdout = stdout.as_mut().expect("stdout");
+            for n in 0..160u8 {
+                stdout.write_all(&[n; 65536]).await.expect("written");
+            }
+            Exit::Success
+        }
+        "size" => {
+            let size = resize.expect("a terminal").recv().await.expect("a size");
+            let text = format!("{}x{}", size.width, size.height);
+            stdout.as_mut().expect("stdout").write_all(text.as_bytes()).await.expect("written");
+            Exit::Success
+        }
+        "fail" => Exit::Error("no such container".into()),
+        _ => return,
+    };
+    outcome.finish(exit).await.expect("the client is there");
+}
+
+async fn forward(spawner: oarlock_base::TaskSpawner, mut connection: PortForwardConnection) {
+    while let Some(PortForwardStream { port, mut data, error }) = connection.next().await {
+        spawner.spawn("forwarded", async move {
+            if port == 1 {
+                return error.fail("connection refused").await;
+            }
+            let (mut read, mut write) = tokio::io::split(&mut data);
+            tokio::io::copy(&mut read, &mut write).await.ok();
+            write.shutdown().await.ok();
+        });
+    }
+}
+
+struct Bed {
+    streaming: Streaming,
+    tasks: Tasks,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let tasks = Tasks::new("test", &Shutdown::new());
+        Self { streaming: Streaming::new(tasks.spawner()), tasks }
+    }
+
+    async fn end(self) {
+        self.tasks.shutdown().trigger();
+        self.tasks.join().await.expect("no task failed");
+    }
+}
+
+fn request(uri: &str) -> Request<()> {
+    Request::builder().uri(uri).header("host", "node").body(()).expect("a request")
+}
+
+async fn text(reader: Option<Reader>) -> String {
+    let mut text = String::new();
+    reader.expect("a stream").read_to_string(&mut text).await.expect("read");
+    text
+}
+
+const ALL: RemoteCommandOptions =
+    RemoteCommandOptions { stdin: true, stdout: true, stderr: true, tty: false };
+
+#[tokio::test]
+async fn stdin_is_echoed_and_the_code_comes_back() {
+    let bed = Bed::new();
+    for (transport, prefix) in TRANSPORTS.into_iter().flat_map(|t| [(t, ""), (t, "/tunnel")]) {
+        let uri = format!("{prefix}/cat?stdin=true&stdout=true&stderr=true");
+        let io = serve(&bed.streaming);
+        let client =
+            bed.streaming.dial_remote_command(io, request(&uri), ALL, transport).await.expect("dialled");
+        let mut stdin = client.stdin.expect("stdin");
+        stdin.write_all(b"hello").await.expect("written");
+        stdin.shutdown().await.expect("half-closed");
+        let (stdout, stderr, exit) =
+            tokio::join!(text(client.stdout), text(client.stderr), client.exit.wait());
+        assert_eq!((stdout.as_str(), stderr.as_str()), ("hello", "done"), "{transport:?} {uri}");
+        assert_eq!(exit.expect("an end"), Exit::Code(3));
+    }
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn much_output_arrives_whole_before_the_end() {
+    let bed = Bed::new();
+    let options = RemoteCommandOptions { stdout: true, ..Default::default() };
+    for transport in TRANSPORTS {
+        let io = serve(&bed.streaming);
+        let uri = request("/big?stdout=1");
+        let client =
+            bed.streaming.dial_remote_command(io, uri, options.clone(), transport).await.expect("dialled");
+        let mut bytes = Vec::new();
+        let mut stdout = client.stdout.expect("stdout");
+        let (read, exit) = tokio::join!(stdout.read_to_end(&mut bytes), client.exit.wait());
+        assert_eq!(read.expect("read"), 160 * 65536);
+        assert!(bytes.chunks(65536).zip(0u8..).all(|(chunk, n)| chunk.iter().all(|b| *b == n)));
+        assert_eq!(exit.expect("an end"), Exit::Success);
+    }
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn terminals_are_resized() {
+    let bed = Bed::new();
+    let options = RemoteCommandOptions { stdin: true, stdout: true, stderr: true, tty: true };
+    for transport in TRANSPORTS {
+        let uri = request("/size?stdin=true&stdout=true&tty=true");
+        let io = serve(&bed.streaming);
+        let client =
+            bed.streaming.dial_remote_command(io, uri, options.clone(), transport).await.expect("dialled");
+        let size = TerminalSize { width: 132, height: 43 };
+        client.resize.expect("a terminal").send(size).await.expect("sent");
+        let (stdout, exit) = tokio::join!(text(client.stdout), client.exit.wait());
+        assert_eq!((stdout.as_str(), exit.expect("an end")), ("132x43", Exit::Success));
+    }
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn failures_are_told() {
+    let bed = Bed::new();
+    for transport in TRANSPORTS {
+        for (path, want) in [
+            ("fail", "Internal error occurred: no such container"),
+            ("drop", "Internal error occurred: the command was given up"),
+        ] {
+            let uri = request(&format!("/{path}?stdin=1&stdout=1&stderr=1"));
+            let io = serve(&bed.streaming);
+            let client = bed.streaming.dial_remote_command(io, uri, ALL, transport).await.expect("dialled");
+            assert_eq!(client.exit.wait().await.expect("an end"), Exit::Error(want.into()), "{transport:?}");
+        }
+        let io = serve(&bed.streaming);
+        let refused = bed.streaming.dial_remote_command(io, request("/tunnel/cat"), ALL, transport).await;
+        let Err(DialError::Refused { status, message }) = refused else { panic!("not refused") };
+        assert_eq!(
+            (status.as_u16(), message.as_str()),
+            (400, "you must specify at least 1 of stdin, stdout, stderr")
+        );
+    }
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn ports_are_forwarded_side_by_side() {
+    let bed = Bed::new();
+    for (transport, path) in
+        TRANSPORTS.into_iter().flat_map(|t| [(t, "/portforward"), (t, "/tunnel/portforward")])
+    {
+        let io = serve(&bed.streaming);
+        let client = bed.streaming.dial_port_forward(io, request(path), transport).await.expect("dialled");
+        let echo = async |n: u8| {
+            let (mut data, mut error) = client.open(8080).await.expect("opened");
+            let sent = vec![n; 300_000];
+            let (mut read, mut write) = tokio::io::split(&mut data);
+            let mut got = Vec::new();
+            let (written, _) = tokio::join!(
+                async {
+                    write.write_all(&sent).await.expect("written");
+                    write.shutdown().await
+                },
+                read.read_to_end(&mut got)
+            );
+            written.expect("half-closed");
+            assert!(got == sent, "stream {n}");
+            let mut failure = String::new();
+            error.read_to_string(&mut failure).await.expect("read");
+            assert_eq!(failure, "");
+        };
+        futures::future::join_all((0..20).map(&echo)).await;
+        let (_data, error) = client.open(1).await.expect("opened");
+        assert_eq!(text(Some(error)).await, "connection refused");
+    }
+    bed.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_connections_and_silent_clients_are_let_go() {
+    let bed = Bed::new();
+    let streaming = bed.streaming.clone().with_idle_timeout(Duration::from_secs(60));
+    for transport in TRANSPORTS {
+        let uri = request("/cat?stdin=1&stdout=1&stderr=1");
+        let client =
+            streaming.dial_remote_command(serve(&streaming), uri, ALL, transport).await.expect("dialled");
+        assert!(client.exit.wait().await.is_err(), "{transport:?}");
+    }
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn a_stalled_reader_stalls_its_own_session_only() {
+    let bed = Bed::new();
+    let options = RemoteCommandOptions { stdout: true, ..Default::default() };
+    for transport in TRANSPORTS {
+        let dial = async || {
+            let io = serve(&bed.streaming);
+            let uri = request("/big?stdout=1");
+            bed.streaming.dial_remote_command(io, uri, options.clone(), transport).await.expect("dialled")
+        };
+        let stalled = dial().await;
+        let mut bytes = Vec::new();
+        dial().await.stdout.expect("stdout").read_to_end(&mut bytes).await.ok();
+        drop(stalled);
+    }
+    bed.end().await;
+}
