@@ -1,0 +1,244 @@
+//! replicaset: keeps as many pods of one template as asked for.
+//!
+//! [`plan`] decides how many to make and which to delete, [`status`] what to report;
+//! [`pods`] makes and deletes them. Until the cache shows what was asked for last time (expectations), only the
+//! status is looked after.
+
+mod plan;
+mod pods;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use oarlock_base::Tasks;
+use oarlock_client::{
+    Change, EventRecorder, Expectations, ObjectKey, Outcome, Store, WorkQueue, controller_of, is_conflict,
+    is_not_found,
+};
+use thiserror::Error;
+
+use crate::common::claim::claim;
+use crate::common::context::{BY_CONTROLLER, BY_NAMESPACE, ORPHANS, work};
+use crate::common::pods::{available_at, is_active, is_ready, is_terminating, node_name};
+use crate::common::{Context, Controller, selectors, until};
+
+const WORKERS: usize = 5;
+
+#[derive(Debug, Error)]
+pub(crate) enum Error {
+    #[error("{what}")]
+    Api {
+        what: &'static str,
+        #[source]
+        source: kube::Error,
+    },
+}
+
+pub(crate) fn api_error(what: &'static str) -> impl FnOnce(kube::Error) -> Error {
+    move |source| Error::Api { what, source }
+}
+
+pub(crate) struct ReplicaSetController {
+    client: Client,
+    events: EventRecorder,
+    sets: Store<ReplicaSet>,
+    pods: Store<Pod>,
+    queue: WorkQueue<ObjectKey>,
+    expectations: Expectations,
+}
+
+impl ReplicaSetController {
+    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+        let client = context.client("replicaset-controller");
+        let (sets, pods) = (context.replica_sets(), context.pods());
+        let controller = Arc::new(Self {
+            events: context.recorder(&client, "replicaset-controller"),
+            client,
+            sets: sets.store(),
+            pods: pods.store(),
+            queue: WorkQueue::new("replicaset"),
+            expectations: Expectations::new(),
+        });
+        let handler = controller.clone();
+        sets.subscribe(move |change| handler.set_changed(change));
+        let handler = controller.clone();
+        pods.subscribe(move |change| handler.pod_changed(change));
+        Box::new(Handle(controller))
+    }
+
+    fn set_changed(&self, change: &Change<ReplicaSet>) {
+        let key = ObjectKey::of(&**change.object());
+        if let Change::Deleted(_) = change {
+            self.expectations.forget(&key.to_string());
+        }
+        self.queue.add(key);
+    }
+
+    fn pod_changed(&self, change: &Change<Pod>) {
+        match change {
+            Change::Added(pod) if pod.metadata.deletion_timestamp.is_some() => self.pod_gone(pod),
+            Change::Added(pod) => match self.controller(pod) {
+                Some(key) => {
+                    self.expectations.creation_observed(&key.to_string());
+                    self.queue.add(key);
+                }
+                None => self.add_matching(pod),
+            },
+            Change::Updated { old, new } => self.pod_updated(old, new),
+            Change::Deleted(pod) => self.pod_gone(pod),
+        }
+    }
+
+    fn pod_updated(&self, old: &Pod, new: &Pod) {
+        if new.metadata.deletion_timestamp.is_some() {
+            self.pod_gone(new);
+            return;
+        }
+        let moved = controller_of(&old.metadata) != controller_of(&new.metadata);
+        if moved && let Some(key) = self.controller(old) {
+            self.queue.add(key);
+        }
+        match self.controller(new) {
+            Some(key) => self.queue.add(key),
+            None if moved || old.metadata.labels != new.metadata.labels => self.add_matching(new),
+            None => {}
+        }
+    }
+
+    fn pod_gone(&self, pod: &Pod) {
+        if let Some(key) = self.controller(pod) {
+            self.expectations.deletion_observed(&key.to_string(), crate::common::pods::uid(pod));
+            self.queue.add(key);
+        }
+    }
+
+    /// The replica set that controls the pod, if it is one we know and no namesake.
+    fn controller(&self, pod: &Pod) -> Option<ObjectKey> {
+        let owner = controller_of(&pod.metadata)?;
+        let set = owned_set(&self.sets, owner, &pod.metadata)?;
+        Some(ObjectKey::of(&*set))
+    }
+
+    /// An orphan may be adopted by any set that selects it.
+    fn add_matching(&self, pod: &Pod) {
+        if controller_of(&pod.metadata).is_some() || pod.metadata.labels.is_none() {
+            return;
+        }
+        let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
+        for set in self.sets.by_index(BY_NAMESPACE, namespace) {
+            let selector = set.spec.as_ref().map(|spec| &spec.selector);
+            if selectors::matcher(selector).is_ok_and(|matcher| matcher.matches(&pod.metadata.labels)) {
+                self.queue.add(ObjectKey::of(&*set));
+            }
+        }
+    }
+
+    async fn sync(self: Arc<Self>, key: ObjectKey) -> Result<Outcome, Error> {
+        let Some(set) = self.sets.get_key(&key) else {
+            self.expectations.forget(&key.to_string());
+            return Ok(Outcome::Done);
+        };
+        let settled = self.expectations.satisfied(&key.to_string());
+        let selector = set.spec.as_ref().map(|spec| &spec.selector);
+        let owned = claim(&self.client, &*set, selector, self.candidates(&set), is_active);
+        let owned = owned.await.map_err(api_error("claim the pods of a replica set"))?;
+        let (active, rest): (Vec<_>, Vec<_>) = owned.into_iter().partition(|pod| is_active(pod));
+        let terminating = rest.iter().filter(|pod| is_terminating(pod)).count();
+        let mut failure = None;
+        if settled && set.metadata.deletion_timestamp.is_none() {
+            failure = self.manage(&key, &set, &active).await.err();
+        }
+        let now = Timestamp::now();
+        let status = status::calculate(&set, &active, terminating, failure.as_ref().map(|f| f.status()), now);
+        self.write_status(&set, status).await?;
+        if let Some(failure) = failure {
+            return Err(failure.into_error());
+        }
+        Ok(self.next_look(&set, &active, now))
+    }
+
+    /// Ready pods become available by the passing of time alone: look again when the next one does.
+    fn next_look(&self, set: &ReplicaSet, active: &[Arc<Pod>], now: Timestamp) -> Outcome {
+        let min_ready = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or_default();
+        let waiting =
+            active.iter().filter(|pod| is_ready(pod)).filter_map(|pod| available_at(pod, min_ready));
+        let next = waiting.filter(|at| *at > now).min();
+        next.map_or(Outcome::Done, |at| Outcome::RequeueAfter(until(at, now)))
+    }
+
+    async fn write_status(
+        &self,
+        set: &ReplicaSet,
+        status: k8s_openapi::api::apps::v1::ReplicaSetStatus,
+    ) -> Result<(), Error> {
+        if set.status.as_ref() == Some(&status) {
+            return Ok(());
+        }
+        let mut new = set.clone();
+        new.status = Some(status);
+        let api: Api<ReplicaSet> =
+            Api::namespaced(self.client.clone(), set.metadata.namespace.as_deref().unwrap_or_default());
+        let name = set.metadata.name.as_deref().unwrap_or_default();
+        match api.replace_status(name, &PostParams::default(), &new).await {
+            // The cache is behind; the change that made it so brings the key back.
+            Err(error) if is_conflict(&error) || is_not_found(&error) => Ok(()),
+            written => written.map(drop).map_err(api_error("write the status of a replica set")),
+        }
+    }
+
+    /// Pods on each node that belong to this set or to a sibling (another set of the same controller).
+    fn related_on_nodes(&self, set: &ReplicaSet) -> std::collections::HashMap<String, usize> {
+        let mut uids: Vec<String> = set.metadata.uid.clone().into_iter().collect();
+        if let Some(owner) = controller_of(&set.metadata) {
+            let siblings = self.sets.by_index(BY_CONTROLLER, &owner.uid);
+            uids.extend(siblings.iter().filter_map(|set| set.metadata.uid.clone()));
+        }
+        uids.sort();
+        uids.dedup();
+        let mut counts = std::collections::HashMap::new();
+        for pod in uids.iter().flat_map(|uid| self.pods.by_index(BY_CONTROLLER, uid)) {
+            if is_active(&pod) {
+                *counts.entry(node_name(&pod).to_string()).or_default() += 1;
+            }
+        }
+        counts
+    }
+
+    fn candidates(&self, set: &ReplicaSet) -> Vec<Arc<Pod>> {
+        let uid = set.metadata.uid.as_deref().unwrap_or_default();
+        let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+        let mut pods = self.pods.by_index(BY_CONTROLLER, uid);
+        pods.extend(self.pods.by_index(ORPHANS, namespace));
+        pods
+    }
+}
+
+/// The set that an owner reference names, if its uid is the one meant.
+pub(crate) fn owned_set(
+    sets: &Store<ReplicaSet>,
+    owner: &OwnerReference,
+    owned: &ObjectMeta,
+) -> Option<Arc<ReplicaSet>> {
+    if owner.kind != "ReplicaSet" {
+        return None;
+    }
+    let set = sets.get(owned.namespace.as_deref().unwrap_or_default(), &owner.name)?;
+    (set.metadata.uid.as_deref() == Some(&owner.uid)).then_some(set)
+}
+
+struct Handle(Arc<ReplicaSetController>);
+
+impl Controller for Handle {
+    fn start(self: Box<Self>, tasks: &mut Tasks) {
+        let queue = self.0.queue.clone();
+        work(tasks, self.0, &queue, WORKERS, ReplicaSetController::sync);
+    }
+}
