@@ -1,16 +1,17 @@
 //! What each built-in kind adds to the generic registry: its strategy (preparation, validation, selectable fields, table
 //! cells), one file per kind. Pure: no IO, no clock but the one it is given.
 
+mod apps;
+mod batch;
+mod cluster;
+mod core;
+mod index;
+mod kind;
+mod networking;
+mod rbac;
+mod storage;
 mod strategy;
+mod value;
 
+pub use index::strategy_for;
 pub use strategy::{Context, GracefulDelete, SelectableField, Strategy};
-
-/// A kind without particulars.
-struct Plain;
-
-impl Strategy for Plain {}
-
-/// The strategy of a resource; a plain one where the kind adds nothing.
-pub fn strategy_for(_resource: &oarlock_api::GroupResource) -> &'static dyn Strategy {
-    &Plain
-}

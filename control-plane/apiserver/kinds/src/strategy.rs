@@ -54,21 +54,16 @@ pub trait Strategy: Send + Sync {
 
     /// Whether metadata.generation grows from `old` to `new`. Default: anything outside metadata and status differs.
     fn generation_changes(&self, new: &Value, old: &Value) -> bool {
-        let parts = |v: &Value| -> Vec<(String, Value)> {
-            v.as_object()
-                .map(|o| {
-                    o.iter()
-                        .filter(|(k, _)| !matches!(k.as_str(), "metadata" | "status" | "apiVersion" | "kind"))
-                        .map(|(k, v)| (k.clone(), v.clone()))
-                        .collect()
-                })
-                .unwrap_or_default()
-        };
-        parts(new) != parts(old)
+        crate::kind::content_differs(new, old)
     }
 
     /// Whether objects of this kind carry metadata.generation at all.
     fn has_generation(&self) -> bool {
+        false
+    }
+
+    /// A new object keeps the status that its client sends: a node registers with its conditions.
+    fn keeps_status_on_create(&self) -> bool {
         false
     }
 

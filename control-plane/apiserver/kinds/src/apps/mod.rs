@@ -1,0 +1,34 @@
+//! The apps group.
+
+use crate::kind::Kind;
+use crate::value::int;
+
+pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
+    Some(match resource {
+        "controllerrevisions" => &CONTROLLER_REVISION,
+        "daemonsets" => &DAEMON_SET,
+        "deployments" => &DEPLOYMENT,
+        "replicasets" => &REPLICA_SET,
+        "statefulsets" => &STATEFUL_SET,
+        _ => return None,
+    })
+}
+
+static CONTROLLER_REVISION: Kind = Kind::PLAIN;
+
+static DAEMON_SET: Kind = Kind::COUNTED;
+
+static DEPLOYMENT: Kind = Kind {
+    // Annotations count: the controller copies them.
+    generation_changes: Some(|new, old| {
+        new["spec"] != old["spec"] || new["metadata"]["annotations"] != old["metadata"]["annotations"]
+    }),
+    ..Kind::COUNTED
+};
+
+static REPLICA_SET: Kind = Kind {
+    fields: |set| vec![("status.replicas", int(&set["status"]["replicas"]).to_string())],
+    ..Kind::COUNTED
+};
+
+static STATEFUL_SET: Kind = Kind::COUNTED;

@@ -1,0 +1,38 @@
+//! Jobs.
+
+use serde_json::Value;
+
+use crate::kind::Kind;
+use crate::strategy::Context;
+use crate::value::{int, is_true, name, object_mut, text};
+
+pub(crate) static JOB: Kind = Kind {
+    // As upstream keeps it for batch/v1.
+    propagation: "Orphan",
+    prepare_create: create,
+    fields: |job| vec![("status.successful", int(&job["status"]["succeeded"]).to_string())],
+    ..Kind::COUNTED
+};
+
+pub(super) const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
+pub(super) const JOB_NAME: &str = "batch.kubernetes.io/job-name";
+
+/// Unless the client selects pods itself, the job's uid and name label them and its uid selects them.
+fn create(_context: &Context<'_>, job: &mut Value) {
+    if is_true(&job["spec"]["manualSelector"]) {
+        return;
+    }
+    let (uid, name) = (text(&job["metadata"]["uid"]).to_string(), name(job).to_string());
+    let template = object_mut(job, "spec").entry("template").or_insert(Value::Null);
+    object_mut(template, "metadata");
+    let labels = object_mut(&mut template["metadata"], "labels");
+    // What the client gave against it is refused by validation.
+    for (label, value) in
+        [("job-name", &name), (JOB_NAME, &name), ("controller-uid", &uid), (CONTROLLER_UID, &uid)]
+    {
+        labels.entry(label).or_insert_with(|| value.clone().into());
+    }
+    object_mut(&mut job["spec"], "selector");
+    let wanted = object_mut(&mut job["spec"]["selector"], "matchLabels");
+    wanted.entry(CONTROLLER_UID).or_insert_with(|| uid.into());
+}

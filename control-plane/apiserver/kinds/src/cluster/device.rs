@@ -1,0 +1,16 @@
+//! Dynamic resource allocation.
+
+use crate::kind::Kind;
+use crate::value::text;
+
+pub(super) static CLASS: Kind = Kind::COUNTED;
+pub(super) static TAINT_RULE: Kind = Kind::COUNTED;
+pub(super) static CLAIM: Kind = Kind::PLAIN;
+
+pub(super) static SLICE: Kind = Kind {
+    fields: |slice| {
+        let field = |name: &str| text(&slice["spec"][name]).to_string();
+        vec![("spec.nodeName", field("nodeName")), ("spec.driver", field("driver"))]
+    },
+    ..Kind::COUNTED
+};

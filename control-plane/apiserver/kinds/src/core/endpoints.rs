@@ -1,0 +1,5 @@
+//! Endpoints.
+
+use crate::kind::Kind;
+
+pub(crate) static ENDPOINTS: Kind = Kind { create_on_update: true, ..Kind::PLAIN };

@@ -1,0 +1,120 @@
+//! A built-in kind as data: what differs from a plain kind stands in its row, the rest is [`Kind::PLAIN`].
+
+use jiff::Timestamp;
+use oarlock_api::FieldErrors;
+use serde_json::Value;
+
+use crate::strategy::{Context, GracefulDelete, SelectableField, Strategy};
+
+type Cells = fn(&Value, Timestamp) -> Vec<Value>;
+
+pub(crate) struct Kind {
+    pub(crate) generation: bool,
+    pub(crate) generation_changes: Option<fn(&Value, &Value) -> bool>,
+    pub(crate) create_on_update: bool,
+    pub(crate) unconditional_update: bool,
+    pub(crate) keeps_status_on_create: bool,
+    pub(crate) propagation: &'static str,
+    pub(crate) prepare_create: fn(&Context<'_>, &mut Value),
+    pub(crate) prepare_update: fn(&Context<'_>, &mut Value, &Value),
+    pub(crate) validate_create: fn(&Context<'_>, &Value) -> FieldErrors,
+    pub(crate) validate_update: fn(&Context<'_>, &Value, &Value) -> FieldErrors,
+    pub(crate) canonicalize: fn(&mut Value),
+    pub(crate) delete: fn(&Value, Option<i64>) -> GracefulDelete,
+    pub(crate) fields: fn(&Value) -> Vec<SelectableField>,
+    pub(crate) cells: Option<Cells>,
+}
+
+impl Kind {
+    pub(crate) const PLAIN: Self = Self {
+        generation: false,
+        generation_changes: None,
+        create_on_update: false,
+        unconditional_update: true,
+        keeps_status_on_create: false,
+        propagation: "Background",
+        prepare_create: |_, _| {},
+        prepare_update: |_, _, _| {},
+        validate_create: |_, _| FieldErrors::new(),
+        validate_update: |_, _, _| FieldErrors::new(),
+        canonicalize: |_| {},
+        delete: |_, _| GracefulDelete::Immediate,
+        fields: |_| Vec::new(),
+        cells: None,
+    };
+
+    /// A plain kind that counts changes of its spec.
+    pub(crate) const COUNTED: Self = Self { generation: true, ..Self::PLAIN };
+
+    /// A plain kind that a PUT must say the version of.
+    pub(crate) const CONDITIONAL: Self = Self { unconditional_update: false, ..Self::PLAIN };
+
+    pub(crate) const COUNTED_CONDITIONAL: Self = Self { generation: true, ..Self::CONDITIONAL };
+}
+
+impl Strategy for Kind {
+    fn prepare_for_create(&self, context: &Context<'_>, object: &mut Value) {
+        (self.prepare_create)(context, object);
+    }
+
+    fn prepare_for_update(&self, context: &Context<'_>, new: &mut Value, old: &Value) {
+        (self.prepare_update)(context, new, old);
+    }
+
+    fn validate_create(&self, context: &Context<'_>, object: &Value) -> FieldErrors {
+        (self.validate_create)(context, object)
+    }
+
+    fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value) -> FieldErrors {
+        (self.validate_update)(context, new, old)
+    }
+
+    fn canonicalize(&self, object: &mut Value) {
+        (self.canonicalize)(object);
+    }
+
+    fn generation_changes(&self, new: &Value, old: &Value) -> bool {
+        self.generation_changes.map_or_else(|| content_differs(new, old), |changes| changes(new, old))
+    }
+
+    fn has_generation(&self) -> bool {
+        self.generation
+    }
+
+    fn keeps_status_on_create(&self) -> bool {
+        self.keeps_status_on_create
+    }
+
+    fn allow_create_on_update(&self) -> bool {
+        self.create_on_update
+    }
+
+    fn allow_unconditional_update(&self) -> bool {
+        self.unconditional_update
+    }
+
+    fn graceful_delete(&self, object: &Value, grace: Option<i64>) -> GracefulDelete {
+        (self.delete)(object, grace)
+    }
+
+    fn default_propagation(&self) -> &'static str {
+        self.propagation
+    }
+
+    fn selectable_fields(&self, object: &Value) -> Vec<SelectableField> {
+        (self.fields)(object)
+    }
+
+    fn table_cells(&self, object: &Value, now: Timestamp) -> Option<Vec<Value>> {
+        self.cells.map(|cells| cells(object, now))
+    }
+}
+
+/// Whether anything but metadata and status differs.
+pub(crate) fn content_differs(new: &Value, old: &Value) -> bool {
+    let parts = |v: &Value| -> Option<Vec<(String, Value)>> {
+        let counted = |k: &str| !matches!(k, "metadata" | "status" | "apiVersion" | "kind");
+        Some(v.as_object()?.iter().filter(|(k, _)| counted(k)).map(|(k, v)| (k.clone(), v.clone())).collect())
+    };
+    parts(new) != parts(old)
+}
