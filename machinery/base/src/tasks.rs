@@ -114,6 +114,21 @@ impl Tasks {
         self.short.clone()
     }
 
+    /// Returns the first failure of a child, which also stops the others; never returns while there is none. Children
+    /// that end well are let go of. Call [`join`](Self::join) afterwards in any case.
+    pub async fn failed(&mut self) -> Result<(), TaskError> {
+        while let Some(ended) = self.set.join_next().await {
+            let ended = ended.unwrap_or_else(|e| {
+                Err(TaskError::Panicked { name: self.owner.into(), message: e.to_string() })
+            });
+            if let Err(failure) = ended {
+                self.stop.trigger();
+                return Err(failure);
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Waits for every child; the first failure stops the rest and is what is given back.
     pub async fn join(mut self) -> Result<(), TaskError> {
         let mut first = Ok(());

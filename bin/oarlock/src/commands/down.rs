@@ -1,0 +1,54 @@
+//! `oarlock down`: ends what runs, and takes away what is left over on this machine. The cluster's state stays.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::lock::{ROLES, holder};
+use crate::layout::Layout;
+use crate::node::{Runtime, clean_network, take_pods_down};
+use crate::settings::Place;
+
+/// How long an orderly stop may take: pods are given their time.
+const PATIENCE: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+pub async fn run(place: &Place) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("not root: containers need root; run it with sudo");
+    }
+    let layout = Layout::new(&place.data_dir);
+    for role in ROLES {
+        if let Some(pid) = holder(&layout, role) {
+            println!("stopping {role} (process {pid})");
+            end(pid).await?;
+        }
+    }
+    if layout.runtime().exists() && layout.runtime_run().exists() {
+        let runtime = Runtime::built_in(&layout, &[]).await?;
+        let taken = take_pods_down(&layout, &runtime.endpoint).await;
+        runtime.stop().await?;
+        taken?;
+        std::fs::remove_dir_all(layout.run()).with_context(|| format!("remove {}", layout.run().display()))?;
+    } else {
+        clean_network(&layout).await?;
+    }
+    println!("down; the state is kept in {}", layout.data().display());
+    Ok(())
+}
+
+async fn end(pid: Pid) -> Result<()> {
+    kill(pid, Signal::SIGTERM).with_context(|| format!("end process {pid}"))?;
+    let gone = async {
+        // A process that is no child of ours gives no signal of its end.
+        while kill(pid, None) != Err(Errno::ESRCH) {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone)
+        .await
+        .with_context(|| format!("process {pid} has not ended after {} s", PATIENCE.as_secs()))
+}

@@ -1,0 +1,192 @@
+//! Flag over file over default. A file of `--config` holds the same names as the flags; it becomes arguments that stand
+//! before those of the command line, so the later, typed ones win and an unknown key is refused like an unknown flag.
+
+use std::ffi::OsString;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use clap::Args;
+use oarlock_base::Cidr;
+use serde_json::Value;
+
+use crate::layout::DEFAULT_DATA_DIR;
+
+/// Where the cluster keeps its state; all commands about a cluster on this machine take it.
+#[derive(Args, Debug, Clone)]
+pub struct Place {
+    /// Where the cluster keeps its state
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
+    pub data_dir: PathBuf,
+}
+
+/// What `up`, `server` and `agent` have in common.
+#[derive(Args, Debug, Clone)]
+pub struct Common {
+    #[command(flatten)]
+    pub place: Place,
+    /// A YAML file with any of these settings, by the names of their flags
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Domain of the cluster's DNS names
+    #[arg(long, value_name = "D", default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// Addresses of pods
+    #[arg(long, value_name = "C", default_value = "10.244.0.0/16")]
+    pub cluster_cidr: Cidr,
+    /// Addresses of Services
+    #[arg(long, value_name = "C", default_value = "10.96.0.0/12")]
+    pub service_cidr: Cidr,
+    /// Verbosity of the log: 0 to 10
+    #[arg(long, short = 'v', value_name = "N", default_value_t = 0)]
+    pub v: u8,
+}
+
+/// What `up` and `server` take for the API server.
+#[derive(Args, Debug, Clone)]
+pub struct ServerFlags {
+    /// Port of the API server; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = 6443)]
+    pub https_port: u16,
+    /// Address that the API server listens on
+    #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
+    pub bind_address: std::net::IpAddr,
+    /// Address of this machine for the other members of the cluster; found by itself where it is not given
+    #[arg(long, value_name = "IP")]
+    pub advertise_address: Option<Ipv4Addr>,
+    /// Where the administrator's kubeconfig is written [default: DIR/kubeconfig]
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Further names and addresses for the API server's certificate
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub tls_san: Vec<String>,
+}
+
+/// What `up` and `agent` take for the node.
+#[derive(Args, Debug, Clone)]
+pub struct NodeFlags {
+    /// Name of the Node [default: the host's name]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// Address of the Node; found by itself where it is not given
+    #[arg(long, value_name = "IP")]
+    pub node_ip: Option<Ipv4Addr>,
+    /// CRI socket of another container runtime, instead of the built-in one
+    #[arg(long, value_name = "SOCKET")]
+    pub container_runtime_endpoint: Option<String>,
+    /// Port of the kubelet; 0 takes a free one
+    #[arg(long, value_name = "N", default_value_t = 10250)]
+    pub kubelet_port: u16,
+    /// Port of kube-proxy's health and metrics; 0 serves none
+    #[arg(long, value_name = "N", default_value_t = 10256)]
+    pub proxy_health_port: u16,
+    /// Labels of the Node: key=value
+    #[arg(long, value_name = "LABELS", value_delimiter = ',')]
+    pub node_labels: Vec<String>,
+    /// Registries spoken to over plain HTTP: host:port
+    #[arg(long, value_name = "HOST", value_delimiter = ',')]
+    pub insecure_registries: Vec<String>,
+}
+
+/// The arguments with those of the `--config` file put before the typed ones.
+pub fn arguments(typed: Vec<OsString>) -> Result<Vec<OsString>> {
+    let Some(path) = config_path(&typed) else { return Ok(typed) };
+    let text = std::fs::read(&path).with_context(|| format!("read the configuration {}", path.display()))?;
+    let from_file = file_arguments(&text).with_context(|| format!("in the configuration {}", path.display()))?;
+    // After the subcommand, before its flags.
+    let at = typed.len().min(2);
+    let mut all = typed;
+    all.splice(at..at, from_file);
+    Ok(all)
+}
+
+fn config_path(typed: &[OsString]) -> Option<PathBuf> {
+    let mut rest = typed.iter();
+    while let Some(argument) = rest.next() {
+        let text = argument.to_str().unwrap_or_default();
+        if text == "--config" {
+            return rest.next().map(PathBuf::from);
+        }
+        if let Some(path) = text.strip_prefix("--config=") {
+            return Some(Path::new(path).to_path_buf());
+        }
+    }
+    None
+}
+
+fn file_arguments(text: &[u8]) -> Result<Vec<OsString>> {
+    let value = oarlock_api::codec::yaml::parse(text).map_err(|e| anyhow::anyhow!("{e}"))?;
+    let settings = match value {
+        Value::Null => return Ok(Vec::new()),
+        Value::Object(settings) => settings,
+        _ => bail!("a configuration is a mapping of settings"),
+    };
+    let mut out = Vec::new();
+    for (name, value) in settings {
+        if name == "config" {
+            bail!("a configuration cannot name another");
+        }
+        match value {
+            Value::Bool(true) => out.push(format!("--{name}").into()),
+            Value::Bool(false) | Value::Null => {}
+            Value::Array(items) => {
+                for item in items {
+                    out.push(format!("--{name}={}", scalar(&name, &item)?).into());
+                }
+            }
+            one => out.push(format!("--{name}={}", scalar(&name, &one)?).into()),
+        }
+    }
+    Ok(out)
+}
+
+fn scalar(name: &str, value: &Value) -> Result<String> {
+    match value {
+        Value::String(text) => Ok(text.clone()),
+        Value::Number(number) => Ok(number.to_string()),
+        _ => bail!("{name}: a text or a number is needed"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    #[command(args_override_self = true)]
+    struct Probe {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        server: ServerFlags,
+    }
+
+    fn parse(file: &str, typed: &[&str]) -> Result<Probe, String> {
+        let mut all = vec![OsString::from("oarlock")];
+        all.extend(file_arguments(file.as_bytes()).map_err(|e| format!("{e:#}"))?);
+        all.extend(typed.iter().map(OsString::from));
+        Probe::try_parse_from(all).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn a_flag_goes_over_the_file_and_the_file_over_the_default() {
+        let probe = parse("https-port: 7443\ntls-san: [a.test, b.test]\n", &["--cluster-cidr", "10.1.0.0/16"])
+            .expect("valid settings");
+        assert_eq!(probe.server.https_port, 7443);
+        assert_eq!(probe.server.tls_san, ["a.test", "b.test"]);
+        assert_eq!(probe.common.cluster_cidr.to_string(), "10.1.0.0/16");
+        assert_eq!(probe.common.cluster_domain, "cluster.local");
+        let probe = parse("https-port: 7443\n", &["--https-port", "8443"]).expect("valid settings");
+        assert_eq!(probe.server.https_port, 8443);
+    }
+
+    #[test]
+    fn bad_settings_are_refused() {
+        assert!(parse("no-such-thing: 1\n", &[]).is_err_and(|e| e.contains("no-such-thing")));
+        assert!(parse("https-port: ninety\n", &[]).is_err_and(|e| e.contains("ninety")));
+        assert!(parse("- a\n- b\n", &[]).is_err_and(|e| e.contains("mapping")));
+        assert!(parse("cluster-cidr: {a: b}\n", &[]).is_err_and(|e| e.contains("cluster-cidr")));
+        assert!(parse("service-cidr: 10.0.0.0/99\n", &[]).is_err_and(|e| e.contains("10.0.0.0/99")));
+    }
+}

@@ -1,0 +1,18 @@
+//! What a person sees while a cluster starts: each step with the time at which it was done.
+
+use std::time::Instant;
+
+/// Prints steps on standard output; logs go to standard error.
+pub struct Steps {
+    start: Instant,
+}
+
+impl Steps {
+    pub fn begin() -> Self {
+        Self { start: Instant::now() }
+    }
+
+    pub fn done(&self, what: &str) {
+        println!("{:>7.3} s  {what}", self.start.elapsed().as_secs_f64());
+    }
+}
