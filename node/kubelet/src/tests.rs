@@ -1,0 +1,1 @@
+//! The kubelet whole, against a fake runtime and an API in memory.
