@@ -22,6 +22,7 @@ use oarlock_client::{
 use crate::common::addresses::{endpoint_changed, selector, selects};
 use crate::common::context::{BY_NAMESPACE, work};
 use crate::common::{Context, Controller, error_text};
+use crate::replicaset::EXPECTATIONS_LAST;
 use plan::Plan;
 
 const WORKERS: usize = 5;
@@ -91,7 +92,7 @@ impl EndpointSliceController {
             return Ok(Outcome::Done);
         };
         if !self.expectations.satisfied(&key.to_string()) {
-            return Ok(Outcome::Done);
+            return Ok(Outcome::RequeueAfter(EXPECTATIONS_LAST));
         }
         let pods = self.pods.by_index(BY_NAMESPACE, &key.namespace);
         let pods: Vec<_> = pods.into_iter().filter(|pod| selects(selector, pod)).collect();

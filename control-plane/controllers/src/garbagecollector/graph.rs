@@ -100,8 +100,6 @@ impl Graph {
         } else if starts_waiting {
             // The dependents first; the last of them to go brings the owner back.
             looks.extend(node.dependents.iter().map(|dependent| (Look::Delete, dependent.clone())));
-        }
-        if !owners.is_empty() || foreground {
             looks.push((Look::Delete, uid));
         }
         looks
@@ -153,6 +151,9 @@ impl Graph {
         }
         if let Some(known) = self.nodes.get_mut(owner.uid.as_str()) {
             known.dependents.insert(uid.clone());
+            if known.deleting_dependents {
+                looks.push((Look::Delete, uid.clone()));
+            }
             return;
         }
         let namespace = self.nodes.get(uid).map(|node| node.identity.namespace.clone()).unwrap_or_default();
@@ -242,10 +243,7 @@ mod tests {
     #[test]
     fn an_unknown_owner_is_looked_for_until_it_is_seen() {
         let mut graph = Graph::default();
-        assert_eq!(
-            shown(graph.upsert("pod", identity("pod"), &owned_by(&[("set", true)]))),
-            "Delete pod, Delete set"
-        );
+        assert_eq!(shown(graph.upsert("pod", identity("pod"), &owned_by(&[("set", true)]))), "Delete set");
         assert!(graph.seen("set").is_some_and(|seen| seen.is_virtual));
         assert_eq!(shown(graph.upsert("set", identity("set"), &ObjectMeta::default())), "");
         let seen = graph.seen("set").expect("is known");

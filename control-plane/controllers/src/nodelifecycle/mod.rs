@@ -90,9 +90,25 @@ impl NodeLifecycleController {
                 let message = format!("Node {name} event: Removing Node {name} from Controller");
                 self.events.event(&object_ref(&**node), EventType::Normal, "RemovingNode", message);
             }
+            Change::Updated { old, new } if plan::ready_status(old) != plan::ready_status(new) => {
+                if plan::ready_status(old) == "True" {
+                    let message = format!("Node {name} status is now: NodeNotReady");
+                    self.events.event(&object_ref(&**new), EventType::Normal, "NodeNotReady", message);
+                }
+                self.look_at_failed();
+            }
             Change::Updated { .. } => {}
         }
         self.queue.add(key);
+    }
+
+    /// How fast nodes may be evicted from depends on how many fail: when that changes, each failed one is looked at.
+    fn look_at_failed(&self) {
+        for node in self.nodes.list() {
+            if plan::lost_readiness(&node) {
+                self.queue.add(ObjectKey::of(&*node));
+            }
+        }
     }
 
     /// A renewed lease only moves the deadline; a node that was silent is looked at.

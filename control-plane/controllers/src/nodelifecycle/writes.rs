@@ -28,10 +28,6 @@ impl NodeLifecycleController {
         match api.patch_status(name, &PatchParams::default(), &Patch::Strategic(patch)).await {
             Ok(written) => {
                 info!(node = name, "node fell silent");
-                if plan::lost_readiness(&written) && plan::ready_status(node) == "True" {
-                    let message = format!("Node {name} status is now: NodeNotReady");
-                    self.events.event(&object_ref(&**node), EventType::Normal, "NodeNotReady", message);
-                }
                 Ok(Arc::new(written))
             }
             // It has just spoken, or gone: the change brings it back.

@@ -32,8 +32,11 @@ pub(super) fn is_out_of_service(node: &Node) -> bool {
 /// Whether a pod that was told to end needs help.
 pub(super) fn terminating(pod: &Pod, out_of_service: bool) -> Option<Doom> {
     pod.metadata.deletion_timestamp.as_ref()?;
+    if is_terminal(pod) && pod.metadata.deletion_grace_period_seconds == Some(0) {
+        // All that can be done was done; a finalizer holds it.
+        return None;
+    }
     if node_name(pod).is_empty() {
-        // A pod with finalizers would only be told again.
         return Some(Doom::Unscheduled);
     }
     out_of_service.then_some(Doom::OutOfService)

@@ -11,6 +11,7 @@ mod status;
 mod tests;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::ReplicaSet;
@@ -31,6 +32,9 @@ use crate::common::pods::{available_at, is_active, is_ready, is_terminating, nod
 use crate::common::{Context, Controller, selectors, until};
 
 const WORKERS: usize = 5;
+
+/// A little more than expectations last.
+pub(crate) const EXPECTATIONS_LAST: Duration = Duration::from_secs(5 * 60 + 1);
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
@@ -161,6 +165,10 @@ impl ReplicaSetController {
         self.write_status(&set, status).await?;
         if let Some(failure) = failure {
             return Err(failure.into_error());
+        }
+        if !settled {
+            // The events that are waited for bring the key back; if one is lost, the expectations run out.
+            return Ok(Outcome::RequeueAfter(EXPECTATIONS_LAST));
         }
         Ok(self.next_look(&set, &active, now))
     }
