@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::protocol::{Message, Role};
 use tokio_util::sync::CancellationToken;
 
 use crate::handshake::{self, Accepted, Agreed};
-use crate::session::{Finisher, FrameWriter, INBOUND_BYTES, session};
+use crate::session::{Finisher, INBOUND_BYTES, session};
 use crate::spdy::{self, Frame, GO_AWAY, Side};
 use crate::websocket::{self, Codec};
 use crate::{
@@ -61,12 +61,9 @@ pub struct Outcome {
 enum Ending {
     Spdy {
         finisher: Finisher<Frame>,
-        error: FrameWriter<Frame>,
         error_id: u32,
         /// Streams that are closed last.
         outputs: Vec<u32>,
-        /// Directions nobody writes; they close with the connection, not before.
-        _unwritten: Vec<FrameWriter<Frame>>,
     },
     WebSocket {
         finisher: Finisher<Message>,
@@ -80,10 +77,8 @@ impl Outcome {
     pub async fn finish(mut self, exit: Exit) -> Result<(), StreamingError> {
         let bytes = status::encode(&exit, self.structured);
         let finished = match self.ending.take() {
-            Some(Ending::Spdy { finisher, error, error_id, outputs, _unwritten }) => {
-                let finished = finisher.finish(spdy_end(error_id, &outputs, bytes)).await;
-                drop((error, _unwritten));
-                finished
+            Some(Ending::Spdy { finisher, error_id, outputs }) => {
+                finisher.finish(spdy_end(error_id, &outputs, bytes)).await
             }
             Some(Ending::WebSocket { finisher, codec }) => finisher.finish(websocket_end(codec, bytes)).await,
             None => false,
@@ -98,7 +93,7 @@ impl Drop for Outcome {
         let exit = Exit::Error("the command was given up".to_string());
         let bytes = status::encode(&exit, self.structured);
         match ending {
-            Ending::Spdy { finisher, error_id, outputs, .. } => {
+            Ending::Spdy { finisher, error_id, outputs } => {
                 finisher.finish_soon(spdy_end(error_id, &outputs, bytes));
             }
             Ending::WebSocket { finisher, codec } => finisher.finish_soon(websocket_end(codec, bytes)),
@@ -240,22 +235,18 @@ async fn over_spdy(
         collected.map_err(|_| StreamingError::CreationTimeout)??;
     let error = error.expect("always collected");
     let outputs = stdout.iter().chain(&stderr).map(|stream| stream.id).collect();
-    let mut unwritten = Vec::new();
-    let mut reader = |stream: spdy::Stream| {
-        unwritten.push(stream.writer);
+    let error_id = error.id;
+    // The error stream is written by the end; what clients only write to is closed with the connection, not before.
+    error.writer.leave_open();
+    let reader = |stream: spdy::Stream| {
+        stream.writer.leave_open();
         stream.reader
     };
     let stdin = stdin.map(|stream| Box::new(reader(stream)) as Reader);
     let resize = terminal.map(|stream| sizes(streaming, reader(stream)));
     let writer = |stream: spdy::Stream| Box::new(stream.writer) as Writer;
     let (stdout, stderr) = (stdout.map(writer), stderr.map(writer));
-    let ending = Some(Ending::Spdy {
-        finisher,
-        error_id: error.id,
-        error: error.writer,
-        outputs,
-        _unwritten: unwritten,
-    });
+    let ending = Some(Ending::Spdy { finisher, error_id, outputs });
     let outcome = Outcome { ending, structured: is_structured(protocol) };
     Ok(RemoteCommandStreams { stdin, stdout, stderr, resize, outcome, hangup })
 }

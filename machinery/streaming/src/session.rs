@@ -273,17 +273,25 @@ impl Activity {
     }
 }
 
+/// Makes a frame of a stream's bytes.
+type Encode<F> = Box<dyn Fn(&[u8]) -> F + Send>;
+
 /// The writing end of a stream. Back-pressure is the connection's queue; `shutdown` half-closes the stream, and so does
 /// a drop.
 pub(crate) struct FrameWriter<F: Send + 'static> {
     session: Session<F>,
     sender: PollSender<F>,
-    encode: Box<dyn Fn(&[u8]) -> F + Send>,
+    encode: Encode<F>,
     fin: Option<F>,
     reset: Arc<AtomicBool>,
 }
 
 impl<F: Send + 'static> FrameWriter<F> {
+    /// Drops the writer without closing the stream.
+    pub(crate) fn leave_open(mut self) {
+        self.fin = None;
+    }
+
     /// Set by the connection when the peer gave the stream up.
     pub(crate) fn reset_flag(&self) -> Arc<AtomicBool> {
         self.reset.clone()

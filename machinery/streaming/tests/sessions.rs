@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::time::Duration;
 
+use futures::{SinkExt as _, StreamExt as _};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
@@ -13,6 +14,9 @@ use oarlock_streaming::{
     RemoteCommandStreams, Streaming, TerminalSize, Transport,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio_tungstenite::client_async;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 const TRANSPORTS: [Transport; 2] = [Transport::WebSocket, Transport::Spdy];
 
@@ -276,5 +280,50 @@ async fn a_stalled_reader_stalls_its_own_session_only() {
         dial().await.stdout.expect("stdout").read_to_end(&mut bytes).await.ok();
         drop(stalled);
     }
+    bed.end().await;
+}
+
+/// Sends one message as a client of old and gives the payloads that come back, empty ones left out.
+async fn converse(bed: &Bed, uri: &str, protocol: &'static str, say: Message) -> Vec<String> {
+    let mut request = format!("ws://node{uri}").into_client_request().expect("a request");
+    request.headers_mut().insert("sec-websocket-protocol", http::HeaderValue::from_static(protocol));
+    let (mut socket, response) = client_async(request, serve(&bed.streaming)).await.expect("upgraded");
+    assert_eq!(response.headers()["sec-websocket-protocol"], protocol);
+    socket.send(say).await.expect("sent");
+    let mut got = Vec::new();
+    while let Some(Ok(message)) = socket.next().await {
+        match message {
+            Message::Close(_) => break,
+            message if message.len() > 1 => got.push(format!("{:?}", message.into_data())),
+            _ => {}
+        }
+        if uri.starts_with("/portforward") && got.len() == 3 {
+            break;
+        }
+    }
+    got
+}
+
+#[tokio::test]
+async fn clients_of_old_are_served() {
+    let bed = Bed::new();
+    let size = "/size?stdin=1&stdout=1&tty=1";
+    let binary = Message::Binary(b"\x04{\"Width\":1,\"Height\":2}".to_vec().into());
+    // The size, in base64, on channel 4.
+    let text = Message::Text("4eyJXaWR0aCI6MSwiSGVpZ2h0IjoyfQ==".into());
+    let success = r#"b"\x03{\"metadata\":{},\"status\":\"Success\"}""#;
+    let check = async |protocol, say: Message, want: &[&str]| {
+        assert_eq!(converse(&bed, size, protocol, say).await, want, "{protocol}");
+    };
+    check("v4.channel.k8s.io", binary.clone(), &[r#"b"\x011x2""#, success]).await;
+    check("channel.k8s.io", binary, &[r#"b"\x011x2""#]).await;
+    let encoded = r#"b"3eyJtZXRhZGF0YSI6e30sInN0YXR1cyI6IlN1Y2Nlc3MifQ==""#;
+    check("v4.base64.channel.k8s.io", text.clone(), &[r#"b"1MXgy""#, encoded]).await;
+    check("base64.channel.k8s.io", text, &[r#"b"1MXgy""#]).await;
+
+    // Each of a port's two channels greets with its port, then channel 0 echoes.
+    let say = Message::Binary(b"\0ping".to_vec().into());
+    let got = converse(&bed, "/portforward?ports=8080", "v4.channel.k8s.io", say).await;
+    assert_eq!(got, [r#"b"\0\x90\x1f""#, r#"b"\x01\x90\x1f""#, r#"b"\0ping""#]);
     bed.end().await;
 }
