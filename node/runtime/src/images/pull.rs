@@ -259,6 +259,8 @@ impl<'a> Pull<'a> {
                 Remote::with_tag(host_text, repository, tag.clone().unwrap_or_else(|| "latest".to_string()))
             }
         };
+        // Says no when one is there already, which is as good.
+        let _ = rustls::crypto::ring::default_provider().install_default();
         // A mirror is not the registry that the credentials are for.
         let auth = if host == reference.registry { auth.for_registry() } else { RegistryAuth::Anonymous };
         Self { client: Client::new(config), auth, remote, host, reference }

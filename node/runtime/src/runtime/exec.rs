@@ -166,6 +166,14 @@ impl Runtime {
         connection.map(std::net::TcpStream::from).ok_or_else(none)
     }
 
+    /// Returns when the container does not run any more.
+    pub(crate) async fn wait_for_end(&self, id: &str) {
+        if let Ok(container) = self.container(id) {
+            // The sender goes with the container.
+            let _ = container.status.subscribe().wait_for(|status| status.phase == Phase::Exited).await;
+        }
+    }
+
     pub(super) async fn reopen_log(&self, id: &str) -> Result<(), RuntimeError> {
         let container = self.running(id)?;
         let pod = self.pod(&container.record.pod)?;
@@ -184,6 +192,14 @@ pub(crate) fn pipe_pair() -> Result<(pipe::Receiver, OwnedFd), RuntimeError> {
         },
     );
     made.map_err(failed)
+}
+
+/// A pipe whose writing end belongs to the runtime and whose reading end goes to a process.
+pub(crate) fn stdin_pair() -> Result<(pipe::Sender, OwnedFd), RuntimeError> {
+    let made = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC)
+        .map_err(std::io::Error::from)
+        .and_then(|(read, write)| Ok((pipe::Sender::from_owned_fd(write)?, read)));
+    made.map_err(RuntimeError::io("make a pipe"))
 }
 
 async fn collect(source: pipe::Receiver) -> Vec<u8> {

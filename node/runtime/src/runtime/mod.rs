@@ -30,6 +30,7 @@ use crate::sandbox::cni::{Cni, CniError};
 use crate::sandbox::launch::LaunchError;
 use record::{Container, Pod};
 
+pub(crate) use exec::{Attached, pipe_pair, stdin_pair};
 pub(crate) use service::Service;
 
 /// Events that a slow listener may fall behind before it loses some; the kubelet then lists anew.

@@ -146,7 +146,7 @@ mod tests {
         for (name, want) in [
             ("no-such-program", Err("exec: \"no-such-program\": executable file not found in $PATH")),
             ("/no/such", Err("exec: \"/no/such\": stat /no/such: no such file or directory")),
-            ("/etc/hostname", Err("exec: \"/etc/hostname\": permission denied")),
+            ("/etc/passwd", Err("exec: \"/etc/passwd\": permission denied")),
             ("/usr", Err("exec: \"/usr\": is a directory")),
             ("sh", Ok("/bin/sh")),
         ] {

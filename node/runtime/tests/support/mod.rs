@@ -30,12 +30,6 @@ pub struct Node {
     running: Option<JoinHandle<Result<(), oarlock_runtime::Error>>>,
 }
 
-/// The example of this crate is also the shim; cargo builds it beside the tests.
-fn shim() -> PathBuf {
-    let test = std::env::current_exe().expect("this test is a file");
-    test.parent().and_then(Path::parent).expect("in deps/").join("examples/runtime")
-}
-
 impl Node {
     pub async fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("oar").tempdir().expect("a directory");
@@ -48,7 +42,7 @@ impl Node {
         fs::write(bin.join("fixed"), PLUGIN).expect("written");
         fs::set_permissions(bin.join("fixed"), fs::Permissions::from_mode(0o755)).expect("changed");
         let mut config = Config::new(&root.join("root"), &root.join("run"));
-        config.shim_exe = shim();
+        config.shim_exe = PathBuf::from(env!("CARGO_BIN_EXE_oarlock-runtime"));
         config.cni_conf_dir = conf;
         config.cni_bin_dirs = vec![bin];
         config.self_image = Some("test".to_string());
@@ -197,23 +191,29 @@ impl Drop for Node {
             let _ = nix::mount::umount2(&netns.path(), nix::mount::MntFlags::MNT_DETACH);
         }
         let _ = nix::mount::umount2(run, nix::mount::MntFlags::MNT_DETACH);
-        remove_groups(Path::new("/sys/fs/cgroup"), self.config.cgroup_root.trim_start_matches('/'));
+        let name = self.config.cgroup_root.trim_start_matches('/');
+        // Killed processes leave their groups a moment later, without a signal for it.
+        for _ in 0..100 {
+            if remove_groups(Path::new("/sys/fs/cgroup"), name) {
+                return;
+            }
+            std::thread::yield_now();
+        }
     }
 }
 
-fn remove_groups(root: &Path, name: &str) {
-    fn remove(directory: &Path) {
+fn remove_groups(root: &Path, name: &str) -> bool {
+    fn remove(directory: &Path) -> bool {
         for child in fs::read_dir(directory).into_iter().flatten().flatten() {
             if child.file_type().is_ok_and(|kind| kind.is_dir()) {
                 remove(&child.path());
             }
         }
-        let _ = fs::remove_dir(directory);
+        fs::remove_dir(directory).is_ok() || !directory.exists()
     }
-    remove(&root.join(name));
-    for hierarchy in fs::read_dir(root).into_iter().flatten().flatten() {
-        remove(&hierarchy.path().join(name));
-    }
+    let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|hierarchy| hierarchy.path());
+    // All of them, whatever the first says.
+    hierarchies.chain([root.to_owned()]).map(|hierarchy| remove(&hierarchy.join(name))).fold(true, |all, one| all && one)
 }
 
 /// A process namespace for each container, as kubelets ask for by default.
@@ -238,8 +238,8 @@ pub fn container(name: &str, script: &str) -> v1::ContainerConfig {
     }
 }
 
-/// `docker save` of an image that holds busybox alone.
-fn busybox() -> Vec<u8> {
+/// A file system that holds busybox alone, as a tar archive.
+pub fn layer() -> Vec<u8> {
     let mut layer = tar::Builder::new(Vec::new());
     let mut add = |kind, path: &str, link: &str, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -259,7 +259,12 @@ fn busybox() -> Vec<u8> {
     }
     add(tar::EntryType::Regular, "etc/passwd", "", b"root:x:0:0::/root:/bin/sh\nweb:x:33:34::/home/web:/bin/sh\n");
     add(tar::EntryType::Regular, "etc/group", "", b"root:x:0:\nextra:x:77:web\n");
-    let layer = layer.into_inner().expect("in memory");
+    layer.into_inner().expect("in memory")
+}
+
+/// `docker save` of an image of that.
+fn busybox() -> Vec<u8> {
+    let layer = layer();
     let diff_id = format!("sha256:{}", hex::encode(<sha2::Sha256 as sha2::Digest>::digest(&layer)));
     let config = serde_json::json!({
         "architecture": "amd64", "os": "linux",

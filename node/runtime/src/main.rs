@@ -16,7 +16,6 @@ fn main() {
 
 #[tokio::main(flavor = "current_thread")]
 async fn serve(root: &Path, run: &Path, rest: &[String]) {
-    tracing_subscriber::fmt::init();
     let mut config = Config::new(root, run);
     config.self_image = Some(env!("CARGO_PKG_VERSION").to_string());
     if let [conf, bin] = rest {

@@ -1,5 +1,10 @@
 //! Streams to clients: URLs with a token that is good for one connection, as containerd gives them.
 
+mod command;
+mod forward;
+mod server;
+mod terminal;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,6 +14,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oarlock_cri::Status;
 use oarlock_cri::v1::{AttachRequest, ExecRequest, PortForwardRequest};
 use parking_lot::Mutex;
+
+pub(crate) use server::serve;
 
 /// A client that has not come by then does not come.
 const LIFETIME: Duration = Duration::from_secs(60);
@@ -72,12 +79,6 @@ impl Tokens {
         let (issued, ticket) = self.waiting.lock().remove(token)?;
         (issued.elapsed() < LIFETIME).then_some(ticket)
     }
-}
-
-/// Serves the streams until `stop`.
-pub(crate) async fn serve(_runtime: Arc<crate::runtime::Runtime>, _listener: tokio::net::TcpListener, stop: oarlock_base::Shutdown) -> std::io::Result<()> {
-    stop.wait().await;
-    Ok(())
 }
 
 fn check_streams([stdin, stdout, stderr]: [bool; 3], tty: bool) -> Result<(), Status> {
