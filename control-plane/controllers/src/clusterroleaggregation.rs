@@ -18,7 +18,7 @@ pub(crate) struct ClusterRoleAggregation {
 }
 
 impl ClusterRoleAggregation {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let roles = context.informers.of::<ClusterRole>();
         let controller = Arc::new(Self {
             client: context.client("clusterrole-aggregation-controller"),
@@ -117,7 +117,7 @@ mod tests {
         api.put(view);
         api.put(role("b", "list"));
         api.put(role("c", "list"));
-        let world = World::start(api.clone(), ClusterRoleAggregation::new).await;
+        let world = World::start(api.clone(), ClusterRoleAggregation::register).await;
         let verbs = |api: &FakeApi| {
             let view = api.get("clusterroles", "", "view").expect("exists");
             let rules = view["rules"].as_array().cloned().unwrap_or_default();

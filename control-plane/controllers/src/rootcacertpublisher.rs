@@ -30,7 +30,7 @@ pub(crate) struct RootCaController {
 }
 
 impl RootCaController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let namespaces = context.informers.of::<Namespace>();
         let maps =
             context.informers.select::<ConfigMap>(Selection::all().fields(&format!("metadata.name={NAME}")));
@@ -123,7 +123,7 @@ mod tests {
     async fn the_certificate_is_published_and_kept() {
         let api = FakeApi::new();
         api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}));
-        let world = World::start(api.clone(), RootCaController::new).await;
+        let world = World::start(api.clone(), RootCaController::register).await;
         let mut map = api.until(|api| api.get("configmaps", "a", NAME)).await;
         assert_eq!(map["data"], json!({"ca.crt": "root ca"}));
         map["data"] = json!({"ca.crt": "forged"});

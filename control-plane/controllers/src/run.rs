@@ -59,20 +59,20 @@ async fn run_controllers(config: Config, shutdown: Shutdown) -> Result<(), TaskE
 
 fn controllers(context: &Context) -> Vec<Box<dyn Controller>> {
     let mut controllers = vec![
-        NamespaceController::new(context),
-        ServiceAccountController::new(context),
-        RootCaController::new(context),
-        DeploymentController::new(context),
-        ReplicaSetController::new(context),
-        EndpointSliceController::new(context),
-        EndpointsController::new(context),
-        GarbageCollector::new(context),
-        NodeLifecycleController::new(context),
-        TaintEvictionController::new(context),
-        PodGcController::new(context),
-        ClusterRoleAggregation::new(context),
+        NamespaceController::register(context),
+        ServiceAccountController::register(context),
+        RootCaController::register(context),
+        DeploymentController::register(context),
+        ReplicaSetController::register(context),
+        EndpointSliceController::register(context),
+        EndpointsController::register(context),
+        GarbageCollector::register(context),
+        NodeLifecycleController::register(context),
+        TaintEvictionController::register(context),
+        PodGcController::register(context),
+        ClusterRoleAggregation::register(context),
     ];
-    controllers.extend(NodeIpamController::new(context));
+    controllers.extend(NodeIpamController::register(context));
     controllers
 }
 

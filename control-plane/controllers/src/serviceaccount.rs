@@ -23,7 +23,7 @@ pub(crate) struct ServiceAccountController {
 }
 
 impl ServiceAccountController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let namespaces = context.informers.of::<Namespace>();
         let named = Selection::all().fields(&format!("metadata.name={NAME}"));
         let accounts = context.informers.select::<ServiceAccount>(named);
@@ -91,7 +91,7 @@ mod tests {
     async fn every_namespace_gets_its_account_again_and_again() {
         let api = FakeApi::new();
         api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "a"}}));
-        let world = World::start(api.clone(), ServiceAccountController::new).await;
+        let world = World::start(api.clone(), ServiceAccountController::register).await;
         api.until(|api| api.get("serviceaccounts", "a", "default")).await;
         api.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "b"}}));
         api.until(|api| api.get("serviceaccounts", "b", "default")).await;

@@ -114,7 +114,7 @@ mod tests {
     fn an_owner_claims_what_it_selects() {
         let owner = |deleting: bool| ObjectMeta {
             uid: Some("me".into()),
-            deletion_timestamp: deleting.then(|| Time(jiff::Timestamp::UNIX_EPOCH)),
+            deletion_timestamp: deleting.then_some(Time(jiff::Timestamp::UNIX_EPOCH)),
             ..ObjectMeta::default()
         };
         let object = |controller: &str| {

@@ -22,7 +22,7 @@ pub(crate) struct Context {
 
 /// A controller that has added its indexes and handlers to the informers, and is to start its workers once these are
 /// synced.
-pub(crate) trait Controller {
+pub(crate) trait Controller: Send {
     fn start(self: Box<Self>, tasks: &mut Tasks);
 }
 

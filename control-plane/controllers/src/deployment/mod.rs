@@ -59,7 +59,7 @@ pub(crate) struct DeploymentController {
 }
 
 impl DeploymentController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let client = context.client("deployment-controller");
         let deployments = context.informers.of::<Deployment>();
         deployments.add_index(BY_NAMESPACE, |it| it.metadata.namespace.clone().into_iter().collect());

@@ -148,9 +148,9 @@ impl<'a> Rollout<'a> {
 
     async fn make_new(&mut self, revision: i64) -> Result<(), Error> {
         let set = self.design_new(revision);
-        let made = match self.sets_api().create(&PostParams::default(), &set).await {
-            Ok(made) => made,
-            Err(error) if is_already_exists(&error) => self.resolve_collision(&set).await?,
+        let (made, is_new) = match self.sets_api().create(&PostParams::default(), &set).await {
+            Ok(made) => (made, true),
+            Err(error) if is_already_exists(&error) => (self.resolve_collision(&set).await?, false),
             Err(error) if is_namespace_terminating(&error) => {
                 return Err(api_error("create a replica set")(error));
             }
@@ -159,6 +159,9 @@ impl<'a> Rollout<'a> {
         let (name, size) = (made.metadata.name.clone().unwrap_or_default(), plan::size(&made));
         self.sets.push(made);
         self.new = Some(self.sets.len() - 1);
+        if !is_new {
+            return Ok(());
+        }
         if size > 0 {
             let message = format!("Scaled up replica set {name} from 0 to {size}");
             self.events.event(&object_ref(&self.deployment), EventType::Normal, "ScalingReplicaSet", message);

@@ -32,7 +32,7 @@ pub(crate) struct EndpointsController {
 }
 
 impl EndpointsController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let client = context.client("endpoint-controller");
         let (services, pods) = (services(context), context.pods());
         let endpoints = context.informers.of::<Endpoints>();

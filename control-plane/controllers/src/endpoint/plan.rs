@@ -60,11 +60,17 @@ pub(super) fn plan(service: &Service, pods: &[Arc<Pod>], seen: Option<&Endpoints
 /// Ports as an order and a key.
 type PortKey = (String, String, i32);
 
+/// Addresses that serve on the same ports.
+struct Group {
+    ports: Vec<EndpointPort>,
+    ready: Vec<EndpointAddress>,
+    not_ready: Vec<EndpointAddress>,
+}
+
 fn subsets(service: &Service, pods: &[Arc<Pod>]) -> (Vec<EndpointSubset>, bool) {
     let publish_all =
         service.spec.as_ref().is_some_and(|spec| spec.publish_not_ready_addresses == Some(true));
-    let mut groups: BTreeMap<Vec<PortKey>, (Vec<EndpointPort>, Vec<EndpointAddress>, Vec<EndpointAddress>)> =
-        BTreeMap::new();
+    let mut groups: BTreeMap<Vec<PortKey>, Group> = BTreeMap::new();
     let mut listed: Vec<&Arc<Pod>> = pods.iter().filter(|pod| should_be_listed(pod, publish_all)).collect();
     // When there are too many, those that serve stay.
     listed.sort_by_key(|pod| (!(publish_all || pods::is_ready(pod)), address_order(pod)));
@@ -80,14 +86,19 @@ fn subsets(service: &Service, pods: &[Arc<Pod>]) -> (Vec<EndpointSubset>, bool) 
         let key = ports.iter().map(|port| {
             (port.name.clone().unwrap_or_default(), port.protocol.clone().unwrap_or_default(), port.port)
         });
-        let group = groups.entry(key.collect()).or_insert_with(|| (ports, vec![], vec![]));
-        if publish_all || pods::is_ready(pod) { group.1.push(address) } else { group.2.push(address) }
+        let group =
+            groups.entry(key.collect()).or_insert_with(|| Group { ports, ready: vec![], not_ready: vec![] });
+        if publish_all || pods::is_ready(pod) {
+            group.ready.push(address)
+        } else {
+            group.not_ready.push(address)
+        }
     }
     let some = |addresses: Vec<EndpointAddress>| Some(addresses).filter(|addresses| !addresses.is_empty());
-    let subsets = groups.into_values().map(|(ports, ready, not_ready)| EndpointSubset {
-        addresses: some(ready),
-        not_ready_addresses: some(not_ready),
-        ports: Some(ports).filter(|ports| !ports.is_empty()),
+    let subsets = groups.into_values().map(|group| EndpointSubset {
+        addresses: some(group.ready),
+        not_ready_addresses: some(group.not_ready),
+        ports: Some(group.ports).filter(|ports| !ports.is_empty()),
     });
     (subsets.collect(), truncated)
 }

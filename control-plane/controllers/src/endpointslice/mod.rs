@@ -44,7 +44,7 @@ pub(crate) struct EndpointSliceController {
 }
 
 impl EndpointSliceController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let client = context.client("endpointslice-controller");
         let (services, pods) = (services(context), context.pods());
         let ours = Selection::all().labels(&format!("{MANAGED_BY}={MANAGER}"));

@@ -65,7 +65,7 @@ pub(crate) struct GarbageCollector {
 }
 
 impl GarbageCollector {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let client = context.client("generic-garbage-collector");
         Box::new(Handle(Arc::new(Self {
             informers: Informers::new(client.clone(), context.spawner.clone()),

@@ -27,7 +27,7 @@ async fn what_lost_its_owners_goes_with_its_own_dependents() {
     api.put(map("shared", &[&owner, &other]));
     let ghost = json!({"metadata": {"name": "ghost", "uid": "never-was"}});
     api.put(map("haunted", &[&ghost]));
-    let world = World::start(api.clone(), GarbageCollector::new).await;
+    let world = World::start(api.clone(), GarbageCollector::register).await;
     api.until(|api| is_gone(api, "haunted")).await;
     assert_eq!(api.list("configmaps").len(), 5);
     api.remove("configmaps", "a", "owner");
@@ -50,7 +50,7 @@ async fn a_foreground_deletion_waits_for_the_dependents() {
     held["metadata"]["finalizers"] = json!(["example.com/hold"]);
     api.put(held);
     api.put(map("free", &[&owner]));
-    let world = World::start(api.clone(), GarbageCollector::new).await;
+    let world = World::start(api.clone(), GarbageCollector::register).await;
     let mut deleting = api.get("configmaps", "a", "owner").expect("exists");
     deleting["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     deleting["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
@@ -72,7 +72,7 @@ async fn orphans_stay_without_their_owner() {
     let api = FakeApi::new();
     let owner = api.put(map("owner", &[]));
     api.put(map("child", &[&owner]));
-    let world = World::start(api.clone(), GarbageCollector::new).await;
+    let world = World::start(api.clone(), GarbageCollector::register).await;
     let mut deleting = api.get("configmaps", "a", "owner").expect("exists");
     deleting["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
     deleting["metadata"]["finalizers"] = json!(["orphan"]);

@@ -48,7 +48,7 @@ pub(crate) struct NamespaceController {
 }
 
 impl NamespaceController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let namespaces = context.informers.of::<Namespace>();
         let controller = Arc::new(Self {
             client: context.client("namespace-controller"),

@@ -17,7 +17,7 @@ async fn a_namespace_goes_when_its_content_has_gone() {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "shop", "name": "p"},
         "spec": {"nodeName": "n", "containers": []},
     }));
-    let world = World::start(api.clone(), NamespaceController::new).await;
+    let world = World::start(api.clone(), NamespaceController::register).await;
     let namespace = api
         .until(|api| {
             let namespace = api.get("namespaces", "", "shop").expect("waits for its pod");

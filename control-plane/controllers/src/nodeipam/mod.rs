@@ -29,7 +29,7 @@ pub(crate) struct NodeIpamController {
 
 impl NodeIpamController {
     /// `None` when nodes are to get no ranges.
-    pub(crate) fn new(context: &Context) -> Option<Box<dyn Controller>> {
+    pub(crate) fn register(context: &Context) -> Option<Box<dyn Controller>> {
         let cluster = context.config.cluster_cidr?;
         let client = context.client("node-controller");
         let nodes = context.nodes();
@@ -130,7 +130,7 @@ mod tests {
         api.put(node("a", json!({"podCIDR": "10.244.0.0/24", "podCIDRs": ["10.244.0.0/24"]})));
         api.put(node("b", json!({})));
         let configure = |config: &mut crate::Config| config.cluster_cidr = "10.244.0.0/23".parse().ok();
-        let make = |context: &Context| NodeIpamController::new(context).expect("a range is configured");
+        let make = |context: &Context| NodeIpamController::register(context).expect("a range is configured");
         let world = World::start_with(api.clone(), configure, make).await;
         let range = |api: &FakeApi, name: &str| {
             let node = api.get("nodes", "", name)?;

@@ -54,7 +54,7 @@ pub(crate) struct NodeLifecycleController {
 }
 
 impl NodeLifecycleController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let client = context.client("node-controller");
         let nodes = context.nodes();
         let leases: Informer<Lease> = context.informers.select(Selection::all().namespace("kube-node-lease"));

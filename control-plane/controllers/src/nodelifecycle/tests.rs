@@ -108,7 +108,7 @@ async fn a_node_that_falls_silent_loses_its_pods_and_comes_back() {
         "apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "default", "name": "p"}, "spec": {"nodeName": "dead", "containers": []},
         "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]},
     }));
-    let world = World::start(api.clone(), NodeLifecycleController::new).await;
+    let world = World::start(api.clone(), NodeLifecycleController::register).await;
     let start = Instant::now();
     let renewals = async {
         for second in (10..300).step_by(10) {

@@ -56,7 +56,7 @@ pub(crate) struct PodGcController {
 }
 
 impl PodGcController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let (nodes, pods) = (context.nodes(), context.pods());
         let controller = Arc::new(Self {
             client: context.client("pod-garbage-collector"),

@@ -50,7 +50,7 @@ async fn pods_of_a_lost_node_go_after_the_quarantine() {
     put_pod(&api, "orphan", "lost", false);
     put_pod(&api, "safe", "kept", false);
     put_pod(&api, "unscheduled", "", true);
-    let world = World::start(api.clone(), PodGcController::new).await;
+    let world = World::start(api.clone(), PodGcController::register).await;
     api.until(|api| api.get("pods", "default", "unscheduled").is_none().then_some(())).await;
     let start = tokio::time::Instant::now();
     api.remove("nodes", "", "lost");

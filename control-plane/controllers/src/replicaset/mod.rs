@@ -60,7 +60,7 @@ pub(crate) struct ReplicaSetController {
 }
 
 impl ReplicaSetController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let client = context.client("replicaset-controller");
         let (sets, pods) = (context.replica_sets(), context.pods());
         let controller = Arc::new(Self {

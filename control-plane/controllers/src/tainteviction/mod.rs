@@ -40,7 +40,7 @@ pub(crate) struct TaintEvictionController {
 }
 
 impl TaintEvictionController {
-    pub(crate) fn new(context: &Context) -> Box<dyn Controller> {
+    pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
         let client = context.client("node-controller");
         let (nodes, pods) = (context.nodes(), context.pods());
         let controller = Arc::new(Self {

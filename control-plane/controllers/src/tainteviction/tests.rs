@@ -47,7 +47,7 @@ async fn a_pod_that_does_not_tolerate_goes_at_once() {
             "spec": {"nodeName": "n", "containers": [], "tolerations": tolerations},
         }));
     }
-    let world = World::start(api.clone(), TaintEvictionController::new).await;
+    let world = World::start(api.clone(), TaintEvictionController::register).await;
     api.put(json!({
         "apiVersion": "v1", "kind": "Node", "metadata": {"name": "n"},
         "spec": {"taints": [{"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}]},

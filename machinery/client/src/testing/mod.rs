@@ -60,7 +60,7 @@ impl FakeApi {
         let fake = self.clone();
         let service = tower::service_fn(move |request: Request<Body>| {
             let fake = fake.clone();
-            async move { Ok::<_, kube::Error>(fake.serve(request).await?) }
+            async move { fake.serve(request).await }
         });
         kube::Client::new(service, "default")
     }
