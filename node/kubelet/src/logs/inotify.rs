@@ -37,15 +37,15 @@ impl Inotify {
 
     #[expect(unsafe_code, reason = "inotify has no safe wrapper among the house's crates")]
     fn new() -> io::Result<Self> {
-        // SAFETY: the call takes flags only; the descriptor it gives is owned by nobody else.
-        let fd = unsafe {
+        // SAFETY: the call takes flags only; the descriptor that it gives is owned by nobody else. `OwnedFd` keeps it open
+        // and the same for as long as the `AsyncFd` has it.
+        unsafe {
             let fd = libc::inotify_init1(libc::IN_NONBLOCK | libc::IN_CLOEXEC);
             if fd < 0 {
                 return Err(io::Error::last_os_error());
             }
-            OwnedFd::from_raw_fd(fd)
-        };
-        Ok(Self(AsyncFd::register(fd)?))
+            Ok(Self(AsyncFd::register(OwnedFd::from_raw_fd(fd))?))
+        }
     }
 
     #[expect(unsafe_code, reason = "inotify has no safe wrapper among the house's crates")]
