@@ -267,6 +267,9 @@ pub fn run(arguments: Vec<OsString>) -> Result<()> {
     }
 }
 
+/// How long after the first signal a second one counts.
+const SECOND_THOUGHT: std::time::Duration = std::time::Duration::from_secs(1);
+
 /// A long-running command: logs, signals, and as many threads as it needs (each costs memory; a pod gets one).
 fn serve<F>(verbosity: u8, threads: usize, command: impl FnOnce(Shutdown) -> F) -> Result<()>
 where
@@ -292,23 +295,22 @@ where
     })
 }
 
-/// The first SIGTERM or Ctrl-C asks for an orderly stop, a second one ends at once.
+/// SIGTERM or Ctrl-C asks for an orderly stop; another Ctrl-C, of somebody who has read that and waited, ends at once.
 fn signals(stop: Shutdown) -> Result<impl Future<Output = Result<()>>> {
     use tokio::signal::unix::{SignalKind, signal};
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     Ok(async move {
-        for _ in 0..2 {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            if stop.is_triggered() {
-                anyhow::bail!("stopped at once, on a second signal; `oarlock down` cleans up");
-            }
-            stop.trigger();
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
         }
-        std::future::pending().await
+        stop.trigger();
+        tokio::time::sleep(SECOND_THOUGHT).await;
+        // A signal that came twice at once (to the process and to its group) is one.
+        while futures::FutureExt::now_or_never(interrupt.recv()).is_some() {}
+        interrupt.recv().await;
+        anyhow::bail!("stopped at once; `oarlock down` cleans up")
     })
 }
 

@@ -124,6 +124,8 @@ impl Node {
     ) -> Result<Self> {
         let stop = Shutdown::new();
         let mut tasks = Tasks::new("node", &stop);
+        let manifests = layout.static_pods();
+        std::fs::create_dir_all(&manifests).with_context(|| format!("make {}", manifests.display()))?;
         let network = network_config(layout, common, node, access.proxy.clone())?;
         tasks.spawn("network", |stop| oarlock_network::run(network, stop));
         let proxy = oarlock_proxy::Config {
@@ -174,7 +176,9 @@ pub async fn take_pods_down(layout: &Layout, endpoint: &str) -> Result<()> {
     let containers = runtime.list_containers(v1::ListContainersRequest { filter: Some(running) }).await?.containers;
     let stops = containers.into_iter().map(|container| {
         let runtime = &runtime;
-        async move { runtime.stop_container(&container.id, GRACE_SECONDS_MAX).await }
+        let request =
+            v1::StopContainerRequest { container_id: container.id, timeout: GRACE_SECONDS_MAX };
+        async move { runtime.stop_container(request).await }
     });
     for stopped in futures::future::join_all(stops).await {
         if let Err(e) = stopped {
@@ -207,6 +211,21 @@ pub async fn clean_network(layout: &Layout) -> Result<()> {
     oarlock_proxy::cleanup().await?;
     oarlock_network::cleanup(&layout.cni_conf()).await?;
     Ok(())
+}
+
+/// Removes sockets, locks and mounts of this boot, once nothing runs any more. The runtime mounts its directory on itself.
+pub fn remove_run(layout: &Layout) -> Result<()> {
+    use nix::errno::Errno;
+    match nix::mount::umount2(&layout.runtime_run(), nix::mount::MntFlags::MNT_DETACH) {
+        Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+        Err(e) => return Err(e).with_context(|| format!("unmount {}", layout.runtime_run().display())),
+    }
+    match std::fs::remove_dir_all(layout.run()) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).with_context(|| format!("remove {}", layout.run().display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One per node where several share a machine.

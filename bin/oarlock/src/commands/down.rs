@@ -9,7 +9,7 @@ use nix::unistd::Pid;
 
 use super::lock::{ROLES, holder};
 use crate::layout::Layout;
-use crate::node::{Runtime, clean_network, take_pods_down};
+use crate::node::{Runtime, clean_network, remove_run, take_pods_down};
 use crate::settings::Place;
 
 /// How long an orderly stop may take: pods are given their time.
@@ -32,7 +32,7 @@ pub async fn run(place: &Place) -> Result<()> {
         let taken = take_pods_down(&layout, &runtime.endpoint).await;
         runtime.stop().await?;
         taken?;
-        std::fs::remove_dir_all(layout.run()).with_context(|| format!("remove {}", layout.run().display()))?;
+        remove_run(&layout)?;
     } else {
         clean_network(&layout).await?;
     }

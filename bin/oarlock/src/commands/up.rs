@@ -12,7 +12,7 @@ use crate::cli::UpArguments;
 use crate::control_plane::ControlPlane;
 use crate::identities::{NODES_GROUP, PROXY};
 use crate::layout::Layout;
-use crate::node::{Node, NodeAccess, NodeName, Runtime, dns_address, take_pods_down};
+use crate::node::{Node, NodeAccess, NodeName, Runtime, dns_address, remove_run, take_pods_down};
 use crate::preflight::Preflight;
 use crate::steps::Steps;
 
@@ -109,7 +109,10 @@ impl Parts {
             None => Ok(()),
         };
         let pods = take_pods_down(layout, &self.runtime.endpoint).await;
-        let runtime = self.runtime.stop().await;
+        let mut runtime = self.runtime.stop().await;
+        if pods.is_ok() && runtime.is_ok() {
+            runtime = remove_run(layout);
+        }
         let control_plane = self.control_plane.stop().await;
         node.and(pods).and(runtime).and(control_plane)
     }

@@ -71,7 +71,8 @@ impl NodeIpamController {
         };
         let api: Api<Node> = Api::all(self.client.clone());
         let patch = json!({
-            "metadata": {"uid": node.metadata.uid},
+            // A range is given once: the cache may not have heard of it yet.
+            "metadata": {"uid": node.metadata.uid, "resourceVersion": node.metadata.resource_version},
             "spec": {"podCIDR": range, "podCIDRs": [range]},
         });
         match api.patch(&key.name, &PatchParams::default(), &Patch::Strategic(patch)).await {
