@@ -25,6 +25,7 @@ mod rotate;
 mod server;
 mod static_pods;
 mod status;
+mod takedown;
 #[cfg(test)]
 mod tests;
 mod translate;
@@ -40,6 +41,7 @@ use oarlock_client::{EventRecorder, Informers, Selection};
 use thiserror::Error;
 
 pub use config::{Config, ServerConfig};
+pub use takedown::take_down;
 
 use context::Context;
 use manager::Manager;

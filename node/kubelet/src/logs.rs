@@ -160,7 +160,8 @@ where
     let mut reader = BufReader::new(file);
     let mut formatter = Formatter::new(options);
     let mut line = String::new();
-    let mut ended = false;
+    // `None` before the first question.
+    let mut ended = None;
     loop {
         let mut raw = std::mem::take(&mut line).into_bytes();
         let read = reader.read_until(b'\n', &mut raw).await?;
@@ -187,8 +188,14 @@ where
         if read > 0 {
             continue;
         }
-        if ended {
-            return Ok(());
+        match ended {
+            Some(true) => return Ok(()),
+            Some(false) => {}
+            None => {
+                // One more look after the end, for what was written just before it.
+                ended = Some(!still_running().await);
+                continue;
+            }
         }
         if replaced(&reader, path).await {
             reader = BufReader::new(File::open(path).await?);
@@ -198,8 +205,7 @@ where
         tokio::select! {
             () = out.closed() => return Ok(()),
             changed = tokio::time::timeout(STILL_RUNNING, watch.changed()) => {
-                // One more look after the end, for what was written just before it.
-                ended = changed.is_err() && !still_running().await;
+                ended = Some(changed.is_err() && !still_running().await);
             }
         }
     }
@@ -217,6 +223,8 @@ async fn replaced(reader: &BufReader<File>, path: &Path) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use std::sync::atomic::Ordering::Relaxed;
 
     const LOG: &str = "2026-01-01T00:00:01Z stdout F one\n2026-01-01T00:00:02Z stderr P tw\n2026-01-01T00:00:03Z stderr F o\n2026-01-01T00:00:04Z stdout F three\n";
 
@@ -258,15 +266,17 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("0.log");
         std::fs::write(&path, LOG).expect("written");
-        let options = LogOptions { follow: true, tail_lines: Some(0), ..LogOptions::default() };
+        let options = LogOptions { follow: true, tail_lines: Some(1), ..LogOptions::default() };
         let (sender, mut receiver) = mpsc::channel(64);
+        let running = std::sync::atomic::AtomicBool::new(true);
         let append = async {
             use std::io::Write as _;
+            assert_eq!(receiver.recv().await.expect("the last line so far"), "three\n");
             let mut file = std::fs::OpenOptions::new().append(true).open(&path).expect("the log");
             writeln!(file, "2026-01-01T00:00:05Z stdout F four").expect("written");
             receiver.recv().await.expect("the new line")
         };
-        let (sent, got) = tokio::join!(send(&path, &options, || async { false }, sender), append);
+        let (sent, got) = tokio::join!(send(&path, &options, || async { running.swap(false, Relaxed) }, sender), append);
         sent.expect("followed");
         assert_eq!(got, "four\n");
     }

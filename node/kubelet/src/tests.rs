@@ -11,6 +11,8 @@ use tempfile::TempDir;
 
 use crate::Config;
 
+mod serving;
+
 /// A node with its kubelet running.
 struct Harness {
     api: FakeApi,

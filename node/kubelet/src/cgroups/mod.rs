@@ -97,11 +97,18 @@ impl Cgroups {
     /// Removes the pod's cgroup and what is below it. What is still in use is left for the next time.
     pub(crate) async fn remove_pod(&self, pod: &Pod) {
         let path = self.parent(pod);
-        let relative = path.trim_start_matches('/');
-        let dirs: Vec<PathBuf> = match &self.layout {
-            Layout::V1(controllers) => controllers.iter().map(|(_, mount)| mount.join(relative)).collect(),
-            Layout::V2(mount) => vec![mount.join(relative)],
+        let mounts: Vec<&Path> = match &self.layout {
+            Layout::V1(controllers) => controllers.iter().map(|(_, mount)| mount.as_path()).collect(),
+            Layout::V2(mount) => vec![mount],
         };
+        // Of an orphan the class is not known: it is looked for in each.
+        let kubepods = Path::new(&self.root).join("kubepods");
+        let classes = ["", "burstable", "besteffort"].map(|class| kubepods.join(class));
+        let name = format!("pod{}", pod.uid_str());
+        let dirs: Vec<PathBuf> = mounts
+            .into_iter()
+            .flat_map(|mount| classes.iter().map(|class| mount.join(class).join(&name)))
+            .collect();
         let removed = tokio::task::spawn_blocking(move || dirs.iter().for_each(|dir| remove_tree(dir))).await;
         if removed.is_err() {
             warn!(path, "cgroup removal panicked");

@@ -1,9 +1,8 @@
 //! A pass over a pod that shall run: volumes, sandbox, containers, probes, status.
 
-use std::time::Duration;
-
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::node::v1::RuntimeClass;
 use oarlock_client::EventType;
 use oarlock_cri::CallError;
 use oarlock_cri::v1::{RemoveContainerRequest, RunPodSandboxRequest, StopPodSandboxRequest};
@@ -20,6 +19,8 @@ use crate::translate;
 const PASSES_MAX: usize = 64;
 /// After a failure that nothing will report the end of; upstream's back-off of pod workers.
 const RETRY: SignedDuration = SignedDuration::from_secs(10);
+/// After a sandbox could not be made.
+const SANDBOX_RETRY: SignedDuration = SignedDuration::from_secs(1);
 
 impl Worker {
     pub(super) async fn sync(&mut self, pod: &Pod) -> Result<Next, CallError> {
@@ -167,7 +168,10 @@ impl Worker {
         if let Err(error) = tokio::fs::create_dir_all(&config.log_directory).await {
             warn!(pod = %pod.display(), %error, "log directory");
         }
-        let runtime_handler = String::new();
+        let runtime_handler = match self.runtime_handler(pod).await {
+            Ok(handler) => handler,
+            Err(why) => return Err(self.no_sandbox(pod, &why)),
+        };
         let request = RunPodSandboxRequest { config: Some(config), runtime_handler };
         match self.ctx.cri.run_pod_sandbox(request).await {
             Ok(response) => {
@@ -175,14 +179,32 @@ impl Worker {
                 self.memory.sandbox_failure = None;
                 Ok(())
             }
-            Err(error) => {
-                let message = format!("Failed to create pod sandbox: {error}");
-                self.ctx.pod_event(pod, EventType::Warning, "FailedCreatePodSandBox", message);
-                warn!(pod = %pod.display(), %error, "no sandbox");
-                self.memory.sandbox_failure = Some(self.ctx.now());
-                Err(self.ctx.now() + SignedDuration::try_from(Duration::from_secs(1)).unwrap_or_default())
-            }
+            Err(error) => Err(self.no_sandbox(pod, &error.to_string())),
         }
+    }
+
+    /// Says that there is no sandbox; gives the time of the next try.
+    fn no_sandbox(&mut self, pod: &Pod, why: &str) -> Timestamp {
+        let message = format!("Failed to create pod sandbox: {why}");
+        self.ctx.pod_event(pod, EventType::Warning, "FailedCreatePodSandBox", message);
+        warn!(pod = %pod.display(), why, "no sandbox");
+        self.memory.sandbox_failure = Some(self.ctx.now());
+        self.ctx.now() + SANDBOX_RETRY
+    }
+
+    /// The runtime's name for what the pod's RuntimeClass asks for.
+    async fn runtime_handler(&self, pod: &Pod) -> Result<String, String> {
+        if pod.spec().host_users == Some(false) {
+            return Err("user namespaces are not supported by this node yet".into());
+        }
+        let Some(class) = pod.spec().runtime_class_name.as_deref().filter(|class| !class.is_empty()) else {
+            return Ok(String::new());
+        };
+        let api: kube::Api<RuntimeClass> = kube::Api::all(self.ctx.config.client.clone());
+        api.get(class).await.map(|class| class.handler).map_err(|error| match error {
+            kube::Error::Api(status) => status.message.clone(),
+            error => error.to_string(),
+        })
     }
 
     fn back_off_event(&self, pod: &Pod, name: &str) {
