@@ -15,7 +15,7 @@ use crate::report::{Reporter, Why};
 pub(crate) struct Binding {
     pub(crate) shared: Arc<Shared>,
     pub(crate) reporter: Reporter,
-    pub(crate) plugins: PluginSet,
+    pub(crate) plugins: Arc<PluginSet>,
     pub(crate) popped: Popped,
     pub(crate) node: Arc<str>,
     pub(crate) state: CycleState,

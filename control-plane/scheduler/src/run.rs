@@ -40,7 +40,7 @@ fn profiles_of(config: &mut Config) -> Result<Profiles, SchedulerError> {
     let mut profiles = Profiles::new();
     for mut profile in config.profiles.drain(..) {
         profile.plugins.queue_sort = sort.clone();
-        if profiles.insert(profile.scheduler_name.as_str().into(), profile.plugins).is_some() {
+        if profiles.insert(profile.scheduler_name.as_str().into(), Arc::new(profile.plugins)).is_some() {
             return Err(SchedulerError::DuplicateProfile { name: profile.scheduler_name });
         }
     }

@@ -32,6 +32,8 @@ pub(crate) struct Scheduler {
 /// What the loop does next.
 enum Next {
     Schedule(Popped),
+    /// The pod's condition is to say that it is gated.
+    TellGated(Arc<PodInfo>),
     /// Nothing is ready before then.
     Sleep(Option<Instant>),
 }
@@ -44,12 +46,9 @@ impl Scheduler {
     async fn forever(&mut self) {
         loop {
             let write = self.writes.clone().acquire_owned().await.expect("the semaphore is never closed");
-            let (next, untold) = self.next();
-            for pod in untold {
-                self.tell_gated(pod).await;
-            }
-            match next {
+            match self.next() {
                 Next::Schedule(popped) => self.schedule(popped, write),
+                Next::TellGated(pod) => self.tell_gated(pod, write),
                 Next::Sleep(until) => {
                     drop(write);
                     self.sleep(until).await;
@@ -59,18 +58,17 @@ impl Scheduler {
     }
 
     /// Pops the next pod, and brings the snapshot up to date in the same moment.
-    fn next(&mut self) -> (Next, Vec<Arc<PodInfo>>) {
+    fn next(&mut self) -> Next {
         let snapshot = &mut self.snapshot;
         self.shared.with(|core| {
-            let untold = core.queue.take_untold();
-            let next = match core.queue.pop(Now::now()) {
-                Some(popped) => {
-                    core.cache.update(snapshot);
-                    Next::Schedule(popped)
-                }
-                None => Next::Sleep(core.queue.next_deadline()),
-            };
-            (next, untold)
+            if let Some(popped) = core.queue.pop(Now::now()) {
+                core.cache.update(snapshot);
+                Next::Schedule(popped)
+            } else if let Some(pod) = core.queue.next_untold() {
+                Next::TellGated(pod)
+            } else {
+                Next::Sleep(core.queue.next_deadline())
+            }
         })
     }
 
@@ -84,13 +82,12 @@ impl Scheduler {
         }
     }
 
-    async fn tell_gated(&self, pod: Arc<PodInfo>) {
-        // One more than the loop's own: with a single permit it would wait for itself.
+    fn tell_gated(&self, pod: Arc<PodInfo>, write: OwnedSemaphorePermit) {
         let reporter = self.reporter.clone();
-        self.spawner
-            .spawn("report-gated", async move { reporter.gated(&pod).await })
-            .await
-            .unwrap_or_default();
+        self.spawner.spawn("report-gated", async move {
+            reporter.gated(&pod).await;
+            drop(write);
+        });
     }
 
     fn schedule(&mut self, popped: Popped, write: OwnedSemaphorePermit) {
@@ -115,7 +112,7 @@ impl Scheduler {
     fn bind(
         &mut self,
         popped: Popped,
-        plugins: &PluginSet,
+        plugins: &Arc<PluginSet>,
         node: Arc<str>,
         mut state: CycleState,
         began: Instant,

@@ -22,7 +22,7 @@ use entry::{Entry, Place};
 const UNSCHEDULABLE_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// The plugins of each scheduler name.
-pub(crate) type Profiles = HashMap<Arc<str>, PluginSet>;
+pub(crate) type Profiles = HashMap<Arc<str>, Arc<PluginSet>>;
 
 /// A moment, by the clock that cannot go back and by the one on the wall.
 #[derive(Debug, Clone, Copy)]
@@ -97,14 +97,14 @@ impl SchedulingQueue {
         self.entries.contains_key(uid)
     }
 
-    /// Pods that were gated since the last call, and whose condition does not say so.
-    pub(crate) fn take_untold(&mut self) -> Vec<Arc<PodInfo>> {
-        std::mem::take(&mut self.untold)
+    /// A pod that was gated, and whose condition does not say so; each is given once.
+    pub(crate) fn next_untold(&mut self) -> Option<Arc<PodInfo>> {
+        self.untold.pop()
     }
 
     /// Whether there is something to do now.
     pub(crate) fn is_ready(&self) -> bool {
-        !self.active.is_empty() || !self.untold.is_empty()
+        !(self.active.is_empty() && self.backoff.is_empty() && self.untold.is_empty())
     }
 
     pub(crate) fn lengths(&self) -> Lengths {
