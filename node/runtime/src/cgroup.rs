@@ -38,7 +38,8 @@ fn parse_mountinfo(table: &str) -> Hierarchies {
             Some("cgroup2") if unified.is_none() => unified = Some(PathBuf::from(point)),
             Some("cgroup") => {
                 let options = back.nth(1).unwrap_or_default();
-                let names = options.split(',').filter(|o| *o != "rw" && *o != "ro").map(str::to_string).collect();
+                let names =
+                    options.split(',').filter(|o| *o != "rw" && *o != "ro").map(str::to_string).collect();
                 split.push((names, PathBuf::from(point)));
             }
             _ => {}
@@ -120,11 +121,6 @@ impl Cgroup {
             // A machine without the controller cannot limit; libcontainer's rule at creation is the same.
             None => Ok(()),
         }
-    }
-
-    /// Whether the group exists in any hierarchy.
-    pub(crate) fn exists(&self) -> bool {
-        self.directories().iter().any(|directory| directory.exists())
     }
 
     /// Makes the group and moves this process into it, wherever the machine allows it.
@@ -233,7 +229,8 @@ impl Cgroup {
             self.write("cpu", "cpu.weight", &weight_of_shares(shares).to_string())?;
         }
         if limits.cpu_quota.is_some() || limits.cpu_period.is_some() {
-            let quota = limits.cpu_quota.filter(|quota| *quota > 0).map_or("max".to_string(), |q| q.to_string());
+            let quota =
+                limits.cpu_quota.filter(|quota| *quota > 0).map_or("max".to_string(), |q| q.to_string());
             self.write("cpu", "cpu.max", &format!("{quota} {}", limits.cpu_period.unwrap_or(100_000)))?;
         }
         if let Some(bytes) = limits.memory_bytes {
@@ -285,9 +282,9 @@ impl Cgroup {
 pub(crate) fn swap_accounted() -> bool {
     match hierarchies() {
         Hierarchies::Unified(_) => true,
-        Hierarchies::Split(_) => {
-            Cgroup::new("/").directory("memory").is_some_and(|root| root.join("memory.memsw.limit_in_bytes").exists())
-        }
+        Hierarchies::Split(_) => Cgroup::new("/")
+            .directory("memory")
+            .is_some_and(|root| root.join("memory.memsw.limit_in_bytes").exists()),
     }
 }
 
@@ -353,7 +350,9 @@ mod tests {
         let Hierarchies::Split(trees) = parse_mountinfo(hybrid) else { panic!("hybrid is split") };
         assert_eq!(trees, [(vec!["cpu".into(), "cpuacct".into()], PathBuf::from("/sys/fs/cgroup/cpu"))]);
         let unified = "25 1 0:3 / /sys/fs/cgroup rw shared:4 - cgroup2 cgroup2 rw\n";
-        assert!(matches!(parse_mountinfo(unified), Hierarchies::Unified(root) if root == Path::new("/sys/fs/cgroup")));
+        assert!(
+            matches!(parse_mountinfo(unified), Hierarchies::Unified(root) if root == Path::new("/sys/fs/cgroup"))
+        );
     }
 
     #[test]

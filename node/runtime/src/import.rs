@@ -45,9 +45,10 @@ pub async fn import_archive(
 ) -> Result<Vec<String>, ImportError> {
     let failed = |source| ImportError::Connect(socket.display().to_string(), source);
     let stream = UnixStream::connect(socket).await.map_err(failed)?;
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .map_err(ImportError::Send)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(ImportError::Send)?;
     let (chunks, receiver) = mpsc::channel::<io::Result<Bytes>>(CHUNKS);
     let reader = tokio::task::spawn_blocking(move || pump(archive, &chunks));
     let body = futures::stream::unfold(receiver, |mut receiver| async move {
@@ -138,7 +139,8 @@ fn answer(status: StatusCode, text: String) -> Response<Body> {
 
 async fn receive(images: Arc<ImageStore>, mut body: Body) -> Result<Vec<String>, String> {
     let (chunks, receiver) = mpsc::channel::<io::Result<Bytes>>(CHUNKS);
-    let unpacking = tokio::task::spawn_blocking(move || images.import(Chunks { receiver, current: Bytes::new() }));
+    let unpacking =
+        tokio::task::spawn_blocking(move || images.import(Chunks { receiver, current: Bytes::new() }));
     while let Some(frame) = body.frame().await {
         let item = match frame.map(|frame| frame.into_data()) {
             Ok(Ok(data)) => Ok(data),

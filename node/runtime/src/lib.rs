@@ -5,8 +5,8 @@
 
 mod cgroup;
 mod disk;
-mod import;
 pub mod images;
+mod import;
 mod oci;
 mod runtime;
 mod sandbox;

@@ -23,7 +23,8 @@ async fn serve(root: &Path, run: &Path, rest: &[String]) {
     }
     let shutdown = Shutdown::new();
     let stop = shutdown.clone();
-    let mut term = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a handler");
+    let mut term =
+        tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()).expect("a handler");
     let (ready, _) = tokio::sync::oneshot::channel();
     let running = oarlock_runtime::run(config, ready, shutdown);
     tokio::pin!(running);

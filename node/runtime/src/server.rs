@@ -187,7 +187,11 @@ impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Owned {
 
 fn prepare(config: &Config) -> Result<(), Error> {
     let create = |path: &Path| {
-        std::fs::create_dir_all(path).map_err(|source| Error::Io { what: "create", path: path.to_owned(), source })
+        std::fs::create_dir_all(path).map_err(|source| Error::Io {
+            what: "create",
+            path: path.to_owned(),
+            source,
+        })
     };
     for directory in ["images", "sandboxes", "containers"] {
         create(&config.root_dir.join(directory))?;
@@ -195,8 +199,11 @@ fn prepare(config: &Config) -> Result<(), Error> {
     for directory in ["s", "netns"] {
         create(&config.run_dir.join(directory))?;
     }
-    make_private(&config.run_dir)
-        .map_err(|source| Error::Io { what: "make a private mount of", path: config.run_dir.clone(), source })
+    make_private(&config.run_dir).map_err(|source| Error::Io {
+        what: "make a private mount of",
+        path: config.run_dir.clone(),
+        source,
+    })
 }
 
 /// Mounts below must not spread: each container's root file system belongs to its namespace alone.

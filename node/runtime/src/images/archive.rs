@@ -49,7 +49,9 @@ impl ImageStore {
         if files.by_name.contains_key("index.json") {
             return self.import_layout(&files);
         }
-        Err(ImageError::Malformed("the archive has neither manifest.json nor index.json: no image".to_string()))
+        Err(ImageError::Malformed(
+            "the archive has neither manifest.json nor index.json: no image".to_string(),
+        ))
     }
 
     fn import_saved(&self, files: &Files) -> Result<Vec<Image>, ImageError> {
@@ -103,7 +105,8 @@ impl ImageStore {
         let manifest = Manifest::parse(&bytes)?;
         let Some(config) = &manifest.config else {
             let inner = manifest.for_this_machine().filter(|_| depth < DEPTH_MAX);
-            let inner = inner.ok_or_else(|| ImageError::Malformed("no image for this machine in it".to_string()))?;
+            let inner =
+                inner.ok_or_else(|| ImageError::Malformed("no image for this machine in it".to_string()))?;
             return self.import_manifest(files, inner, name, depth + 1);
         };
         let config_bytes = files.blob(config)?;
@@ -116,7 +119,8 @@ impl ImageStore {
             let file = files.open(&blob_name(&layer.digest))?;
             self.add_layer(&names[at], &parsed.diff_ids[at], &names[..at], file)?;
         }
-        let size = bytes.len() as u64 + config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
+        let size =
+            bytes.len() as u64 + config.size + manifest.layers.iter().map(|layer| layer.size).sum::<u64>();
         let blobs = BTreeSet::from([self.content.put(&bytes)?, self.content.put(&config_bytes)?]);
         let tags = name.and_then(Reference::tagged).into_iter().collect();
         let digests = name.map(|name| name.with_digest(&entry.digest)).into_iter().collect();

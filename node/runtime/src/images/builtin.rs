@@ -64,7 +64,8 @@ impl ImageStore {
             fs::create_dir_all(&path).map_err(failed)?;
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).map_err(failed)?;
         }
-        let passwd = format!("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:{USER}:{USER}:nonroot:/:/sbin/nologin\n");
+        let passwd =
+            format!("root:x:0:0:root:/:/sbin/nologin\nnonroot:x:{USER}:{USER}:nonroot:/:/sbin/nologin\n");
         fs::write(temporary.join("etc/passwd"), passwd).map_err(failed)?;
         fs::write(temporary.join("etc/group"), format!("root:x:0:\nnonroot:x:{USER}:\n")).map_err(failed)?;
         let target = temporary.join("oarlock");

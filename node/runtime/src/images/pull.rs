@@ -67,10 +67,13 @@ impl Auth {
         if !self.username.is_empty() || !self.password.is_empty() {
             return RegistryAuth::Basic(self.username.clone(), self.password.clone());
         }
-        let decoded = base64::engine::general_purpose::STANDARD.decode(self.encoded.trim_end_matches('\0')).ok();
+        let decoded =
+            base64::engine::general_purpose::STANDARD.decode(self.encoded.trim_end_matches('\0')).ok();
         let decoded = decoded.and_then(|bytes| String::from_utf8(bytes).ok());
         match decoded.as_deref().and_then(|text| text.split_once(':')) {
-            Some((user, password)) => RegistryAuth::Basic(user.to_string(), password.trim_end_matches('\0').to_string()),
+            Some((user, password)) => {
+                RegistryAuth::Basic(user.to_string(), password.trim_end_matches('\0').to_string())
+            }
             None => RegistryAuth::Anonymous,
         }
     }
@@ -116,7 +119,8 @@ impl ImageStore {
         let mut size = bytes.len() as u64;
         if manifest.config.is_none() {
             let entry = manifest.for_this_machine().cloned();
-            let entry = entry.ok_or_else(|| ImageError::Malformed("no image for this machine in it".to_string()))?;
+            let entry =
+                entry.ok_or_else(|| ImageError::Malformed("no image for this machine in it".to_string()))?;
             let (bytes, _) = pull.manifest(&pull.remote.clone_with_digest(entry.digest)).await?;
             manifest = Manifest::parse(&bytes)?;
             size = bytes.len() as u64;
@@ -146,7 +150,8 @@ impl ImageStore {
     ) -> Result<(), ImageError> {
         let names = Self::layer_names(diff_ids);
         // Futures first, then the stream of them: the compiler cannot see through a closure that borrows its argument.
-        let fetches: Vec<_> = layers.iter().zip(&names).map(|(layer, name)| self.fetch_missing(pull, layer, name)).collect();
+        let fetches: Vec<_> =
+            layers.iter().zip(&names).map(|(layer, name)| self.fetch_missing(pull, layer, name)).collect();
         let mut fetched = futures::stream::iter(fetches).buffered(LAYERS_AT_ONCE);
         let mut at = 0;
         while let Some(writer) = fetched.try_next().await? {
@@ -224,16 +229,17 @@ async fn blocking<T: Send + 'static>(
 /// Whether the same request may work later.
 fn is_passing(error: &ImageError) -> bool {
     match error {
-        ImageError::Pull { source, .. } => matches!(
-            **source,
-            OciDistributionError::RequestError(_) | OciDistributionError::IoError(_)
-        ) || matches!(**source, OciDistributionError::ServerError { code, .. } if code >= 500),
+        ImageError::Pull { source, .. } => {
+            matches!(**source, OciDistributionError::RequestError(_) | OciDistributionError::IoError(_))
+                || matches!(**source, OciDistributionError::ServerError { code, .. } if code >= 500)
+        }
         _ => false,
     }
 }
 
 fn is_loopback(host: &str) -> bool {
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.contains(']') { host } else { name });
+    let name =
+        host.rsplit_once(':').map_or(host, |(name, port)| if port.contains(']') { host } else { name });
     name == "localhost" || name.starts_with("127.") || name == "[::1]"
 }
 
@@ -277,7 +283,8 @@ impl<'a> Pull<'a> {
     async fn manifest(&self, remote: &Remote) -> Result<(bytes::Bytes, String), ImageError> {
         let mut backoff = BACKOFF.start();
         loop {
-            match self.client.pull_manifest_raw(remote, &self.auth, ACCEPT).await.map_err(|e| self.failed(e)) {
+            match self.client.pull_manifest_raw(remote, &self.auth, ACCEPT).await.map_err(|e| self.failed(e))
+            {
                 Err(error) if backoff.attempts() + 1 < ATTEMPTS && is_passing(&error) => {
                     tokio::time::sleep(backoff.next_delay()).await;
                 }

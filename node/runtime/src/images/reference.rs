@@ -65,7 +65,9 @@ impl FromStr for Reference {
             return Err(bad("invalid tag"));
         }
         let (registry, repository) = match name.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_string()),
+            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => {
+                (first, rest.to_string())
+            }
             Some(_) => ("docker.io", name.to_string()),
             None => ("docker.io", format!("library/{name}")),
         };

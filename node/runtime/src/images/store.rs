@@ -207,7 +207,9 @@ impl ImageStore {
             let mut images = self.images.lock();
             let tag = name.parse::<Reference>().ok().and_then(|reference| reference.tagged());
             match images.get_mut(&image.id) {
-                Some(known) if tag.as_ref().is_some_and(|tag| known.tags.contains(tag)) && known.tags.len() > 1 => {
+                Some(known)
+                    if tag.as_ref().is_some_and(|tag| known.tags.contains(tag)) && known.tags.len() > 1 =>
+                {
                     known.tags.retain(|known| Some(known) != tag.as_ref());
                 }
                 _ => drop(images.remove(&image.id)),
@@ -293,12 +295,16 @@ impl ImageStore {
 
     /// Checks a configuration: it must be for this system.
     pub(super) fn parse_config(&self, bytes: &[u8]) -> Result<Parsed, ImageError> {
-        let file: ConfigFile =
-            serde_json::from_slice(bytes).map_err(|e| ImageError::Malformed(format!("image configuration: {e}")))?;
+        let file: ConfigFile = serde_json::from_slice(bytes)
+            .map_err(|e| ImageError::Malformed(format!("image configuration: {e}")))?;
         if !file.os.is_empty() && file.os != "linux" {
             return Err(ImageError::Malformed(format!("the image is for {}/{}", file.os, file.architecture)));
         }
-        Ok(Parsed { id: digest_of(bytes), diff_ids: file.rootfs.diff_ids, config: file.config.unwrap_or_default() })
+        Ok(Parsed {
+            id: digest_of(bytes),
+            diff_ids: file.rootfs.diff_ids,
+            config: file.config.unwrap_or_default(),
+        })
     }
 
     /// Names in the directory of layers, the lowest first: the beginning of each chain id (OCI image specification).
@@ -306,7 +312,11 @@ impl ImageStore {
         let mut chain = String::new();
         let mut names = Vec::with_capacity(diff_ids.len());
         for diff_id in diff_ids {
-            chain = if chain.is_empty() { diff_id.clone() } else { digest_of(format!("{chain} {diff_id}").as_bytes()) };
+            chain = if chain.is_empty() {
+                diff_id.clone()
+            } else {
+                digest_of(format!("{chain} {diff_id}").as_bytes())
+            };
             // Short, for the kernel takes a page of mount options; 64 bits do not collide by chance.
             names.push(chain.trim_start_matches("sha256:").chars().take(16).collect());
         }
@@ -366,7 +376,14 @@ impl ImageStore {
         let layers = Self::layer_names(&parsed.diff_ids);
         let (tags, digests) = names;
         self.add(Image {
-            id: parsed.id, tags, digests, blobs, size, layers, config: parsed.config, pinned: false,
+            id: parsed.id,
+            tags,
+            digests,
+            blobs,
+            size,
+            layers,
+            config: parsed.config,
+            pinned: false,
         })
     }
 }

@@ -200,7 +200,10 @@ impl Layer<'_> {
                 return fs::set_permissions(path, meta.permissions());
             }
         }
-        Err(io::Error::new(io::ErrorKind::NotFound, format!("a hard link to {}, which is not there", target.display())))
+        Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            format!("a hard link to {}, which is not there", target.display()),
+        ))
     }
 
     /// The real directory for `inner`, made with its parents where it is missing.
@@ -226,7 +229,9 @@ impl Layer<'_> {
     fn make_like_below(&self, inner: &Path, path: &Path) -> io::Result<()> {
         fs::create_dir_all(path)?;
         let below = self.lower.iter().find_map(|lower| {
-            fs::symlink_metadata(lower.join(inner)).ok().filter(|meta| meta.is_dir() && !has_links(lower, inner))
+            fs::symlink_metadata(lower.join(inner))
+                .ok()
+                .filter(|meta| meta.is_dir() && !has_links(lower, inner))
         });
         match below {
             Some(meta) => {
@@ -239,7 +244,8 @@ impl Layer<'_> {
 
     /// Follows links of the layer as if `root` were the root directory. The result never leaves it.
     fn resolve(&self, inner: &Path) -> io::Result<PathBuf> {
-        let mut rest: Vec<PathBuf> = inner.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect();
+        let mut rest: Vec<PathBuf> =
+            inner.components().rev().map(|part| PathBuf::from(part.as_os_str())).collect();
         let mut done = PathBuf::new();
         let mut links = 0;
         while let Some(part) = rest.pop() {
@@ -278,7 +284,9 @@ fn normalise(name: &Path) -> io::Result<PathBuf> {
         match part {
             Component::Normal(part) => inner.push(part),
             Component::CurDir | Component::RootDir => {}
-            Component::ParentDir | Component::Prefix(_) => return Err(invalid("the name climbs out of the layer")),
+            Component::ParentDir | Component::Prefix(_) => {
+                return Err(invalid("the name climbs out of the layer"));
+            }
         }
     }
     Ok(inner)
@@ -312,7 +320,8 @@ fn c_string(text: &OsStr) -> io::Result<CString> {
 fn set_xattr(path: &Path, name: &str, value: &[u8]) -> io::Result<()> {
     let (path, name) = (c_string(path.as_os_str())?, c_string(OsStr::new(name))?);
     // SAFETY: both strings end in a zero, and the value has the length that is given.
-    let done = unsafe { libc::lsetxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
+    let done =
+        unsafe { libc::lsetxattr(path.as_ptr(), name.as_ptr(), value.as_ptr().cast(), value.len(), 0) };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -434,8 +443,7 @@ mod tests {
 
     #[test]
     fn missing_parents_look_as_they_do_below() {
-        let (below, result) =
-            Tar::new().add(EntryType::Directory, "tmp/", None, "", 0o1777).unpack(&[]);
+        let (below, result) = Tar::new().add(EntryType::Directory, "tmp/", None, "", 0o1777).unpack(&[]);
         result.expect("valid");
         let (directory, result) = Tar::new().file("tmp/x", "x").unpack(&[below.path().join("root")]);
         result.expect("valid");

@@ -45,7 +45,6 @@ pub(crate) enum PidNamespace {
 
 /// Whether the runtime's filter applies; refuses what it cannot honour.
 pub(crate) fn seccomp(security: &LinuxContainerSecurityContext) -> Result<bool, String> {
-
     if security.privileged {
         return Ok(false);
     }
@@ -58,8 +57,8 @@ pub(crate) fn seccomp(security: &LinuxContainerSecurityContext) -> Result<bool, 
 
 /// Without AppArmor in the runtime only "none" and the default can be honoured.
 pub(crate) fn check_apparmor(security: &LinuxContainerSecurityContext) -> Result<(), String> {
-
-    let localhost = security.apparmor.as_ref().is_some_and(|p| p.profile_type == ProfileType::Localhost as i32);
+    let localhost =
+        security.apparmor.as_ref().is_some_and(|p| p.profile_type == ProfileType::Localhost as i32);
     if localhost && !security.privileged {
         return Err("AppArmor profiles of type Localhost are not supported by this runtime".to_string());
     }
@@ -107,7 +106,11 @@ pub(crate) fn security_of(config: &ContainerConfig) -> LinuxContainerSecurityCon
     config.linux.as_ref().and_then(|linux| linux.security_context.clone()).unwrap_or_default()
 }
 
-fn process(input: &Input<'_>, security: &LinuxContainerSecurityContext, wanted: Set) -> Result<Value, String> {
+fn process(
+    input: &Input<'_>,
+    security: &LinuxContainerSecurityContext,
+    wanted: Set,
+) -> Result<Value, String> {
     let (config, image) = (input.config, input.image);
     let working_dir = [&config.working_dir, &image.working_dir].into_iter().find(|dir| !dir.is_empty());
     let mut process = json!({
@@ -194,7 +197,9 @@ fn namespaces(input: &Input<'_>) -> Value {
 fn resources(asked: &LinuxContainerResources, swap_accounted: bool) -> Map<String, Value> {
     let mut all = Map::new();
     let mut cpu = Map::new();
-    for (key, value) in [("shares", asked.cpu_shares), ("quota", asked.cpu_quota), ("period", asked.cpu_period)] {
+    for (key, value) in
+        [("shares", asked.cpu_shares), ("quota", asked.cpu_quota), ("period", asked.cpu_period)]
+    {
         if value != 0 {
             cpu.insert(key.into(), json!(value));
         }
@@ -274,10 +279,8 @@ mod tests {
     }
 
     fn check(name: &str, config: &ContainerConfig, pointer: &str, want: Expect) {
-        let got = spec(config, Namespaces::default()).map_or_else(
-            |error| error,
-            |spec| spec.pointer(pointer).unwrap_or(&Value::Null).to_string(),
-        );
+        let got = spec(config, Namespaces::default())
+            .map_or_else(|error| error, |spec| spec.pointer(pointer).unwrap_or(&Value::Null).to_string());
         eprintln!("{name}");
         want.assert_eq(&got);
     }
@@ -292,7 +295,12 @@ mod tests {
         check("command of the pod", &own, "/process/args", expect![[r#"["/c"]"#]]);
         let envs = vec![KeyValue { key: "A".into(), value: b"pod".to_vec() }];
         let own = ContainerConfig { envs, tty: true, ..plain.clone() };
-        check("environment", &own, "/process/env", expect![[r#"["PATH=/p","HOSTNAME=pod","TERM=xterm","A=pod"]"#]]);
+        check(
+            "environment",
+            &own,
+            "/process/env",
+            expect![[r#"["PATH=/p","HOSTNAME=pod","TERM=xterm","A=pod"]"#]],
+        );
         check("working directory", &plain, "/process/cwd", expect![[r#""/work""#]]);
         check("user", &plain, "/process/user", expect![[r#"{"additionalGids":[2,3],"gid":2,"uid":1}"#]]);
         check("namespaces", &plain, "/linux/namespaces", expect![[r#"[{"type":"mount"},{"type":"pid"}]"#]]);
@@ -321,7 +329,12 @@ mod tests {
         check("no new privileges", &config, "/process/noNewPrivileges", expect!["true"]);
         check("root", &config, "/root", expect![[r#"{"path":"rootfs","readonly":true}"#]]);
         check("masked", &config, "/linux/maskedPaths", expect![[r#"["/proc/kcore"]"#]]);
-        check("cpu", &config, "/linux/resources/cpu", expect![[r#"{"period":100000,"quota":50000,"shares":512}"#]]);
+        check(
+            "cpu",
+            &config,
+            "/linux/resources/cpu",
+            expect![[r#"{"period":100000,"quota":50000,"shares":512}"#]],
+        );
         check("memory", &config, "/linux/resources/memory", expect![[r#"{"limit":1048576}"#]]);
         let profile = |profile_type| Some(SecurityProfile { profile_type, localhost_ref: String::new() });
         let filtered = LinuxContainerSecurityContext { seccomp: profile(0), ..security.clone() };

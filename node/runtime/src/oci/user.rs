@@ -30,7 +30,8 @@ impl Database {
     fn user(&self, matches: impl Fn(&str, u32) -> bool) -> Option<(String, u32, u32)> {
         self.passwd.lines().find_map(|line| {
             let mut fields = line.split(':');
-            let (name, uid, gid) = (fields.next()?, fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
+            let (name, uid, gid) =
+                (fields.next()?, fields.nth(1)?.parse().ok()?, fields.next()?.parse().ok()?);
             matches(name, uid).then(|| (name.to_string(), uid, gid))
         })
     }
@@ -52,7 +53,9 @@ fn read(layers: &[PathBuf], file: &str) -> String {
             Err(_) => continue,
         }
         match fs::symlink_metadata(directory.join(file)) {
-            Ok(meta) if meta.is_file() => return fs::read_to_string(directory.join(file)).unwrap_or_default(),
+            Ok(meta) if meta.is_file() => {
+                return fs::read_to_string(directory.join(file)).unwrap_or_default();
+            }
             // A whiteout, or a link that could lead out of the layer.
             Ok(meta) if meta.file_type().is_char_device() && meta.rdev() == 0 => return String::new(),
             Ok(_) => return String::new(),
@@ -69,7 +72,12 @@ fn is_opaque(directory: &Path) -> bool {
     let mut value = [0_u8; 1];
     // SAFETY: both strings end in a zero and the buffer has the length that is given.
     let read = unsafe {
-        libc::lgetxattr(path.as_ptr(), c"trusted.overlay.opaque".as_ptr(), value.as_mut_ptr().cast(), value.len())
+        libc::lgetxattr(
+            path.as_ptr(),
+            c"trusted.overlay.opaque".as_ptr(),
+            value.as_mut_ptr().cast(),
+            value.len(),
+        )
     };
     read == 1 && value[0] == b'y'
 }
@@ -85,7 +93,8 @@ pub(crate) fn resolve(
         (None, "") => image_user.to_string(),
         (None, name) => name.to_string(),
     };
-    let (user, group) = asked.split_once(':').map_or((asked.as_str(), None), |(user, group)| (user, Some(group)));
+    let (user, group) =
+        asked.split_once(':').map_or((asked.as_str(), None), |(user, group)| (user, Some(group)));
     let (name, uid, mut gid) = match (user, user.parse::<u32>()) {
         ("", _) => (None, 0, 0),
         (_, Ok(uid)) => match database.user(|_, known| known == uid) {
@@ -100,11 +109,11 @@ pub(crate) fn resolve(
     if let Some(group) = group.filter(|group| !group.is_empty()) {
         gid = match group.parse() {
             Ok(gid) => gid,
-            Err(_) => database
-                .groups()
-                .find(|(name, _, _)| *name == group)
-                .map(|(_, gid, _)| gid)
-                .ok_or_else(|| format!("unable to find group {group}: no matching entries in group file"))?,
+            Err(_) => {
+                database.groups().find(|(name, _, _)| *name == group).map(|(_, gid, _)| gid).ok_or_else(
+                    || format!("unable to find group {group}: no matching entries in group file"),
+                )?
+            }
         };
     }
     if let Some(asked) = &security.run_as_group {
@@ -113,7 +122,8 @@ pub(crate) fn resolve(
     let mut groups = vec![gid];
     let strict = security.supplemental_groups_policy == SupplementalGroupsPolicy::Strict as i32;
     if let (Some(name), false) = (&name, strict) {
-        let member = database.groups().filter(|(_, _, members)| members.split(',').any(|member| member == name));
+        let member =
+            database.groups().filter(|(_, _, members)| members.split(',').any(|member| member == name));
         groups.extend(member.map(|(_, gid, _)| gid));
     }
     groups.extend(security.supplemental_groups.iter().filter_map(|gid| u32::try_from(*gid).ok()));
@@ -144,14 +154,29 @@ mod tests {
             ("image user and group", base(), "web:adm", Ok((33, 4, vec![4]))),
             ("image numbers", base(), "7:8", Ok((7, 8, vec![8]))),
             ("unknown name", base(), "no", Err("unable to find user no: no matching entries in passwd file")),
-            ("number over image", LinuxContainerSecurityContext { run_as_user: number(33), ..base() }, "root",
-             Ok((33, 34, vec![34, 4]))),
-            ("group and supplements",
-             LinuxContainerSecurityContext {
-                 run_as_user: number(1000), run_as_group: number(5), supplemental_groups: vec![6, 5], ..base()
-             }, "", Ok((1000, 5, vec![5, 6]))),
-            ("strict", LinuxContainerSecurityContext { supplemental_groups_policy: 1, ..base() }, "web",
-             Ok((33, 34, vec![34]))),
+            (
+                "number over image",
+                LinuxContainerSecurityContext { run_as_user: number(33), ..base() },
+                "root",
+                Ok((33, 34, vec![34, 4])),
+            ),
+            (
+                "group and supplements",
+                LinuxContainerSecurityContext {
+                    run_as_user: number(1000),
+                    run_as_group: number(5),
+                    supplemental_groups: vec![6, 5],
+                    ..base()
+                },
+                "",
+                Ok((1000, 5, vec![5, 6])),
+            ),
+            (
+                "strict",
+                LinuxContainerSecurityContext { supplemental_groups_policy: 1, ..base() },
+                "web",
+                Ok((33, 34, vec![34])),
+            ),
         ];
         for (name, security, image, want) in cases {
             let got = resolve(&security, image, &database()).map(|user| (user.uid, user.gid, user.groups));

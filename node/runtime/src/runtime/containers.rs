@@ -41,7 +41,8 @@ impl Runtime {
             return Err(RuntimeError::Invalid("container config must include metadata".to_string()));
         }
         let asked = config.image.clone().unwrap_or_default().image;
-        let image = self.images.find(&asked).ok_or_else(|| RuntimeError::NotFound { kind: "image", id: asked })?;
+        let image =
+            self.images.find(&asked).ok_or_else(|| RuntimeError::NotFound { kind: "image", id: asked })?;
         let id = disk::new_id();
         self.reserve("container", &Container::name(&config, pod.config()), &id)?;
         let log_directory = pod_config.as_ref().unwrap_or(pod.config()).log_directory.clone();
@@ -115,7 +116,9 @@ impl Runtime {
             // As containerd and Docker: a directory that is missing on the host is made.
             let path = Path::new(&mount.host_path);
             if mount.image.is_some() {
-                return Err(RuntimeError::Invalid("image volumes are not supported by this runtime".to_string()));
+                return Err(RuntimeError::Invalid(
+                    "image volumes are not supported by this runtime".to_string(),
+                ));
             }
             if !path.exists() {
                 fs::create_dir_all(path)
@@ -123,8 +126,10 @@ impl Runtime {
             }
         }
         let text = |path: PathBuf| path.to_string_lossy().into_owned();
-        let shm = if pod.record.own_ipc { text(pod.shim.directory().join("shm")) } else { "/dev/shm".to_string() };
-        let (resolv, name) = (text(pod.directory().join("resolv.conf")), text(pod.directory().join("hostname")));
+        let shm =
+            if pod.record.own_ipc { text(pod.shim.directory().join("shm")) } else { "/dev/shm".to_string() };
+        let (resolv, name) =
+            (text(pod.directory().join("resolv.conf")), text(pod.directory().join("hostname")));
         let input = spec::Input {
             config,
             image: &image.config,
@@ -160,7 +165,8 @@ impl Runtime {
                 let target = self.container(&target)?;
                 let pid = target.status().pid;
                 if target.record.pod != pod.record.id || pid == 0 {
-                    let message = format!("target container {:?} is not running in this pod", target.record.id);
+                    let message =
+                        format!("target container {:?} is not running in this pod", target.record.id);
                     return Err(RuntimeError::State(message));
                 }
                 PidNamespace::Joined(of(pid, "pid"))
@@ -177,7 +183,8 @@ impl Runtime {
 
     /// The group of a container, or of its pod for an empty id.
     pub(super) fn cgroup_of(&self, pod: &Pod, id: &str) -> String {
-        let parent = pod.config().linux.as_ref().map(|linux| linux.cgroup_parent.as_str()).unwrap_or_default();
+        let parent =
+            pod.config().linux.as_ref().map(|linux| linux.cgroup_parent.as_str()).unwrap_or_default();
         let parent = match parent {
             "" => format!("{}/pods/{}", self.config.cgroup_root, pod.record.id),
             parent => parent.trim_end_matches('/').to_string(),
@@ -273,7 +280,11 @@ impl Runtime {
         pod.shim.directory().join("c").join(id)
     }
 
-    pub(super) async fn stop_container(self: Arc<Self>, id: String, timeout: i64) -> Result<(), RuntimeError> {
+    pub(super) async fn stop_container(
+        self: Arc<Self>,
+        id: String,
+        timeout: i64,
+    ) -> Result<(), RuntimeError> {
         match self.container(&id) {
             Ok(container) => self.stop(&container, timeout).await,
             Err(RuntimeError::NotFound { .. }) => Ok(()),
@@ -297,13 +308,19 @@ impl Runtime {
             }
         }
         if let Err(source) = pod.shim.order(&kill(libc::SIGKILL, true)).await {
-            warn!(container = id, error = super::chain(&source), "shim gone; killing the container's processes");
+            warn!(
+                container = id,
+                error = super::chain(&source),
+                "shim gone; killing the container's processes"
+            );
             self.abandon(container);
         }
         if wait_for_end(container, KILL_PATIENCE).await {
             Ok(())
         } else {
-            Err(RuntimeError::Deadline(format!("an error occurs during waiting for container {id:?} to be killed")))
+            Err(RuntimeError::Deadline(format!(
+                "an error occurs during waiting for container {id:?} to be killed"
+            )))
         }
     }
 
@@ -344,11 +361,16 @@ impl Runtime {
         Ok(())
     }
 
-    pub(super) fn update_resources(&self, id: &str, asked: LinuxContainerResources) -> Result<(), RuntimeError> {
+    pub(super) fn update_resources(
+        &self,
+        id: &str,
+        asked: LinuxContainerResources,
+    ) -> Result<(), RuntimeError> {
         let container = self.container(id)?;
         let phase = container.status().phase;
         if phase == Phase::Exited {
-            let message = format!("container {:?} is in {} state", container.record.id, phase.state().as_str_name());
+            let message =
+                format!("container {:?} is in {} state", container.record.id, phase.state().as_str_name());
             return Err(RuntimeError::State(message));
         }
         let group = Cgroup::new(&container.record.cgroup);
@@ -373,7 +395,9 @@ async fn wait_for_end(container: &Container, patience: Duration) -> bool {
 fn start_error(source: ShimError) -> RuntimeError {
     // The words of runc and its callers: users and tools search for them.
     let what = match source {
-        ShimError::Refused(_) => "failed to create task: OCI runtime create failed: unable to start container process",
+        ShimError::Refused(_) => {
+            "failed to create task: OCI runtime create failed: unable to start container process"
+        }
         _ => "failed to start the container",
     };
     RuntimeError::Shim { what: what.to_string(), source }

@@ -96,7 +96,8 @@ pub(super) fn container_status(container: &Container) -> v1::ContainerStatus {
 /// CRI numbers signals by their place in its list of names.
 fn stop_signal(number: i32) -> i32 {
     let named = (1..=65).find(|at| {
-        v1::Signal::try_from(*at).is_ok_and(|signal| super::signal::number(signal.as_str_name()) == Some(number))
+        v1::Signal::try_from(*at)
+            .is_ok_and(|signal| super::signal::number(signal.as_str_name()) == Some(number))
     });
     named.unwrap_or_default()
 }

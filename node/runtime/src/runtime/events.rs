@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use oarlock_cri::ResponseStream;
-use oarlock_cri::v1::{ContainerEventResponse, ContainerEventType};
 use oarlock_cri::Status;
+use oarlock_cri::v1::{ContainerEventResponse, ContainerEventType};
 use tokio::sync::broadcast::error::RecvError;
 use tracing::{debug, info, warn};
 
@@ -22,8 +22,12 @@ impl Runtime {
                 for (id, pid) in running {
                     if let Ok(container) = self.container(&id) {
                         container.change(|status| {
-                            let new = status.phase != Phase::Running;
-                            (status.phase, status.pid) = (Phase::Running, pid);
+                            let new = status.phase == Phase::Created;
+                            if new {
+                                // An earlier agent was killed between starting it and noting so.
+                                (status.phase, status.pid) = (Phase::Running, pid);
+                                status.started_at = disk::now_ns();
+                            }
                             new
                         });
                     }
@@ -70,7 +74,10 @@ impl Runtime {
             container_event_type: kind as i32,
             created_at: disk::now_ns(),
             pod_sandbox_status: Some(convert::pod_status(pod)),
-            containers_statuses: containers.iter().map(|container| convert::container_status(container)).collect(),
+            containers_statuses: containers
+                .iter()
+                .map(|container| convert::container_status(container))
+                .collect(),
         };
         // Nobody listens any more: nobody misses it.
         let _ = self.events.send(event);

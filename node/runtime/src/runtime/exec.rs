@@ -82,11 +82,13 @@ impl Runtime {
         let whole: serde_json::Value = serde_json::from_slice(&text).map_err(|e| failed(e.into()))?;
         let process = self.bundle(&pod, &container.record.id).join(format!("{}.json", &exec[..16]));
         disk::write_json(&process, &spec::exec_process(&whole, command, tty), false).map_err(failed)?;
-        let spec = ExecSpec { container: container.record.id.clone(), exec: exec.clone(), process, tty, stdin };
+        let spec =
+            ExecSpec { container: container.record.id.clone(), exec: exec.clone(), process, tty, stdin };
         let not_started = |source: ShimError| match source {
             ShimError::Refused(_) => RuntimeError::Shim {
-                what: "failed to exec in container: OCI runtime exec failed: unable to start container process"
-                    .to_string(),
+                what:
+                    "failed to exec in container: OCI runtime exec failed: unable to start container process"
+                        .to_string(),
                 source,
             },
             source => RuntimeError::Shim { what: "failed to exec in container".to_string(), source },

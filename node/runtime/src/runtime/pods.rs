@@ -79,8 +79,11 @@ impl Runtime {
             .map_err(|source| RuntimeError::Launch { id: id.clone(), source })?;
         self.reap(child);
         if let Some(netns) = &pod.record.netns {
-            let attached = self.cni.add(&cni::Pod { id, netns, config }).await;
-            let attachment = attached.map_err(|source| RuntimeError::Network { id: id.clone(), source })?;
+            let failed = |source| RuntimeError::Network { id: id.clone(), source };
+            let mut attachment = self.cni.plan(config).map_err(failed)?;
+            // Noted before it is done: an agent that is killed meanwhile leaves what the next one can undo.
+            pod.change(|status| status.attachment = Some(attachment.clone()));
+            self.cni.add(&cni::Pod { id, netns, config }, &mut attachment).await.map_err(failed)?;
             pod.change(|status| status.attachment = Some(attachment));
         }
         self.follow(pod).await.map_err(RuntimeError::shim(format!("follow the shim of sandbox {id:?}")))?;
@@ -128,7 +131,8 @@ impl Runtime {
         pod: &Arc<Pod>,
     ) -> Result<(), crate::sandbox::client::ShimError> {
         let mut connection = pod.shim.open(&Request::Events, &[]).await?;
-        let gone = || crate::sandbox::client::ShimError::Unreachable(std::io::ErrorKind::UnexpectedEof.into());
+        let gone =
+            || crate::sandbox::client::ShimError::Unreachable(std::io::ErrorKind::UnexpectedEof.into());
         let first = connection.next().await.map_err(crate::sandbox::client::ShimError::Unreachable)?;
         self.apply(pod, first.ok_or_else(gone)?);
         let (runtime, pod, stop) = (self.clone(), pod.clone(), self.tasks.shutdown().clone());
@@ -165,7 +169,7 @@ impl Runtime {
     }
 
     /// Undoes what `start_pod` did, as far as it got.
-    async fn tear_down(&self, pod: &Pod) {
+    pub(super) async fn tear_down(&self, pod: &Pod) {
         let status = pod.status();
         pod.change(|status| status.ready = false);
         if let (Some(netns), Some(attachment)) = (&pod.record.netns, &status.attachment) {
@@ -173,7 +177,9 @@ impl Runtime {
             match self.cni.del(&detached, attachment).await {
                 Ok(()) => pod.change(|status| status.attachment = None),
                 // Tried again when the pod is removed.
-                Err(error) => warn!(pod = pod.record.id, error = super::chain(&error), "network not detached"),
+                Err(error) => {
+                    warn!(pod = pod.record.id, error = super::chain(&error), "network not detached")
+                }
             }
         }
         // A shim that does not answer is dead, and so is all that it held.
@@ -232,7 +238,8 @@ fn check(config: &PodSandboxConfig, handler: &str) -> Result<(), RuntimeError> {
     if options.userns_options.as_ref().is_some_and(|user| user.mode == NamespaceMode::Pod as i32) {
         return invalid("user namespaces are not supported by this runtime");
     }
-    let localhost = |profile: &oarlock_cri::v1::SecurityProfile| profile.profile_type == ProfileType::Localhost as i32;
+    let localhost =
+        |profile: &oarlock_cri::v1::SecurityProfile| profile.profile_type == ProfileType::Localhost as i32;
     if security.is_some_and(|s| !s.privileged && s.seccomp.as_ref().is_some_and(localhost)) {
         return invalid("seccomp profiles of type Localhost are not supported by this runtime");
     }

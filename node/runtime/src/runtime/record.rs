@@ -132,7 +132,9 @@ impl Pod {
 
     /// Reads a pod from its directory; `None` when it never was complete.
     pub(crate) fn load(directory: &Path, shim_dir: impl FnOnce(&str) -> PathBuf) -> io::Result<Option<Self>> {
-        let Some(record) = disk::read_json::<PodRecord>(&directory.join("record.json"))? else { return Ok(None) };
+        let Some(record) = disk::read_json::<PodRecord>(&directory.join("record.json"))? else {
+            return Ok(None);
+        };
         let status = disk::read_json(&directory.join("status.json"))?.unwrap_or_default();
         let shim_dir = shim_dir(&record.id);
         Ok(Some(Self::new(record, status, directory.to_owned(), &shim_dir)))
@@ -245,7 +247,8 @@ impl Container {
 
     /// The name that the kubelet gave it, as containerd forms it.
     pub(crate) fn name(config: &ContainerConfig, pod: &PodSandboxConfig) -> String {
-        let (own, pod) = (config.metadata.clone().unwrap_or_default(), pod.metadata.clone().unwrap_or_default());
+        let (own, pod) =
+            (config.metadata.clone().unwrap_or_default(), pod.metadata.clone().unwrap_or_default());
         format!("{}_{}_{}_{}_{}", own.name, pod.name, pod.namespace, pod.uid, own.attempt)
     }
 }

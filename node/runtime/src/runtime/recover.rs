@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::record::{Container, Phase, Pod};
 use super::Runtime;
+use super::record::{Container, Phase, Pod};
 use crate::disk;
 
 impl Runtime {
@@ -61,7 +61,10 @@ impl Runtime {
             info!(pod = id, "pod found again");
         } else if pod.status().ready {
             info!(pod = id, "pod has ended while no runtime was running");
-            pod.change(|status| status.ready = false);
+        }
+        if !found {
+            // Also what a killed agent left half made, or half undone.
+            self.tear_down(pod).await;
         }
         let shim = pod.status().shim_pid;
         for container in self.containers_of(id) {

@@ -33,7 +33,8 @@ impl Service {
         let wanted = |container: &Container| {
             let state = container.status().phase.state() as i32;
             (filter.id.is_empty() || container.record.id.starts_with(&filter.id))
-                && (filter.pod_sandbox_id.is_empty() || container.record.pod.starts_with(&filter.pod_sandbox_id))
+                && (filter.pod_sandbox_id.is_empty()
+                    || container.record.pod.starts_with(&filter.pod_sandbox_id))
                 && filter.state.as_ref().is_none_or(|want| want.state == state)
                 && convert::selects(&filter.label_selector, &container.config().labels)
         };
@@ -91,7 +92,10 @@ impl RuntimeService for Service {
         })
     }
 
-    async fn run_pod_sandbox(&self, request: v1::RunPodSandboxRequest) -> Result<v1::RunPodSandboxResponse, Status> {
+    async fn run_pod_sandbox(
+        &self,
+        request: v1::RunPodSandboxRequest,
+    ) -> Result<v1::RunPodSandboxResponse, Status> {
         let config = request.config.ok_or_else(|| Status::invalid_argument("sandbox config is required"))?;
         let work = self.0.clone().run_pod(config, request.runtime_handler);
         let pod_sandbox_id = self.0.owned("run-pod-sandbox", work).await?;
@@ -153,18 +157,25 @@ impl RuntimeService for Service {
         &self,
         request: v1::CreateContainerRequest,
     ) -> Result<v1::CreateContainerResponse, Status> {
-        let config = request.config.ok_or_else(|| Status::invalid_argument("container config is required"))?;
+        let config =
+            request.config.ok_or_else(|| Status::invalid_argument("container config is required"))?;
         let work = self.0.clone().create_container(request.pod_sandbox_id, config, request.sandbox_config);
         let container_id = self.0.owned("create-container", work).await?;
         Ok(v1::CreateContainerResponse { container_id })
     }
 
-    async fn start_container(&self, request: v1::StartContainerRequest) -> Result<v1::StartContainerResponse, Status> {
+    async fn start_container(
+        &self,
+        request: v1::StartContainerRequest,
+    ) -> Result<v1::StartContainerResponse, Status> {
         self.0.owned("start-container", self.0.clone().start_container(request.container_id)).await?;
         Ok(v1::StartContainerResponse {})
     }
 
-    async fn stop_container(&self, request: v1::StopContainerRequest) -> Result<v1::StopContainerResponse, Status> {
+    async fn stop_container(
+        &self,
+        request: v1::StopContainerRequest,
+    ) -> Result<v1::StopContainerResponse, Status> {
         let work = self.0.clone().stop_container(request.container_id, request.timeout);
         self.0.owned("stop-container", work).await?;
         Ok(v1::StopContainerResponse {})
@@ -178,7 +189,10 @@ impl RuntimeService for Service {
         Ok(v1::RemoveContainerResponse {})
     }
 
-    async fn list_containers(&self, request: v1::ListContainersRequest) -> Result<v1::ListContainersResponse, Status> {
+    async fn list_containers(
+        &self,
+        request: v1::ListContainersRequest,
+    ) -> Result<v1::ListContainersResponse, Status> {
         Ok(v1::ListContainersResponse { containers: self.select_containers(request.filter) })
     }
 
@@ -248,7 +262,10 @@ impl RuntimeService for Service {
         Ok(v1::PortForwardResponse { url: self.0.streaming.port_forward(request)? })
     }
 
-    async fn container_stats(&self, request: v1::ContainerStatsRequest) -> Result<v1::ContainerStatsResponse, Status> {
+    async fn container_stats(
+        &self,
+        request: v1::ContainerStatsRequest,
+    ) -> Result<v1::ContainerStatsResponse, Status> {
         let container = self.0.container(&request.container_id)?;
         Ok(v1::ContainerStatsResponse { stats: Some(self.0.container_stats(&container)) })
     }
@@ -309,8 +326,10 @@ impl RuntimeService for Service {
             });
             info.insert("config".to_string(), facts.to_string());
         }
-        let features = v1::RuntimeHandlerFeatures { recursive_read_only_mounts: true, user_namespaces: false };
-        let handler = |name: &str| v1::RuntimeHandler { name: name.to_string(), features: Some(features.clone()) };
+        let features =
+            v1::RuntimeHandlerFeatures { recursive_read_only_mounts: true, user_namespaces: false };
+        let handler =
+            |name: &str| v1::RuntimeHandler { name: name.to_string(), features: Some(features.clone()) };
         Ok(v1::StatusResponse {
             status: Some(v1::RuntimeStatus { conditions: self.conditions() }),
             info,

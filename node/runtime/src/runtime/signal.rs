@@ -1,11 +1,40 @@
 //! Signals by name, as images and pods write them.
 
 const NAMES: [(&str, i32); 34] = [
-    ("ABRT", 6), ("ALRM", 14), ("BUS", 7), ("CHLD", 17), ("CLD", 17), ("CONT", 18), ("FPE", 8), ("HUP", 1),
-    ("ILL", 4), ("INT", 2), ("IO", 29), ("IOT", 6), ("KILL", 9), ("PIPE", 13), ("POLL", 29), ("PROF", 27),
-    ("PWR", 30), ("QUIT", 3), ("SEGV", 11), ("STKFLT", 16), ("STOP", 19), ("SYS", 31), ("TERM", 15), ("TRAP", 5),
-    ("TSTP", 20), ("TTIN", 21), ("TTOU", 22), ("URG", 23), ("USR1", 10), ("USR2", 12), ("VTALRM", 26),
-    ("WINCH", 28), ("XCPU", 24), ("XFSZ", 25),
+    ("ABRT", 6),
+    ("ALRM", 14),
+    ("BUS", 7),
+    ("CHLD", 17),
+    ("CLD", 17),
+    ("CONT", 18),
+    ("FPE", 8),
+    ("HUP", 1),
+    ("ILL", 4),
+    ("INT", 2),
+    ("IO", 29),
+    ("IOT", 6),
+    ("KILL", 9),
+    ("PIPE", 13),
+    ("POLL", 29),
+    ("PROF", 27),
+    ("PWR", 30),
+    ("QUIT", 3),
+    ("SEGV", 11),
+    ("STKFLT", 16),
+    ("STOP", 19),
+    ("SYS", 31),
+    ("TERM", 15),
+    ("TRAP", 5),
+    ("TSTP", 20),
+    ("TTIN", 21),
+    ("TTOU", 22),
+    ("URG", 23),
+    ("USR1", 10),
+    ("USR2", 12),
+    ("VTALRM", 26),
+    ("WINCH", 28),
+    ("XCPU", 24),
+    ("XFSZ", 25),
 ];
 /// glibc's SIGRTMIN and the kernel's SIGRTMAX, which images mean.
 const REALTIME: (i32, i32) = (34, 64);
@@ -36,9 +65,16 @@ mod tests {
     #[test]
     fn signals_have_many_names() {
         for (name, want) in [
-            ("SIGTERM", Some(15)), ("quit", Some(3)), ("9", Some(9)), ("SIGRTMIN+3", Some(37)),
-            ("SIGRTMINPLUS3", Some(37)), ("SIGRTMAXMINUS14", Some(50)), ("SIGRTMAX", Some(64)), ("65", None),
-            ("NO", None), ("SIGRTMAX+1", None),
+            ("SIGTERM", Some(15)),
+            ("quit", Some(3)),
+            ("9", Some(9)),
+            ("SIGRTMIN+3", Some(37)),
+            ("SIGRTMINPLUS3", Some(37)),
+            ("SIGRTMAXMINUS14", Some(50)),
+            ("SIGRTMAX", Some(64)),
+            ("65", None),
+            ("NO", None),
+            ("SIGRTMAX+1", None),
         ] {
             assert_eq!(number(name), want, "{name}");
         }

@@ -92,14 +92,18 @@ impl Runtime {
         let filter = filter.unwrap_or_default();
         let wanted = |container: &Container| {
             (filter.id.is_empty() || container.record.id.starts_with(&filter.id))
-                && (filter.pod_sandbox_id.is_empty() || container.record.pod.starts_with(&filter.pod_sandbox_id))
+                && (filter.pod_sandbox_id.is_empty()
+                    || container.record.pod.starts_with(&filter.pod_sandbox_id))
                 && convert::selects(&filter.label_selector, &container.config().labels)
         };
         let containers = self.containers();
         containers.iter().filter(|c| c.is_running() && wanted(c)).map(|c| self.container_stats(c)).collect()
     }
 
-    pub(super) fn list_pod_stats(&self, filter: Option<v1::PodSandboxStatsFilter>) -> Vec<v1::PodSandboxStats> {
+    pub(super) fn list_pod_stats(
+        &self,
+        filter: Option<v1::PodSandboxStatsFilter>,
+    ) -> Vec<v1::PodSandboxStats> {
         let filter = filter.unwrap_or_default();
         let wanted = |pod: &Pod| {
             pod.status().ready
@@ -131,7 +135,10 @@ impl Runtime {
     }
 
     /// Facts beside the status, for `crictl inspect`.
-    pub(super) fn container_info(&self, container: &Container) -> Result<BTreeMap<String, String>, RuntimeError> {
+    pub(super) fn container_info(
+        &self,
+        container: &Container,
+    ) -> Result<BTreeMap<String, String>, RuntimeError> {
         let spec = std::fs::read_to_string(container.directory.join("config.json"))
             .map_err(RuntimeError::io("read the container's specification"))?;
         let spec: serde_json::Value = serde_json::from_str(&spec).unwrap_or_default();

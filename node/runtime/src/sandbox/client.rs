@@ -60,7 +60,11 @@ impl ShimClient {
     }
 
     /// Sends a request and keeps the connection.
-    pub(crate) async fn open(&self, request: &Request, descriptors: &[RawFd]) -> Result<Connection, ShimError> {
+    pub(crate) async fn open(
+        &self,
+        request: &Request,
+        descriptors: &[RawFd],
+    ) -> Result<Connection, ShimError> {
         let stream = self.connect().await.map_err(ShimError::Unreachable)?;
         let connection = Connection { stream, input: Vec::new(), descriptors: Vec::new() };
         connection.send(&wire::encode(request), descriptors).await.map_err(ShimError::Unreachable)?;

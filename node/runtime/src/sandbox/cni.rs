@@ -84,7 +84,9 @@ impl Cni {
             .flatten()
             .flatten()
             .map(|entry| entry.path())
-            .filter(|path| ["conflist", "conf", "json"].iter().any(|ext| path.extension() == Some(OsStr::new(ext))))
+            .filter(|path| {
+                ["conflist", "conf", "json"].iter().any(|ext| path.extension() == Some(OsStr::new(ext)))
+            })
             .collect();
         files.sort();
         let mut first_fault = None;
@@ -98,27 +100,24 @@ impl Cni {
         Err(first_fault.unwrap_or_else(|| CniError::NoConfig(self.conf_dir.clone())))
     }
 
-    /// Attaches a pod. On failure what was done is undone.
-    pub(crate) async fn add(&self, pod: &Pod<'_>) -> Result<Attachment, CniError> {
+    /// What attaching a pod will be, by the configuration in force.
+    pub(crate) fn plan(&self, config: &PodSandboxConfig) -> Result<Attachment, CniError> {
         let network = self.network()?;
-        let mut attachment = Attachment {
-            runtime: runtime_config(pod.config),
+        Ok(Attachment {
+            runtime: runtime_config(config),
             name: network.name,
             version: network.version,
             plugins: network.plugins,
             result: Value::Null,
-        };
+        })
+    }
+
+    /// Attaches a pod. What a failure leaves is undone by [`del`](Self::del).
+    pub(crate) async fn add(&self, pod: &Pod<'_>, attachment: &mut Attachment) -> Result<(), CniError> {
         for at in 0..attachment.plugins.len() {
-            match self.run("ADD", pod, &attachment, at).await {
-                Ok(result) => attachment.result = result,
-                Err(error) => {
-                    // The first failure is what matters to the user; plugins must take a DEL for what they never added.
-                    let _ = self.del(pod, &attachment).await;
-                    return Err(error);
-                }
-            }
+            attachment.result = self.run("ADD", pod, attachment, at).await?;
         }
-        Ok(attachment)
+        Ok(())
     }
 
     /// Detaches a pod. May be called again, and for what was never attached.
@@ -274,8 +273,15 @@ fn bits_per_second(text: &str) -> Option<u64> {
     let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(at);
     let factor: BTreeMap<&str, u64> = BTreeMap::from([
-        ("", 1), ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("T", 1_000_000_000_000),
-        ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("Ti", 1 << 40),
+        ("", 1),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("Ti", 1 << 40),
     ]);
     number.parse::<u64>().ok()?.checked_mul(*factor.get(unit)?)
 }

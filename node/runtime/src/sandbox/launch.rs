@@ -24,7 +24,11 @@ pub(crate) enum LaunchError {
 }
 
 /// Starts the shim in `directory`. The child is given back to be reaped; it goes on when the agent ends.
-pub(crate) async fn launch(executable: &Path, directory: &Path, config: &ShimConfig) -> Result<Child, LaunchError> {
+pub(crate) async fn launch(
+    executable: &Path,
+    directory: &Path,
+    config: &ShimConfig,
+) -> Result<Child, LaunchError> {
     let failed = |source| LaunchError::Directory(directory.to_owned(), source);
     disk::write_json(&directory.join("config.json"), config, false).map_err(failed)?;
     let errors = std::fs::File::create(directory.join("stderr")).map_err(failed)?;

@@ -153,7 +153,8 @@ impl Console {
     fn receive(self) -> Result<OwnedFd, String> {
         let (stream, _) = self.listener.accept().map_err(|e| format!("accept the terminal: {e}"))?;
         let (mut descriptors, mut buffer) = (Vec::new(), [0; 256]);
-        wire::receive(&stream, &mut buffer, &mut descriptors).map_err(|e| format!("receive the terminal: {e}"))?;
+        wire::receive(&stream, &mut buffer, &mut descriptors)
+            .map_err(|e| format!("receive the terminal: {e}"))?;
         // The socket lies in a directory that goes with the container.
         let _ = std::fs::remove_file(&self.path);
         descriptors.pop().ok_or_else(|| "the terminal came without a descriptor".to_string())

@@ -51,7 +51,8 @@ pub fn pause_main() -> ! {
 }
 
 fn prepare(directory: &Path) -> Result<server::Server, String> {
-    let text = std::fs::read(directory.join("config.json")).map_err(|e| format!("read the shim's config: {e}"))?;
+    let text =
+        std::fs::read(directory.join("config.json")).map_err(|e| format!("read the shim's config: {e}"))?;
     let config: protocol::ShimConfig =
         serde_json::from_slice(&text).map_err(|e| format!("parse the shim's config: {e}"))?;
     // Fails only for a group leader: then the shim was started by hand, in a session of its own.

@@ -65,7 +65,8 @@ fn raise_loopback() -> io::Result<()> {
 
 /// Forks the init of the pod's shared process namespace. It does nothing but reap, in memory shared with the shim.
 pub(crate) fn start_pause() -> Result<Pid, String> {
-    let (read, write) = nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| format!("make a pipe: {e}"))?;
+    let (read, write) =
+        nix::unistd::pipe2(nix::fcntl::OFlag::O_CLOEXEC).map_err(|e| format!("make a pipe: {e}"))?;
     match fork().map_err(|e| format!("fork: {e}"))? {
         ForkResult::Child => {
             // An intermediate: unsharing in the shim itself would put all its later children there.

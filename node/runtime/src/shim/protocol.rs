@@ -70,20 +70,39 @@ pub(crate) struct ExecSpec {
 #[serde(tag = "call", rename_all = "snake_case")]
 pub(crate) enum Request {
     Start(StartSpec),
-    Kill { container: String, signal: i32, all: bool },
+    Kill {
+        container: String,
+        signal: i32,
+        all: bool,
+    },
     /// Descriptors: stdin if any, stdout, stderr. Answered twice: when it runs, and when it has ended.
     Exec(ExecSpec),
-    KillExec { exec: String },
+    KillExec {
+        exec: String,
+    },
     /// Descriptors: where stdout and stderr are copied to.
-    Attach { container: String, stdin: bool, stdout: bool, stderr: bool },
-    CloseStdin { container: String },
-    ReopenLog { container: String },
+    Attach {
+        container: String,
+        stdin: bool,
+        stdout: bool,
+        stderr: bool,
+    },
+    CloseStdin {
+        container: String,
+    },
+    ReopenLog {
+        container: String,
+    },
     /// A TCP connection to a port of the pod's loopback.
-    Dial { port: u16 },
+    Dial {
+        port: u16,
+    },
     /// The connection becomes a stream of [`Event`]s.
     Events,
     /// Forget a container that has ended.
-    Forget { container: String },
+    Forget {
+        container: String,
+    },
     Shutdown,
 }
 
@@ -91,20 +110,34 @@ pub(crate) enum Request {
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub(crate) enum Response {
     Done,
-    Started { pid: i32 },
-    Exited { code: i32 },
+    Started {
+        pid: i32,
+    },
+    Exited {
+        code: i32,
+    },
     /// Descriptors beside this: the terminal's master, a stdin, or a connection.
     Descriptors,
     NotFound,
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
     /// First on every stream: what runs, and the init of a shared process namespace.
-    Snapshot { running: BTreeMap<String, i32>, exited: Vec<(String, Exit)>, shim_pid: i32, pause_pid: Option<i32> },
-    Exited { container: String, exit: Exit },
+    Snapshot {
+        running: BTreeMap<String, i32>,
+        exited: Vec<(String, Exit)>,
+        shim_pid: i32,
+        pause_pid: Option<i32>,
+    },
+    Exited {
+        container: String,
+        exit: Exit,
+    },
 }
 
 /// How a container ended.

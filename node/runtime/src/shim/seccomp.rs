@@ -31,39 +31,80 @@ const QUERY_MODULE: libc::c_long = 178;
 /// Refused calls, and the capability that allows them ("" for none).
 fn refused() -> Vec<(&'static str, Vec<libc::c_long>)> {
     let mut table = vec![
-        ("CAP_SYS_ADMIN", vec![
-            libc::SYS_fanotify_init, libc::SYS_fsconfig, libc::SYS_fsmount, libc::SYS_fsopen, libc::SYS_fspick,
-            libc::SYS_mount, libc::SYS_mount_setattr, libc::SYS_move_mount, libc::SYS_open_tree,
-            libc::SYS_quotactl, libc::SYS_quotactl_fd, libc::SYS_setdomainname, libc::SYS_sethostname,
-            libc::SYS_setns, libc::SYS_umount2, libc::SYS_unshare, libc::SYS_pivot_root, libc::SYS_swapon,
-            libc::SYS_swapoff,
-        ]),
+        (
+            "CAP_SYS_ADMIN",
+            vec![
+                libc::SYS_fanotify_init,
+                libc::SYS_fsconfig,
+                libc::SYS_fsmount,
+                libc::SYS_fsopen,
+                libc::SYS_fspick,
+                libc::SYS_mount,
+                libc::SYS_mount_setattr,
+                libc::SYS_move_mount,
+                libc::SYS_open_tree,
+                libc::SYS_quotactl,
+                libc::SYS_quotactl_fd,
+                libc::SYS_setdomainname,
+                libc::SYS_sethostname,
+                libc::SYS_setns,
+                libc::SYS_umount2,
+                libc::SYS_unshare,
+                libc::SYS_pivot_root,
+                libc::SYS_swapon,
+                libc::SYS_swapoff,
+            ],
+        ),
         ("CAP_SYS_BOOT", vec![libc::SYS_reboot, libc::SYS_kexec_load, libc::SYS_kexec_file_load]),
         ("CAP_SYS_MODULE", vec![libc::SYS_delete_module, libc::SYS_init_module, libc::SYS_finit_module]),
         ("CAP_SYS_PACCT", vec![libc::SYS_acct]),
         ("CAP_SYS_TIME", vec![libc::SYS_settimeofday, libc::SYS_clock_settime]),
         ("CAP_SYS_TTY_CONFIG", vec![libc::SYS_vhangup]),
-        ("CAP_SYS_NICE", vec![
-            libc::SYS_get_mempolicy, libc::SYS_mbind, libc::SYS_set_mempolicy, libc::SYS_move_pages,
-            libc::SYS_migrate_pages,
-        ]),
+        (
+            "CAP_SYS_NICE",
+            vec![
+                libc::SYS_get_mempolicy,
+                libc::SYS_mbind,
+                libc::SYS_set_mempolicy,
+                libc::SYS_move_pages,
+                libc::SYS_migrate_pages,
+            ],
+        ),
         ("CAP_SYSLOG", vec![libc::SYS_syslog]),
         ("CAP_BPF", vec![libc::SYS_bpf]),
         ("CAP_PERFMON", vec![libc::SYS_perf_event_open]),
         ("CAP_DAC_READ_SEARCH", vec![libc::SYS_open_by_handle_at]),
         ("CAP_SYS_PTRACE", vec![libc::SYS_kcmp]),
-        ("", vec![
-            libc::SYS_add_key, libc::SYS_keyctl, libc::SYS_request_key, libc::SYS_userfaultfd,
-            libc::SYS_lookup_dcookie, libc::SYS_nfsservctl, libc::SYS_io_uring_setup, libc::SYS_io_uring_enter,
-            libc::SYS_io_uring_register,
-        ]),
+        (
+            "",
+            vec![
+                libc::SYS_add_key,
+                libc::SYS_keyctl,
+                libc::SYS_request_key,
+                libc::SYS_userfaultfd,
+                libc::SYS_lookup_dcookie,
+                libc::SYS_nfsservctl,
+                libc::SYS_io_uring_setup,
+                libc::SYS_io_uring_enter,
+                libc::SYS_io_uring_register,
+            ],
+        ),
     ];
     #[cfg(target_arch = "x86_64")]
     {
         table.push(("CAP_SYS_RAWIO", vec![libc::SYS_iopl, libc::SYS_ioperm]));
-        table.push(("", vec![
-            CREATE_MODULE, GET_KERNEL_SYMS, QUERY_MODULE, libc::SYS_sysfs, libc::SYS__sysctl, libc::SYS_uselib, libc::SYS_ustat,
-        ]));
+        table.push((
+            "",
+            vec![
+                CREATE_MODULE,
+                GET_KERNEL_SYMS,
+                QUERY_MODULE,
+                libc::SYS_sysfs,
+                libc::SYS__sysctl,
+                libc::SYS_uselib,
+                libc::SYS_ustat,
+            ],
+        ));
     }
     table
 }

@@ -272,7 +272,12 @@ impl Server {
         }
         let mut container = Container {
             output: Output {
-                log: spec.log_path.as_deref().map(Log::open).transpose().map_err(|e| format!("open the log: {e}"))?,
+                log: spec
+                    .log_path
+                    .as_deref()
+                    .map(Log::open)
+                    .transpose()
+                    .map_err(|e| format!("open the log: {e}"))?,
                 readers: Vec::new(),
             },
             pid: None,
@@ -305,13 +310,15 @@ impl Server {
     }
 
     fn finish_build(&mut self, channel: RawFd) {
-        let Some(at) = self.builds.iter().position(|build| build.channel.as_raw_fd() == channel) else { return };
+        let Some(at) = self.builds.iter().position(|build| build.channel.as_raw_fd() == channel) else {
+            return;
+        };
         let build = self.builds.swap_remove(at);
+        self.sweep();
         let (mut buffer, mut descriptors) = (vec![0; 64 * 1024], Vec::new());
         let received = wire::receive(&build.channel, &mut buffer, &mut descriptors).unwrap_or(0);
-        let built = serde_json::from_slice(&buffer[..received]).unwrap_or(Built::Failed {
-            message: "the process that builds containers has died".to_string(),
-        });
+        let built = serde_json::from_slice(&buffer[..received])
+            .unwrap_or(Built::Failed { message: "the process that builds containers has died".to_string() });
         match (built, build.of) {
             (Built::Running { pid }, BuildOf::Container(id)) => {
                 if let Some(container) = self.containers.get_mut(&id) {
@@ -340,13 +347,35 @@ impl Server {
                             container.clean_up();
                         }
                     }
-                    BuildOf::Exec(name) => drop(self.execs.remove(&name)),
+                    BuildOf::Exec(name) => {
+                        if let Some(exec) = self.execs.remove(&name) {
+                            // The file was for libcontainer alone.
+                            let _ = std::fs::remove_file(exec.process);
+                        }
+                    }
                 }
                 self.reply(build.connection, &Response::Failed { message }, &[]);
             }
         }
         if self.builds.is_empty() {
             self.unclaimed.clear();
+        }
+    }
+
+    /// libcontainer leaves a socket for every process that it starts in a container: when no child needs one any more,
+    /// they are removed, or years of probes would fill the memory.
+    fn sweep(&self) {
+        if !self.builds.is_empty() {
+            return;
+        }
+        for container in self.containers.values().filter(|container| container.pid.is_some()) {
+            let state = container.spec.state_root.join(&container.spec.id);
+            for entry in std::fs::read_dir(state).into_iter().flatten().flatten() {
+                if entry.file_name().to_string_lossy().starts_with("tenant-") {
+                    // Met again by the next sweep.
+                    let _ = std::fs::remove_file(entry.path());
+                }
+            }
         }
     }
 
@@ -406,7 +435,8 @@ impl Server {
         container.exit = Some(exit.clone());
         container.clean_up();
         let event = Event::Exited { container: id.to_string(), exit };
-        let listeners: Vec<u64> = self.connections.iter().filter(|(_, c)| c.events).map(|(id, _)| *id).collect();
+        let listeners: Vec<u64> =
+            self.connections.iter().filter(|(_, c)| c.events).map(|(id, _)| *id).collect();
         for listener in listeners {
             self.reply(listener, &event, &[]);
         }
@@ -464,7 +494,8 @@ impl Server {
         (stdin, stdout, stderr): (bool, bool, bool),
         descriptors: Vec<OwnedFd>,
     ) -> Result<(), String> {
-        let container = self.containers.get_mut(id).filter(|c| c.pid.is_some()).ok_or("container is not running")?;
+        let container =
+            self.containers.get_mut(id).filter(|c| c.pid.is_some()).ok_or("container is not running")?;
         let wanted = [(stdout, Stream::Stdout), (stderr, Stream::Stderr)];
         for ((_, stream), pipe) in wanted.into_iter().filter(|(wanted, _)| *wanted).zip(descriptors) {
             let reader = Reader::new(stream, pipe).map_err(|e| format!("attach to the output: {e}"))?;
@@ -501,7 +532,11 @@ impl Server {
     fn send_snapshot(&mut self, id: u64) {
         let snapshot = Event::Snapshot {
             running: self.containers.iter().filter_map(|(id, c)| Some((id.clone(), c.pid?))).collect(),
-            exited: self.containers.iter().filter_map(|(id, c)| Some((id.clone(), c.exit.clone()?))).collect(),
+            exited: self
+                .containers
+                .iter()
+                .filter_map(|(id, c)| Some((id.clone(), c.exit.clone()?)))
+                .collect(),
             shim_pid: i32::try_from(std::process::id()).unwrap_or_default(),
             pause_pid: self.pause.map(Pid::as_raw),
         };
@@ -565,9 +600,8 @@ fn stdio_of(spec: &ExecSpec, descriptors: Vec<OwnedFd>) -> Result<Stdio, String>
 
 /// Runs `work` in a forked child and gives the channel on which it reports.
 fn fork_build(work: impl FnOnce() -> (Built, Option<OwnedFd>)) -> Result<OwnedFd, String> {
-    let (ours, theirs) =
-        socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
-            .map_err(|e| format!("make a socket pair: {e}"))?;
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+        .map_err(|e| format!("make a socket pair: {e}"))?;
     match namespaces::fork().map_err(|e| format!("fork: {e}"))? {
         ForkResult::Parent { .. } => Ok(ours),
         ForkResult::Child => {

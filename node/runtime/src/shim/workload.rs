@@ -49,7 +49,9 @@ impl ExecStatus {
         let Self(read, write) = self;
         drop(write);
         let mut message = String::new();
-        std::fs::File::from(read).read_to_string(&mut message).map_err(|e| format!("read exec's status: {e}"))?;
+        std::fs::File::from(read)
+            .read_to_string(&mut message)
+            .map_err(|e| format!("read exec's status: {e}"))?;
         if message.is_empty() { Ok(()) } else { Err(message) }
     }
 }
@@ -80,12 +82,14 @@ impl Executor for Workload {
         }
         let program = find(&arguments[0], path_of(&environment)).map_err(|message| self.fail(&message))?;
         if self.seccomp {
-            super::seccomp::install(capabilities_of(spec)).map_err(|e| self.fail(&format!("install the seccomp filter: {e}")))?;
+            super::seccomp::install(capabilities_of(spec))
+                .map_err(|e| self.fail(&format!("install the seccomp filter: {e}")))?;
         }
         let strings = |list: &[String]| -> Vec<CString> {
             list.iter().filter_map(|text| CString::new(text.as_bytes()).ok()).collect()
         };
-        let path = CString::new(program.as_os_str().as_encoded_bytes()).map_err(|_| ExecutorError::InvalidArg)?;
+        let path =
+            CString::new(program.as_os_str().as_encoded_bytes()).map_err(|_| ExecutorError::InvalidArg)?;
         let Err(error) = nix::unistd::execve(&path, &strings(arguments), &strings(&environment));
         Err(self.fail(&format!("exec {}: {}", program.display(), describe(error))))
     }
@@ -111,7 +115,9 @@ fn find(name: &str, path: &str) -> Result<PathBuf, String> {
         let program = Path::new(name);
         return match std::fs::metadata(program) {
             Ok(meta) if meta.is_dir() => Err(format!("exec: \"{name}\": is a directory")),
-            Ok(meta) if meta.permissions().mode() & 0o111 == 0 => Err(format!("exec: \"{name}\": permission denied")),
+            Ok(meta) if meta.permissions().mode() & 0o111 == 0 => {
+                Err(format!("exec: \"{name}\": permission denied"))
+            }
             Ok(_) => Ok(program.to_owned()),
             Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
                 Err(format!("exec: \"{name}\": stat {name}: permission denied"))
@@ -122,7 +128,8 @@ fn find(name: &str, path: &str) -> Result<PathBuf, String> {
     path.split(':')
         .map(|directory| Path::new(if directory.is_empty() { "." } else { directory }).join(name))
         .find(|program| {
-            std::fs::metadata(program).is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+            std::fs::metadata(program)
+                .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
         })
         .filter(|_| !name.is_empty())
         .ok_or_else(|| format!("exec: \"{name}\": executable file not found in $PATH"))

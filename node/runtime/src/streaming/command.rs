@@ -14,7 +14,11 @@ use super::terminal::Terminal;
 use crate::runtime::{Attached, Runtime, RuntimeError, chain, pipe_pair, stdin_pair};
 
 /// Runs a process for a client and tells it the end.
-pub(super) async fn run_exec(runtime: Arc<Runtime>, ticket: ExecRequest, streams: Pending<RemoteCommandStreams>) {
+pub(super) async fn run_exec(
+    runtime: Arc<Runtime>,
+    ticket: ExecRequest,
+    streams: Pending<RemoteCommandStreams>,
+) {
     let Some((streams, end)) = take(streams).await else { return };
     let work = async {
         if ticket.tty {
@@ -95,17 +99,18 @@ async fn exec_with_pipes(
     ticket: &ExecRequest,
     streams: Streams,
 ) -> Result<i32, RuntimeError> {
-    let (stdin, stdin_end) = if streams.stdin.is_some() { stdin_pair().map(|(a, b)| (Some(a), Some(b)))? } else { (None, None) };
+    let (stdin, stdin_end) =
+        if streams.stdin.is_some() { stdin_pair().map(|(a, b)| (Some(a), Some(b)))? } else { (None, None) };
     let (stdout, stdout_end) = pipe_pair()?;
     let (stderr, stderr_end) = pipe_pair()?;
     let mut ends: Vec<RawFd> = stdin_end.iter().map(|end| end.as_raw_fd()).collect();
     ends.extend([stdout_end.as_raw_fd(), stderr_end.as_raw_fd()]);
-    let mut running = runtime.exec(&ticket.container_id, &ticket.cmd, (false, stdin.is_some()), &ends).await?;
+    let mut running =
+        runtime.exec(&ticket.container_id, &ticket.cmd, (false, stdin.is_some()), &ends).await?;
     drop((stdin_end, stdout_end, stderr_end));
     let typed = feed(streams.stdin, stdin);
-    let ended = async {
-        tokio::join!(running.wait(), copy(stdout, streams.stdout), copy(stderr, streams.stderr)).0
-    };
+    let ended =
+        async { tokio::join!(running.wait(), copy(stdout, streams.stdout), copy(stderr, streams.stderr)).0 };
     tokio::pin!(ended);
     // What is typed after the end goes nowhere.
     tokio::select! {

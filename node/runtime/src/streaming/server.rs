@@ -40,8 +40,9 @@ async fn connection(runtime: Arc<Runtime>, door: Streaming, stream: TcpStream, s
         let answer = answer(&runtime, &door, request);
         async move { Ok::<_, Infallible>(answer) }
     });
-    let connection =
-        hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+    let connection = hyper::server::conn::http1::Builder::new()
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
     if let Some(Err(error)) = stop.or(connection).await {
         debug!(%error, "a streaming connection ended badly");
     }

@@ -12,7 +12,7 @@ use oarlock_runtime::Config;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-pub const IMAGE: &str = "test.local/busybox:1";
+pub(crate) const IMAGE: &str = "test.local/busybox:1";
 
 /// A plugin that gives every pod the same address and remembers what it was called for.
 const PLUGIN: &str = r#"#!/bin/sh
@@ -22,16 +22,16 @@ echo "$CNI_COMMAND $CNI_CONTAINERID $CNI_IFNAME $CNI_ARGS" >> "$(dirname "$0")/c
 exit 0
 "#;
 
-pub struct Node {
-    pub directory: tempfile::TempDir,
-    pub client: Client,
-    pub config: Config,
+pub(crate) struct Node {
+    pub(crate) directory: tempfile::TempDir,
+    pub(crate) client: Client,
+    pub(crate) config: Config,
     stop: Shutdown,
     running: Option<JoinHandle<Result<(), oarlock_runtime::Error>>>,
 }
 
 impl Node {
-    pub async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("oar").tempdir().expect("a directory");
         let root = directory.path();
         let (conf, bin) = (root.join("net.d"), root.join("bin"));
@@ -46,7 +46,8 @@ impl Node {
         config.cni_conf_dir = conf;
         config.cni_bin_dirs = vec![bin];
         config.self_image = Some("test".to_string());
-        config.cgroup_root = format!("/{}", root.file_name().expect("named").to_string_lossy().replace('.', ""));
+        config.cgroup_root =
+            format!("/{}", root.file_name().expect("named").to_string_lossy().replace('.', ""));
         let client = Client::connect(&config.socket.to_string_lossy());
         let mut node = Self { directory, client, config, stop: Shutdown::new(), running: None };
         node.run().await;
@@ -57,7 +58,7 @@ impl Node {
     }
 
     /// Starts a runtime over what is there.
-    pub async fn run(&mut self) {
+    pub(crate) async fn run(&mut self) {
         self.stop = Shutdown::new();
         let (sender, ready) = oneshot::channel();
         let running = oarlock_runtime::run(self.config.clone(), sender, self.stop.clone());
@@ -70,12 +71,12 @@ impl Node {
     }
 
     /// Stops the runtime; containers go on.
-    pub async fn halt(&mut self) {
+    pub(crate) async fn halt(&mut self) {
         self.stop.trigger();
         self.running.take().expect("running").await.expect("no panic").expect("an orderly end");
     }
 
-    pub fn pod_config(&self, name: &str) -> v1::PodSandboxConfig {
+    pub(crate) fn pod_config(&self, name: &str) -> v1::PodSandboxConfig {
         v1::PodSandboxConfig {
             metadata: Some(v1::PodSandboxMetadata {
                 name: name.into(),
@@ -97,13 +98,13 @@ impl Node {
         }
     }
 
-    pub async fn pod(&self, config: &v1::PodSandboxConfig) -> String {
+    pub(crate) async fn pod(&self, config: &v1::PodSandboxConfig) -> String {
         let request =
             v1::RunPodSandboxRequest { config: Some(config.clone()), runtime_handler: String::new() };
         self.client.run_pod_sandbox(request).await.expect("the pod runs").pod_sandbox_id
     }
 
-    pub async fn create(&self, pod: &str, config: v1::ContainerConfig) -> String {
+    pub(crate) async fn create(&self, pod: &str, config: v1::ContainerConfig) -> String {
         let sandbox_config = self.pod_config("ignored");
         let request = v1::CreateContainerRequest {
             pod_sandbox_id: pod.into(),
@@ -116,18 +117,18 @@ impl Node {
         self.client.create_container(request).await.expect("created").container_id
     }
 
-    pub async fn start_container(&self, id: &str) {
+    pub(crate) async fn start_container(&self, id: &str) {
         let request = v1::StartContainerRequest { container_id: id.into() };
         self.client.start_container(request).await.expect("started");
     }
 
-    pub async fn status(&self, id: &str) -> v1::ContainerStatus {
+    pub(crate) async fn status(&self, id: &str) -> v1::ContainerStatus {
         let request = v1::ContainerStatusRequest { container_id: id.into(), verbose: false };
         self.client.container_status(request).await.expect("known").status.expect("a status")
     }
 
     /// Waits for the container's end by the runtime's own events.
-    pub async fn ended(&self, id: &str) -> v1::ContainerStatus {
+    pub(crate) async fn ended(&self, id: &str) -> v1::ContainerStatus {
         let mut events = self.client.get_container_events(v1::GetEventsRequest {}).await.expect("events");
         loop {
             let status = self.status(id).await;
@@ -139,30 +140,30 @@ impl Node {
         }
     }
 
-    pub async fn exec(&self, id: &str, command: &[&str]) -> v1::ExecSyncResponse {
+    pub(crate) async fn exec(&self, id: &str, command: &[&str]) -> v1::ExecSyncResponse {
         let cmd = command.iter().map(|part| (*part).to_string()).collect();
         let request = v1::ExecSyncRequest { container_id: id.into(), cmd, timeout: 20 };
         self.client.exec_sync(request).await.expect("executed")
     }
 
-    pub async fn run_shell(&self, pod: &str, name: &str, script: &str) -> String {
+    pub(crate) async fn run_shell(&self, pod: &str, name: &str, script: &str) -> String {
         let id = self.create(pod, container(name, script)).await;
         self.start_container(&id).await;
         id
     }
 
-    pub fn logs(&self) -> PathBuf {
+    pub(crate) fn logs(&self) -> PathBuf {
         self.directory.path().join("logs")
     }
 
     /// The lines of a log, without their times.
-    pub fn log(&self, name: &str) -> Vec<String> {
+    pub(crate) fn log(&self, name: &str) -> Vec<String> {
         let text = fs::read_to_string(self.logs().join(name)).unwrap_or_default();
         text.lines().map(|line| line.split_once(' ').expect("a time").1.to_string()).collect()
     }
 
     /// Removes all pods and stops the runtime.
-    pub async fn finish(mut self) {
+    pub(crate) async fn finish(mut self) {
         self.clear().await;
         self.halt().await;
     }
@@ -181,10 +182,15 @@ impl Drop for Node {
     fn drop(&mut self) {
         let run = &self.config.run_dir;
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+                continue;
+            };
             let group = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
             if group.lines().any(|line| line.contains(&format!("{}/", self.config.cgroup_root))) {
-                let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
+                let _ = nix::sys::signal::kill(
+                    nix::unistd::Pid::from_raw(pid),
+                    nix::sys::signal::Signal::SIGKILL,
+                );
             }
         }
         for netns in fs::read_dir(run.join("netns")).into_iter().flatten().flatten() {
@@ -213,15 +219,18 @@ fn remove_groups(root: &Path, name: &str) -> bool {
     }
     let hierarchies = fs::read_dir(root).into_iter().flatten().flatten().map(|hierarchy| hierarchy.path());
     // All of them, whatever the first says.
-    hierarchies.chain([root.to_owned()]).map(|hierarchy| remove(&hierarchy.join(name))).fold(true, |all, one| all && one)
+    hierarchies
+        .chain([root.to_owned()])
+        .map(|hierarchy| remove(&hierarchy.join(name)))
+        .fold(true, |all, one| all && one)
 }
 
 /// A process namespace for each container, as kubelets ask for by default.
-pub fn container_pid() -> v1::NamespaceOption {
+pub(crate) fn container_pid() -> v1::NamespaceOption {
     v1::NamespaceOption { pid: v1::NamespaceMode::Container as i32, ..Default::default() }
 }
 
-pub fn container(name: &str, script: &str) -> v1::ContainerConfig {
+pub(crate) fn container(name: &str, script: &str) -> v1::ContainerConfig {
     v1::ContainerConfig {
         metadata: Some(v1::ContainerMetadata { name: name.into(), attempt: 0 }),
         image: Some(v1::ImageSpec { image: IMAGE.into(), ..Default::default() }),
@@ -239,7 +248,7 @@ pub fn container(name: &str, script: &str) -> v1::ContainerConfig {
 }
 
 /// A file system that holds busybox alone, as a tar archive.
-pub fn layer() -> Vec<u8> {
+pub(crate) fn layer() -> Vec<u8> {
     let mut layer = tar::Builder::new(Vec::new());
     let mut add = |kind, path: &str, link: &str, content: &[u8]| {
         let mut header = tar::Header::new_gnu();
@@ -254,10 +263,18 @@ pub fn layer() -> Vec<u8> {
     };
     let program = fs::read("/bin/busybox").expect("busybox-static is installed");
     add(tar::EntryType::Regular, "bin/busybox", "", &program);
-    for applet in ["sh", "sleep", "cat", "echo", "id", "hostname", "ls", "ps", "mount", "touch", "wc", "head", "nc", "stty", "unshare", "tail", "dd"] {
+    for applet in [
+        "sh", "sleep", "cat", "echo", "id", "hostname", "ls", "ps", "mount", "touch", "wc", "head", "nc",
+        "stty", "unshare", "tail", "dd",
+    ] {
         add(tar::EntryType::Symlink, &format!("bin/{applet}"), "busybox", b"");
     }
-    add(tar::EntryType::Regular, "etc/passwd", "", b"root:x:0:0::/root:/bin/sh\nweb:x:33:34::/home/web:/bin/sh\n");
+    add(
+        tar::EntryType::Regular,
+        "etc/passwd",
+        "",
+        b"root:x:0:0::/root:/bin/sh\nweb:x:33:34::/home/web:/bin/sh\n",
+    );
     add(tar::EntryType::Regular, "etc/group", "", b"root:x:0:\nextra:x:77:web\n");
     layer.into_inner().expect("in memory")
 }
@@ -271,7 +288,8 @@ fn busybox() -> Vec<u8> {
         "config": { "Env": ["PATH=/bin"], "Cmd": ["/bin/sh"] },
         "rootfs": { "type": "layers", "diff_ids": [diff_id] },
     });
-    let manifest = serde_json::json!([{ "Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"] }]);
+    let manifest =
+        serde_json::json!([{ "Config": "config.json", "RepoTags": [IMAGE], "Layers": ["layer.tar"] }]);
     let mut archive = tar::Builder::new(Vec::new());
     for (name, content) in [
         ("config.json", config.to_string().into_bytes()),

@@ -1,13 +1,11 @@
 //! Images from a registry on loopback. Needs docker-registry on the machine.
 
-mod support;
-
 use std::fs;
 use std::process::{Child, Command, Stdio};
 
+use crate::support::{Node, container};
 use oarlock_cri::v1;
 use sha2::{Digest as _, Sha256};
-use support::{Node, container};
 
 /// A registry with one image pushed by hand: blobs, a manifest, and an index by platform.
 struct Registry {
@@ -51,9 +49,7 @@ fn store(root: &std::path::Path, repository: &str, tag: &str, layer: &[u8]) -> S
         "rootfs": { "type": "layers", "diff_ids": [digest(layer)] },
     })
     .to_string();
-    let descriptor = |kind: &str, bytes: &[u8]| {
-        serde_json::json!({ "mediaType": kind, "digest": digest(bytes), "size": bytes.len() })
-    };
+    let descriptor = |kind: &str, bytes: &[u8]| serde_json::json!({ "mediaType": kind, "digest": digest(bytes), "size": bytes.len() });
     put(&packed, "_layers");
     put(config.as_bytes(), "_layers");
     let manifest = serde_json::json!({
@@ -80,7 +76,8 @@ async fn registry(layer: &[u8]) -> (Registry, String) {
     let directory = tempfile::tempdir().expect("a directory");
     let digest = store(directory.path(), "team/app", "v1", layer);
     // A port that was free a moment ago: the registry cannot say which one it took.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+    let port =
+        std::net::TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
     let address = format!("127.0.0.1:{port}");
     let config = format!(
         "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
@@ -109,7 +106,7 @@ fn pull(image: &str) -> v1::PullImageRequest {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn images_are_pulled_run_and_removed() {
     let node = Node::start().await;
-    let (registry, digest) = registry(&support::layer()).await;
+    let (registry, digest) = registry(&crate::support::layer()).await;
     let name = format!("{}/team/app:v1", registry.address);
     let id = node.client.pull_image(pull(&name)).await.expect("pulled").image_ref;
     let spec = v1::ImageSpec { image: name.clone(), ..Default::default() };

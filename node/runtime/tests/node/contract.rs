@@ -1,9 +1,7 @@
 //! The contract of every CRI runtime, against the real one.
 
-mod support;
-
+use crate::support::{IMAGE, Node};
 use oarlock_cri::contract::{self, Params};
-use support::{IMAGE, Node};
 
 fn shell(script: &str) -> Vec<String> {
     ["/bin/sh", "-c", script].map(str::to_string).to_vec()

@@ -1,13 +1,13 @@
 //! Exec, attach and port-forward through the runtime's streaming server, over both transports.
 
-mod support;
-
 use std::time::Duration;
 
+use crate::support::{Node, container};
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_cri::v1;
-use oarlock_streaming::{Exit, RemoteCommandClient, RemoteCommandOptions, Streaming, TerminalSize, Transport};
-use support::{Node, container};
+use oarlock_streaming::{
+    Exit, RemoteCommandClient, RemoteCommandOptions, Streaming, TerminalSize, Transport,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -32,7 +32,12 @@ impl Client {
         (io, request.body(()).expect("valid"))
     }
 
-    async fn command(&self, url: &str, options: RemoteCommandOptions, transport: Transport) -> RemoteCommandClient {
+    async fn command(
+        &self,
+        url: &str,
+        options: RemoteCommandOptions,
+        transport: Transport,
+    ) -> RemoteCommandClient {
         let (io, request) = Self::connect(url).await;
         self.door.dial_remote_command(io, request, options, transport).await.expect("upgraded")
     }

@@ -1,12 +1,10 @@
 //! Real containers through CRI, from an image built on the fly. Needs root, and busybox-static on the machine.
 
-mod support;
-
 use std::fs;
 
-use oarlock_cri::v1;
+use crate::support::{Node, container, container_pid};
 use oarlock_cri::Code;
-use support::{Node, container, container_pid};
+use oarlock_cri::v1;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_container_runs_logs_and_ends() {
@@ -27,7 +25,10 @@ async fn processes_run_in_containers() {
     let pod = node.pod(&node.pod_config("exec")).await;
     let id = node.run_shell(&pod, "sleeper", "exec sleep 1000").await;
     let answer = node.exec(&id, &["/bin/sh", "-c", "echo a; echo b >&2; exit 7"]).await;
-    assert_eq!((answer.stdout.as_slice(), answer.stderr.as_slice(), answer.exit_code), (&b"a\n"[..], &b"b\n"[..], 7));
+    assert_eq!(
+        (answer.stdout.as_slice(), answer.stderr.as_slice(), answer.exit_code),
+        (&b"a\n"[..], &b"b\n"[..], 7)
+    );
     let answer = node.exec(&id, &["cat", "/etc/hostname", "/etc/group"]).await;
     assert_eq!(String::from_utf8_lossy(&answer.stdout), "exec\nroot:x:0:\nextra:x:77:web\n");
 
@@ -38,6 +39,22 @@ async fn processes_run_in_containers() {
     let request = v1::ExecSyncRequest { container_id: id.clone(), cmd, timeout: 1 };
     let error = node.client.exec_sync(request).await.expect_err("too slow");
     assert_eq!(error.code, Code::DeadlineExceeded, "{error}");
+
+    // Probes run for years: an exec leaves nothing behind.
+    let files = |at: &std::path::Path| {
+        let list =
+            std::process::Command::new("find").arg(at).arg("-type").arg("f,s").output().expect("find runs");
+        String::from_utf8_lossy(&list.stdout).into_owned()
+    };
+    node.exec(&id, &["echo"]).await;
+    let before = files(&node.config.run_dir);
+    for _ in 0..3 {
+        node.exec(&id, &["echo"]).await;
+        let request =
+            v1::ExecSyncRequest { container_id: id.clone(), cmd: vec!["no-such".into()], timeout: 5 };
+        node.client.exec_sync(request).await.expect_err("no such program");
+    }
+    assert_eq!(files(&node.config.run_dir), before);
 
     let stop = v1::StopContainerRequest { container_id: id.clone(), timeout: 0 };
     node.client.stop_container(stop.clone()).await.expect("stopped");
@@ -100,26 +117,40 @@ async fn pods_have_networks_from_cni() {
 async fn security_is_as_asked() {
     let node = Node::start().await;
     let pod = node.pod(&node.pod_config("secure")).await;
-    let mut config = container("secure", "id -u; id -G; cat /proc/self/status | while read a b; do case $a in CapEff:|NoNewPrivs:|Seccomp:) echo $a $b;; esac; done; touch /x; unshare -m true; echo done");
+    let mut config = container(
+        "secure",
+        "id -u; id -G; cat /proc/self/status | while read a b; do case $a in CapEff:|NoNewPrivs:|Seccomp:) echo $a $b;; esac; done; touch /x; unshare -m true; echo done",
+    );
     let security = config.linux.as_mut().and_then(|linux| linux.security_context.as_mut()).expect("given");
     security.run_as_username = "web".into();
     security.readonly_rootfs = true;
     security.no_new_privs = true;
     security.supplemental_groups = vec![88];
     security.seccomp = Some(v1::SecurityProfile::default());
-    security.capabilities = Some(v1::Capability { drop_capabilities: vec!["ALL".into()], ..Default::default() });
+    security.capabilities =
+        Some(v1::Capability { drop_capabilities: vec!["ALL".into()], ..Default::default() });
     let id = node.create(&pod, config).await;
     node.start_container(&id).await;
     node.ended(&id).await;
     let log = node.log("secure.log").join("\n");
-    for want in ["F 33", "F 34 77 88", "F CapEff: 0000000000000000", "F NoNewPrivs: 1", "F Seccomp: 2",
-                 "touch: /x: Read-only file system", "F done"] {
+    for want in [
+        "F 33",
+        "F 34 77 88",
+        "F CapEff: 0000000000000000",
+        "F NoNewPrivs: 1",
+        "F Seccomp: 2",
+        "touch: /x: Read-only file system",
+        "F done",
+    ] {
         assert!(log.contains(want), "{want} is not in\n{log}");
     }
     assert_eq!(node.status(&id).await.user.and_then(|user| user.linux).expect("a user").uid, 33);
 
     // Root under the filter keeps its capabilities, and only those.
-    let mut config = container("root", "cat /proc/self/status | while read a b; do case $a in CapEff:|CapBnd:|Seccomp:) echo $a $b;; esac; done; unshare -m true && echo bad");
+    let mut config = container(
+        "root",
+        "cat /proc/self/status | while read a b; do case $a in CapEff:|CapBnd:|Seccomp:) echo $a $b;; esac; done; unshare -m true && echo bad",
+    );
     let security = config.linux.as_mut().and_then(|linux| linux.security_context.as_mut()).expect("given");
     security.seccomp = Some(v1::SecurityProfile::default());
     let id = node.create(&pod, config).await;
@@ -146,8 +177,11 @@ async fn memory_is_limited_and_the_end_has_its_reason() {
     let node = Node::start().await;
     let pod = node.pod(&node.pod_config("oom")).await;
     let mut config = container("hungry", "tail /dev/zero");
-    config.linux.as_mut().expect("given").resources =
-        Some(v1::LinuxContainerResources { memory_limit_in_bytes: 16 << 20, cpu_shares: 100, ..Default::default() });
+    config.linux.as_mut().expect("given").resources = Some(v1::LinuxContainerResources {
+        memory_limit_in_bytes: 16 << 20,
+        cpu_shares: 100,
+        ..Default::default()
+    });
     let id = node.create(&pod, config).await;
     node.start_container(&id).await;
     let status = node.ended(&id).await;
@@ -160,7 +194,13 @@ async fn containers_outlive_the_runtime() {
     let mut node = Node::start().await;
     let pod = node.pod(&node.pod_config("long")).await;
     let stays = node.run_shell(&pod, "stays", "exec sleep 1000").await;
-    let goes = node.run_shell(&pod, "goes", "cat /proc/self/stat >/dev/null; while [ ! -e /tmp-go ]; do sleep 0.05; done; exit 9").await;
+    let goes = node
+        .run_shell(
+            &pod,
+            "goes",
+            "cat /proc/self/stat >/dev/null; while [ ! -e /tmp-go ]; do sleep 0.05; done; exit 9",
+        )
+        .await;
     let before = node.exec(&stays, &["cat", "/proc/1/stat"]).await.stdout;
     node.exec(&goes, &["touch", "/tmp-go"]).await;
     node.halt().await;
@@ -170,15 +210,24 @@ async fn containers_outlive_the_runtime() {
     }
     node.run().await;
     assert_eq!(node.status(&stays).await.state, v1::ContainerState::ContainerRunning as i32);
-    assert_eq!(node.exec(&stays, &["cat", "/proc/1/stat"]).await.stdout.split(|b| *b == b' ').nth(21).map(<[u8]>::to_vec),
-               before.split(|b| *b == b' ').nth(21).map(<[u8]>::to_vec));
+    assert_eq!(
+        node.exec(&stays, &["cat", "/proc/1/stat"])
+            .await
+            .stdout
+            .split(|b| *b == b' ')
+            .nth(21)
+            .map(<[u8]>::to_vec),
+        before.split(|b| *b == b' ').nth(21).map(<[u8]>::to_vec)
+    );
     assert_eq!(node.ended(&goes).await.exit_code, 9);
 
     // The shim is killed: its containers end, and the pod is not ready any more.
     let request = v1::PodSandboxStatusRequest { pod_sandbox_id: pod.clone(), verbose: true };
     let info = node.client.pod_sandbox_status(request.clone()).await.expect("known").info;
     let info: serde_json::Value = serde_json::from_str(&info["info"]).expect("JSON");
-    let shim = nix::unistd::Pid::from_raw(info["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a pid"));
+    let shim = nix::unistd::Pid::from_raw(
+        info["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).expect("a pid"),
+    );
     nix::sys::signal::kill(shim, nix::sys::signal::Signal::SIGKILL).expect("alive");
     let status = node.ended(&stays).await;
     assert_eq!((status.reason.as_str(), status.exit_code), ("Unknown", 255));
@@ -216,7 +265,8 @@ async fn a_pod_may_share_its_processes() {
     let pod = node.pod(&config).await;
     let with = |name: &str, script: &str| {
         let mut config = container(name, script);
-        let security = config.linux.as_mut().and_then(|linux| linux.security_context.as_mut()).expect("given");
+        let security =
+            config.linux.as_mut().and_then(|linux| linux.security_context.as_mut()).expect("given");
         security.namespace_options = Some(shared.clone());
         config
     };
@@ -264,7 +314,13 @@ async fn the_running_executable_is_an_image() {
 async fn stats_and_limits_are_read_and_changed() {
     let node = Node::start().await;
     let pod = node.pod(&node.pod_config("stats")).await;
-    let id = node.run_shell(&pod, "stats", "dd if=/dev/zero of=/file bs=1k count=64 2>/dev/null; echo up; exec sleep 1000").await;
+    let id = node
+        .run_shell(
+            &pod,
+            "stats",
+            "dd if=/dev/zero of=/file bs=1k count=64 2>/dev/null; echo up; exec sleep 1000",
+        )
+        .await;
     let log = node.logs().join("stats.log");
     while !fs::read_to_string(&log).unwrap_or_default().contains("up") {
         tokio::task::yield_now().await;
@@ -274,8 +330,13 @@ async fn stats_and_limits_are_read_and_changed() {
     assert!(stats.cpu.expect("cpu").usage_core_nano_seconds.expect("a number").value > 0);
     assert!(stats.memory.expect("memory").usage_bytes.expect("a number").value > 0);
     assert!(stats.writable_layer.expect("a layer").used_bytes.expect("a number").value >= 64 * 1024);
-    let limits = v1::LinuxContainerResources { memory_limit_in_bytes: 64 << 20, cpu_shares: 77, ..Default::default() };
-    let request = v1::UpdateContainerResourcesRequest { container_id: id.clone(), linux: Some(limits), ..Default::default() };
+    let limits =
+        v1::LinuxContainerResources { memory_limit_in_bytes: 64 << 20, cpu_shares: 77, ..Default::default() };
+    let request = v1::UpdateContainerResourcesRequest {
+        container_id: id.clone(),
+        linux: Some(limits),
+        ..Default::default()
+    };
     node.client.update_container_resources(request).await.expect("changed");
     let resources = node.status(&id).await.resources.and_then(|r| r.linux).expect("resources");
     assert_eq!((resources.memory_limit_in_bytes, resources.cpu_shares), (64 << 20, 77));
@@ -308,8 +369,10 @@ async fn what_a_pod_costs() {
         let info = node.client.pod_sandbox_status(request).await.expect("known").info;
         let info: serde_json::Value = serde_json::from_str(&info["info"]).expect("JSON");
         let memory = fs::read_to_string(format!("/proc/{}/smaps_rollup", info["pid"])).expect("alive");
-        let lines: Vec<&str> =
-            memory.lines().filter(|l| ["Rss:", "Pss:", "Private_Dirty:", "Private_Clean:"].iter().any(|k| l.starts_with(k))).collect();
+        let lines: Vec<&str> = memory
+            .lines()
+            .filter(|l| ["Rss:", "Pss:", "Private_Dirty:", "Private_Clean:"].iter().any(|k| l.starts_with(k)))
+            .collect();
         eprintln!("shim {lines:?}");
         let begin = std::time::Instant::now();
         node.exec(id, &["echo"]).await;
