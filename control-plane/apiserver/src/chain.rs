@@ -91,7 +91,7 @@ async fn steps(
     let user = impersonate::impersonate(server, &headers, user).await?;
     authorise::authorise(server, info, query, &user).await?;
     if !info.is_resource {
-        return discovery::serve(server, info, query, request.method(), &headers);
+        return discovery::serve(server, info, query, request.method(), &headers).await;
     }
     let served = server.resources.find(&info.group, &info.version, &info.resource);
     let served = served.ok_or_else(Status::page_not_found)?;

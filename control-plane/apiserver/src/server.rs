@@ -94,8 +94,7 @@ impl ApiServer {
         let deciders = Deciders::new(&objects);
         let services = allocator(&config, &objects)?;
         let admission = AdmissionChain::upstream(objects.clone(), deciders.rbac, deciders.authorizer.clone());
-        let registry =
-            Registry::new(config.store.clone(), cache.clone(), resources.clone(), admission, services);
+        let registry = Registry::new(config.store.clone(), admission, services);
         let accounts = Accounts::new(&config.service_accounts, &objects)?;
         let server = Arc::new(Server {
             discovery: Discovery::new(&resources),

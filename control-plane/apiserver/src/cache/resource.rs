@@ -65,11 +65,6 @@ impl ResourceCache {
         self.generation.load(Ordering::Acquire)
     }
 
-    /// The revision of the newest change of this resource.
-    pub(crate) fn last_change(&self) -> u64 {
-        self.state.lock().last_change
-    }
-
     /// Starts from nothing: whoever watched must begin again.
     pub(super) fn reset(&self, entries: Vec<Arc<Entry>>, revision: u64) {
         let mut snapshot = Snapshot::default();

@@ -2,6 +2,7 @@
 
 mod documents;
 mod health;
+mod openapi;
 
 use std::sync::Arc;
 
@@ -29,6 +30,7 @@ struct Aggregated {
 pub(crate) struct Discovery {
     core: Aggregated,
     groups: Aggregated,
+    openapi: openapi::Documents,
 }
 
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
@@ -40,12 +42,12 @@ impl Discovery {
             let etag = HeaderValue::from_str(&format!("\"{}\"", hex::encode_upper(Sha256::digest(&bytes))));
             Aggregated { bytes, etag: etag.expect("hexadecimal digits are a header value") }
         };
-        Self { core: ready(true), groups: ready(false) }
+        Self { core: ready(true), groups: ready(false), openapi: openapi::Documents::new() }
     }
 }
 
 /// Answers a request that is not on a resource.
-pub(crate) fn serve(
+pub(crate) async fn serve(
     server: &Arc<Server>,
     info: &RequestInfo,
     query: &Query,
@@ -76,6 +78,9 @@ pub(crate) fn serve(
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
             Ok(response)
         }
+        ["openapi", "v2"] => server.discovery.openapi.v2(headers).await,
+        ["openapi", "v3"] => Ok(server.discovery.openapi.index(headers)),
+        ["openapi", "v3", path @ ..] => server.discovery.openapi.v3(&path.join("/"), headers, query).await,
         _ => Err(Status::page_not_found()),
     }
 }

@@ -1,7 +1,6 @@
 //! Watch events as frames. The frame of a change is made once and shared by all who watch in plain JSON.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use oarlock_api::Status;
 use oarlock_api::codec::protobuf;
 use serde_json::{Value, json};
 
@@ -61,10 +60,6 @@ impl WatchEncoder {
             }
         };
         self.object(kind, &value)
-    }
-
-    pub(crate) fn error(&self, status: &Status) -> Bytes {
-        self.object("ERROR", &status.to_value())
     }
 
     fn object(&self, kind: &str, value: &Value) -> Bytes {

@@ -28,7 +28,6 @@ use oarlock_apiserver_kinds::Context;
 use oarlock_store::{Compare, KeyValue, Op, Revision, Store, StoreError, Txn, TxnReply};
 use serde_json::Value;
 
-use crate::cache::Cache;
 use leases::Leases;
 use services::ServiceAllocator;
 
@@ -37,8 +36,6 @@ const CONFLICT_TRIES: usize = 50;
 
 pub(crate) struct Registry {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) cache: Arc<Cache>,
-    pub(crate) resources: Arc<Resources>,
     admission: AdmissionChain,
     pub(crate) services: ServiceAllocator,
     leases: Leases,
@@ -63,13 +60,11 @@ pub(crate) struct Found {
 impl Registry {
     pub(crate) fn new(
         store: Arc<dyn Store>,
-        cache: Arc<Cache>,
-        resources: Arc<Resources>,
         admission: AdmissionChain,
         services: ServiceAllocator,
     ) -> Self {
         let leases = Leases::new(store.clone());
-        Self { store, cache, resources, admission, services, leases }
+        Self { store, admission, services, leases }
     }
 
     /// The object as the store has it now.

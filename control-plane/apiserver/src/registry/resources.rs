@@ -33,7 +33,6 @@ const STORED_IN: [(&str, &str, &str, &str); 1] =
 pub(crate) struct Storage {
     pub(crate) api: &'static Resource,
     pub(crate) ty: TypeId,
-    pub(crate) gvk: GroupVersionKind,
     pub(crate) group_resource: GroupResource,
     /// `/registry/pods/`.
     pub(crate) prefix: String,
@@ -148,7 +147,6 @@ fn storage(table: &'static Table, api: &'static Resource) -> Storage {
     Storage {
         api,
         ty: type_of(table, api),
-        gvk: api.gvk(),
         prefix: prefix_of(&group_resource),
         strategy: oarlock_apiserver_kinds::strategy_for(&group_resource),
         keep_parsed: READ_OFTEN.contains(&(api.group, api.plural)),

@@ -1,0 +1,144 @@
+//! A real server in process for component tests: its own memory store, its own port, its own authority.
+
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http2;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use oarlock_apiserver::{ApiServer, Config, KubeletTls, ServiceAccountKeys, User};
+use oarlock_base::{Shutdown, Tasks};
+use oarlock_pki::{Authority, Profile, SigningKey, SubjectName, client_config};
+use oarlock_store::{MemoryStore, Store};
+use serde_json::Value;
+
+pub(crate) struct TestServer {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin: kube::Client,
+    pub(crate) store: Arc<dyn Store>,
+    ca: Authority,
+    stop: Shutdown,
+    tasks: Option<Tasks>,
+    _dir: tempfile::TempDir,
+}
+
+pub(crate) fn admin() -> User {
+    User { name: "admin".into(), groups: vec!["system:masters".into()], ..User::default() }
+}
+
+/// A server that is ready.
+pub(crate) async fn start() -> TestServer {
+    start_on(Arc::new(MemoryStore::new())).await
+}
+
+pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
+    oarlock_pki::install_crypto_provider();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ca = Authority::load_or_create(&dir.path().join("ca.crt"), &dir.path().join("ca.key"), "ca").expect("a CA");
+    let names = vec![SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), SubjectName::Dns("localhost".into())];
+    let serving = ca.issue(&Profile::server("kube-apiserver", names)).expect("a serving identity");
+    let key = SigningKey::load_or_create(&dir.path().join("sa.key")).expect("a key");
+    let config = Config {
+        store: store.clone(),
+        bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+        advertise: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
+        serving,
+        client_ca_pem: Some(ca.cert_pem().to_string()),
+        service_accounts: ServiceAccountKeys {
+            signing_pem: key.private_pem,
+            verification_pem: vec![],
+            issuer: "https://kubernetes.default.svc.cluster.local".into(),
+            audiences: vec![],
+        },
+        service_cidr: "10.96.0.0/16".into(),
+        node_ports: 30000..=32767,
+        cluster_domain: "cluster.local".into(),
+        kubelet: KubeletTls::default(),
+    };
+    let server = ApiServer::new(config).await.expect("the server starts");
+    let (address, client) = (server.address(), server.client(admin()));
+    let mut ready = server.ready();
+    let stop = Shutdown::new();
+    let mut tasks = Tasks::new("test", &stop);
+    tasks.spawn("apiserver", move |stop| server.run(stop));
+    ready.wait_for(|ready| *ready).await.expect("the server lives");
+    TestServer { address, admin: client, store, ca, stop, tasks: Some(tasks), _dir: dir }
+}
+
+impl TestServer {
+    pub(crate) async fn stop(mut self) {
+        self.stop.trigger();
+        self.tasks.take().expect("stopped once").join().await.expect("an orderly stop");
+    }
+
+    /// A request in memory, as admin; JSON back.
+    pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
+        self.ask_with(method, path, &[("content-type", "application/json")], body.to_string().into_bytes()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        self.ask_with(Method::GET, path, &[], Vec::new()).await
+    }
+
+    pub(crate) async fn ask_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> (u16, Value) {
+        let response = self.raw(method, path, headers, body).await;
+        let code = response.status().as_u16();
+        let bytes = response.into_body();
+        (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into())))
+    }
+
+    pub(crate) async fn raw(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Response<Bytes> {
+        self.over_tls(Some(("admin", "system:masters")), method, path, headers, body).await
+    }
+
+    /// A request through the socket, over HTTP/2, with a client certificate if `user` is given.
+    pub(crate) async fn over_tls(
+        &self,
+        user: Option<(&str, &str)>,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Response<Bytes> {
+        let identity =
+            user.map(|(name, group)| self.ca.issue(&Profile::client(name, group)).expect("a client identity"));
+        let mut tls = client_config(self.ca.cert_pem(), identity.as_ref()).expect("a client configuration");
+        tls.alpn_protocols = vec![b"h2".to_vec()];
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+        let stream = tokio::net::TcpStream::connect(self.address).await.expect("the server listens");
+        let stream = connector.connect("localhost".try_into().expect("a name"), stream).await.expect("TLS");
+        let (mut sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+        let mut request = Request::builder().method(method).uri(format!("https://localhost{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
+        let exchange = async {
+            let response = sender.send_request(request).await.expect("an answer");
+            let (parts, body) = response.into_parts();
+            let bytes = body.collect().await.expect("a whole body").to_bytes();
+            Response::from_parts(parts, bytes)
+        };
+        tokio::select! {
+            response = exchange => response,
+            ended = connection => panic!("the connection ended: {ended:?}"),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! Subresources and what the server gives to services, tokens and namespaces.
+
+mod common;
+
+use http::Method;
+use serde_json::{Value, json};
+
+use common::start;
+
+fn pod(name: &str) -> Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {"containers": [{"name": "c", "image": "busybox"}], "automountServiceAccountToken": false},
+    })
+}
+
+fn deployment() -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"},
+        "spec": {
+            "replicas": 2, "selector": {"matchLabels": {"app": "web"}},
+            "template": {
+                "metadata": {"labels": {"app": "web"}}, "spec": {"containers": [{"name": "c", "image": "busybox"}]},
+            },
+        },
+        "status": {"replicas": 9},
+    })
+}
+
+const DEPLOYMENTS: &str = "/apis/apps/v1/namespaces/default/deployments";
+
+#[tokio::test]
+async fn status_and_scale_change_their_part_only() {
+    let server = start().await;
+    let (code, made) = server.ask(Method::POST, DEPLOYMENTS, deployment()).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(made["status"].get("replicas"), None, "a client does not set the status");
+    assert_eq!(made["spec"]["strategy"]["type"], "RollingUpdate", "defaults are filled in");
+    let mut status = made.clone();
+    status["status"] = json!({"replicas": 2});
+    status["spec"]["replicas"] = 7.into();
+    let (code, put) = server.ask(Method::PUT, &format!("{DEPLOYMENTS}/web/status"), status).await;
+    assert_eq!((code, &put["status"]["replicas"], &put["spec"]["replicas"]), (200, &json!(2), &json!(2)), "{put}");
+    let (code, scale) = server.get(&format!("{DEPLOYMENTS}/web/scale")).await;
+    assert_eq!((code, &scale["kind"], &scale["status"]["selector"]), (200, &json!("Scale"), &json!("app=web")));
+    let mut wanted = scale.clone();
+    wanted["spec"]["replicas"] = 5.into();
+    let (code, scaled) = server.ask(Method::PUT, &format!("{DEPLOYMENTS}/web/scale"), wanted).await;
+    assert_eq!((code, &scaled["spec"]["replicas"]), (200, &json!(5)), "{scaled}");
+    let headers = [("content-type", "application/merge-patch+json")];
+    let body = json!({"spec": {"replicas": 3}}).to_string().into_bytes();
+    let (code, scaled) =
+        server.ask_with(Method::PATCH, &format!("{DEPLOYMENTS}/web/scale"), &headers, body).await;
+    assert_eq!((code, &scaled["spec"]["replicas"]), (200, &json!(3)), "{scaled}");
+    let (_, got) = server.get(&format!("{DEPLOYMENTS}/web")).await;
+    assert_eq!((&got["spec"]["replicas"], &got["status"]["replicas"]), (&json!(3), &json!(2)));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn pods_are_bound_once_and_go_through_eviction() {
+    let server = start().await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    assert_eq!(server.ask(Method::POST, "/api/v1/namespaces/default/serviceaccounts", account).await.0, 201);
+    let pods = "/api/v1/namespaces/default/pods";
+    let (code, made) = server.ask(Method::POST, pods, pod("p")).await;
+    assert_eq!(code, 201, "{made}");
+    let binding = json!({
+        "apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n1"},
+    });
+    let (code, bound) = server.ask(Method::POST, &format!("{pods}/p/binding"), binding.clone()).await;
+    assert_eq!(code, 201, "{bound}");
+    let (_, got) = server.get(&format!("{pods}/p")).await;
+    assert_eq!(got["spec"]["nodeName"], "n1");
+    assert!(got["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "PodScheduled")));
+    let (code, again) = server.ask(Method::POST, &format!("{pods}/p/binding"), binding).await;
+    assert_eq!(code, 409, "{again}");
+    assert_eq!(
+        again["message"],
+        "Operation cannot be fulfilled on pods/binding \"p\": pod p is already assigned to node \"n1\""
+    );
+    let eviction = json!({
+        "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"},
+        "deleteOptions": {"gracePeriodSeconds": 0},
+    });
+    let (code, evicted) = server.ask(Method::POST, &format!("{pods}/p/eviction"), eviction).await;
+    assert_eq!(code, 201, "{evicted}");
+    let (code, log) = server.get(&format!("{pods}/missing/log")).await;
+    assert_eq!((code, log["reason"].as_str()), (404, Some("NotFound")));
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn tokens_are_issued_and_believed() {
+    let server = start().await;
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}});
+    assert_eq!(server.ask(Method::POST, accounts, account).await.0, 201);
+    let request = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}});
+    let (code, issued) = server.ask(Method::POST, &format!("{accounts}/robot/token"), request).await;
+    assert_eq!(code, 201, "{issued}");
+    let bearer = format!("Bearer {}", issued["status"]["token"].as_str().expect("a token"));
+    let review = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}).to_string();
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    let path = "/apis/authentication.k8s.io/v1/selfsubjectreviews";
+    let answer = server.over_tls(None, Method::POST, path, &headers, review.into_bytes()).await;
+    let told: Value = serde_json::from_slice(answer.body()).expect("JSON");
+    assert_eq!(told["status"]["userInfo"]["username"], "system:serviceaccount:default:robot", "{told}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_namespace_ends_in_two_steps() {
+    let server = start().await;
+    let object = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "n"}});
+    let (code, made) = server.ask(Method::POST, "/api/v1/namespaces", object).await;
+    assert_eq!(code, 201, "{made}");
+    let mut held = made.clone();
+    held["spec"]["finalizers"] = json!(["kubernetes"]);
+    let (code, held) = server.ask(Method::PUT, "/api/v1/namespaces/n/finalize", held).await;
+    assert_eq!((code, &held["spec"]["finalizers"]), (200, &json!(["kubernetes"])), "{held}");
+    let (code, marked) = server.ask(Method::DELETE, "/api/v1/namespaces/n", json!({})).await;
+    assert_eq!((code, &marked["status"]["phase"]), (200, &json!("Terminating")), "{marked}");
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late"}});
+    let (code, refused) = server.ask(Method::POST, "/api/v1/namespaces/n/configmaps", map).await;
+    assert_eq!((code, refused["reason"].as_str()), (403, Some("Forbidden")));
+    let mut freed = marked.clone();
+    freed["spec"]["finalizers"] = json!([]);
+    assert_eq!(server.ask(Method::PUT, "/api/v1/namespaces/n/finalize", freed).await.0, 200);
+    assert_eq!(server.get("/api/v1/namespaces/n").await.0, 404);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn services_get_addresses_and_events_are_one_kind_in_two_groups() {
+    let server = start().await;
+    let services = "/api/v1/namespaces/default/services";
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "web"},
+        "spec": {"type": "NodePort", "ports": [{"port": 80}], "clusterIP": "10.96.0.77"},
+    });
+    let (code, made) = server.ask(Method::POST, services, service.clone()).await;
+    assert_eq!((code, &made["spec"]["clusterIPs"]), (201, &json!(["10.96.0.77"])), "{made}");
+    assert!(made["spec"]["ports"][0]["nodePort"].as_u64().is_some_and(|port| port >= 30000));
+    let mut second = service;
+    second["metadata"]["name"] = "other".into();
+    let (code, refused) = server.ask(Method::POST, services, second.clone()).await;
+    assert_eq!(code, 422);
+    assert!(refused["message"].as_str().is_some_and(|m| m.ends_with("provided IP is already allocated")), "{refused}");
+    assert_eq!(server.ask(Method::DELETE, &format!("{services}/web"), json!({})).await.0, 200);
+    assert_eq!(server.ask(Method::POST, services, second).await.0, 201, "the address is free again");
+
+    let event = json!({
+        "apiVersion": "v1", "kind": "Event", "metadata": {"name": "e"}, "reason": "Tested", "message": "so",
+        "type": "Normal", "involvedObject": {"kind": "Pod", "name": "p", "namespace": "default"},
+    });
+    let (code, made) = server.ask(Method::POST, "/api/v1/namespaces/default/events", event).await;
+    assert_eq!(code, 201, "{made}");
+    let (code, other) = server.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await;
+    assert_eq!((code, &other["note"], &other["regarding"]["name"]), (200, &json!("so"), &json!("p")), "{other}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn every_stored_resource_lists() {
+    let server = start().await;
+    for resource in oarlock_api::Table::builtin().resources() {
+        if !resource.served_by_default || !resource.has_verb("list") {
+            continue;
+        }
+        let root = if resource.group.is_empty() { "/api".into() } else { format!("/apis/{}", resource.group) };
+        let path = format!("{root}/{}/{}", resource.version, resource.plural);
+        let (code, list) = server.get(&path).await;
+        assert_eq!((code, list["kind"].as_str()), (200, Some(format!("{}List", resource.kind).as_str())), "{path}");
+    }
+    server.stop().await;
+}
