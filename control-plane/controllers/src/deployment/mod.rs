@@ -21,7 +21,7 @@ use kube::Client;
 use oarlock_base::Tasks;
 use oarlock_client::{
     Change, EventRecorder, EventType, ObjectKey, Outcome, Store, WorkQueue, controller_of, is_conflict,
-    is_namespace_terminating, object_ref,
+    is_namespace_terminating, is_not_found, object_ref,
 };
 use thiserror::Error;
 
@@ -149,6 +149,8 @@ impl DeploymentController {
         match self.roll_out(&mut rollout).await {
             // The cache is behind, or the name was taken: another look is all it takes.
             Err(Error::Api { source, .. }) if is_conflict(&source) => return Ok(Outcome::Requeue),
+            // Something went while it was looked at; that change brings the key back, if there is anything left.
+            Err(Error::Api { source, .. }) if is_not_found(&source) => return Ok(Outcome::Done),
             Err(Error::Api { source, .. }) if is_namespace_terminating(&source) => return Ok(Outcome::Done),
             Err(Error::Collision) => return Ok(Outcome::Requeue),
             rolled => rolled?,

@@ -50,7 +50,7 @@ where
 fn settle<T, E>(queue: &WorkQueue<T>, item: &T, result: Result<Outcome, E>)
 where
     T: Clone + Eq + Hash + Display + Send + 'static,
-    E: std::error::Error,
+    E: std::error::Error + 'static,
 {
     match result {
         Ok(Outcome::Done) => queue.forget(item),
@@ -67,17 +67,20 @@ where
 }
 
 /// An error and what caused it, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        // kube's own errors repeat their source.
-        if !text.contains(&cause_text) {
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = String::new();
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if !text.is_empty() {
             text.push_str(": ");
-            text.push_str(&cause_text);
         }
-        source = cause.source();
+        // kube's own errors repeat their source, and print the whole Status.
+        if let Some(kube::Error::Api(status)) = error.downcast_ref() {
+            text.push_str(&status.message);
+            break;
+        }
+        text.push_str(&error.to_string());
+        next = error.source().filter(|_| !error.is::<kube::Error>());
     }
     text
 }
