@@ -15,4 +15,9 @@ impl Steps {
     pub fn done(&self, what: &str) {
         println!("{:>7.3} s  {what}", self.start.elapsed().as_secs_f64());
     }
+
+    /// The last line of a start: scripts wait for it.
+    pub fn ready(&self) {
+        println!("ready in {:.3} s", self.start.elapsed().as_secs_f64());
+    }
 }

@@ -52,7 +52,7 @@ pub async fn run(arguments: AgentArguments, stop: Shutdown) -> Result<()> {
 async fn work(node: &mut Node, runtime: &mut Runtime, name: &NodeName, steps: &Steps) -> Result<()> {
     node.ready().await?;
     steps.done(&format!("node {} ready", name.name));
-    steps.done("ready");
+    steps.ready();
     tokio::select! {
         failed = node.failed() => failed,
         failed = runtime.failed() => failed,

@@ -38,7 +38,7 @@ async fn serve(arguments: ServerArguments, stop: Shutdown, whole: bool) -> Resul
     };
     if started.is_ok() {
         println!("\n  export KUBECONFIG={}\n", control_plane.kubeconfig.display());
-        steps.done("ready");
+        steps.ready();
     }
     let ended = match started {
         Ok(()) => tokio::select! {

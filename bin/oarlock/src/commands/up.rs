@@ -94,7 +94,7 @@ impl Parts {
         node.ready().await?;
         steps.done(&format!("node {} ready", name.name));
         println!("\n  export KUBECONFIG={}\n  kubectl get pods --all-namespaces\n", control_plane.kubeconfig.display());
-        steps.done("ready");
+        steps.ready();
         tokio::select! {
             failed = control_plane.failed() => failed,
             failed = node.failed() => failed,
