@@ -276,7 +276,8 @@ mod tests {
             writeln!(file, "2026-01-01T00:00:05Z stdout F four").expect("written");
             receiver.recv().await.expect("the new line")
         };
-        let (sent, got) = tokio::join!(send(&path, &options, || async { running.swap(false, Relaxed) }, sender), append);
+        let (sent, got) =
+            tokio::join!(send(&path, &options, || async { running.swap(false, Relaxed) }, sender), append);
         sent.expect("followed");
         assert_eq!(got, "four\n");
     }

@@ -69,7 +69,8 @@ impl Harness {
 
     /// Waits for an event of this reason; gives its message.
     async fn event(&self, reason: &str) -> String {
-        let seen = self.api.until(|api| api.list("events").into_iter().find(|event| event["reason"] == reason));
+        let seen =
+            self.api.until(|api| api.list("events").into_iter().find(|event| event["reason"] == reason));
         let event = tokio::time::timeout(Duration::from_secs(20), seen).await.expect("the event is told");
         event["message"].as_str().unwrap_or_default().to_owned()
     }
@@ -147,7 +148,9 @@ async fn a_pod_runs_and_is_deleted() {
     assert_eq!((status["phase"].as_str(), status["hostIP"].as_str()), (Some("Running"), Some("192.0.2.1")));
     assert!(status["podIP"].as_str().is_some_and(|ip| ip.starts_with("10.244.")), "{status:#}");
     assert_eq!(status["observedGeneration"], 1);
-    assert!(status["containerStatuses"][0]["containerID"].as_str().is_some_and(|id| id.starts_with("fake://")));
+    assert!(
+        status["containerStatuses"][0]["containerID"].as_str().is_some_and(|id| id.starts_with("fake://"))
+    );
     for kind in ["PodReadyToStartContainers", "Initialized", "ContainersReady", "PodScheduled"] {
         assert_eq!(condition(&pod, kind), "True", "{kind}");
     }
@@ -186,7 +189,8 @@ async fn a_job_that_ends_well_has_succeeded() {
     node.put_pod("job", json!({ "restartPolicy": "Never", "containers": [container] }));
     let pod = node.pod_until("job", |pod| pod["status"]["phase"] == "Succeeded").await;
     assert_eq!(state(&pod)["terminated"]["reason"], "Completed");
-    let ready = pod["status"]["conditions"].as_array().expect("conditions").iter().find(|c| c["type"] == "Ready");
+    let ready =
+        pod["status"]["conditions"].as_array().expect("conditions").iter().find(|c| c["type"] == "Ready");
     assert_eq!(ready.expect("Ready")["reason"], "PodCompleted");
     node.stop().await;
 }
@@ -204,7 +208,10 @@ async fn a_crash_is_restarted_at_once_and_then_backed_off() {
         container["state"]["waiting"]["message"],
         "back-off 10s restarting failed container=crash pod=crash_shop(uid-crash)"
     );
-    assert_eq!(node.event("BackOff").await, "Back-off restarting failed container crash in pod crash_shop(uid-crash)");
+    assert_eq!(
+        node.event("BackOff").await,
+        "Back-off restarting failed container crash in pod crash_shop(uid-crash)"
+    );
     node.stop().await;
 }
 
@@ -223,9 +230,7 @@ async fn a_missing_image_is_waited_for() {
 #[tokio::test]
 async fn volumes_and_environment_come_from_objects_and_follow_them() {
     let node = Harness::start().await;
-    let map = |value: &str| {
-        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cfg", "namespace": "shop" }, "data": { "k": value } })
-    };
+    let map = |value: &str| json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "cfg", "namespace": "shop" }, "data": { "k": value } });
     node.put_pod(
         "p",
         json!({
@@ -287,7 +292,10 @@ async fn init_containers_and_sidecars_come_in_order() {
         { "name": "side", "image": "web:1", "restartPolicy": "Always" },
         { "name": "last", "image": "web:1", "command": ["exit", "0"] },
     ]);
-    node.put_pod("p", json!({ "initContainers": init, "containers": [{ "name": "main", "image": "web:1" }] }));
+    node.put_pod(
+        "p",
+        json!({ "initContainers": init, "containers": [{ "name": "main", "image": "web:1" }] }),
+    );
     let pod = node.pod_until("p", ready).await;
     let statuses = pod["status"]["initContainerStatuses"].as_array().expect("statuses");
     assert!(statuses[0]["state"]["terminated"].is_object() && statuses[2]["state"]["terminated"].is_object());
@@ -362,7 +370,8 @@ async fn a_static_pod_runs_and_is_mirrored() {
     std::fs::write(manifests.path().join("st.yaml"), manifest).expect("written");
     let path = manifests.path().to_owned();
     let node =
-        Harness::start_with(FakeApi::new(), FakeRuntime::new(), |config| config.static_pod_path = Some(path)).await;
+        Harness::start_with(FakeApi::new(), FakeRuntime::new(), |config| config.static_pod_path = Some(path))
+            .await;
     let pod = node.pod_until("st-node-1", ready).await;
     assert!(pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_string());
     std::fs::remove_file(manifests.path().join("st.yaml")).expect("removed");

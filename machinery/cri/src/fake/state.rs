@@ -38,6 +38,8 @@ pub(super) struct Container {
     pub(super) order: u64,
     state: ContainerState,
     image_ref: String,
+    /// Absolute, as kubelets read it; empty for none.
+    log_path: String,
     created_at: i64,
     started_at: i64,
     finished_at: i64,
@@ -112,6 +114,7 @@ impl State {
             return Err(Status::not_found(format!("image {name:?} not found")));
         };
         let image_ref = image.repo_digests.first().unwrap_or(&image.id).clone();
+        let log_path = self.log_path(sandbox, &config);
         let (id, order) = self.fresh("c047");
         let container = Container {
             id: id.clone(),
@@ -120,6 +123,7 @@ impl State {
             order,
             state: ContainerState::ContainerCreated,
             image_ref,
+            log_path,
             created_at: now(),
             started_at: 0,
             finished_at: 0,
@@ -183,13 +187,17 @@ impl State {
         })
     }
 
-    fn write_log(&self, id: &str, text: &str) {
-        let Some(container) = self.containers.get(id) else { return };
-        let Some(sandbox) = self.sandboxes.get(&container.sandbox) else { return };
-        if sandbox.config.log_directory.is_empty() || container.config.log_path.is_empty() {
-            return;
+    fn log_path(&self, sandbox: &str, config: &v1::ContainerConfig) -> String {
+        let directory = self.sandboxes.get(sandbox).map_or("", |sandbox| &sandbox.config.log_directory);
+        if directory.is_empty() || config.log_path.is_empty() {
+            return String::new();
         }
-        let path = std::path::Path::new(&sandbox.config.log_directory).join(&container.config.log_path);
+        std::path::Path::new(directory).join(&config.log_path).display().to_string()
+    }
+
+    fn write_log(&self, id: &str, text: &str) {
+        let path = self.containers.get(id).map(|container| &container.log_path).filter(|path| !path.is_empty());
+        let Some(path) = path.map(std::path::Path::new) else { return };
         let lines: String =
             text.lines().map(|line| format!("2026-01-02T03:04:05.000000006Z stdout F {line}\n")).collect();
         if let Some(parent) = path.parent() {
@@ -269,7 +277,7 @@ impl Container {
             labels: self.config.labels.clone(),
             annotations: self.config.annotations.clone(),
             mounts: self.config.mounts.clone(),
-            log_path: self.config.log_path.clone(),
+            log_path: self.log_path.clone(),
             ..Default::default()
         }
     }

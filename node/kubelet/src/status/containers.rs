@@ -84,12 +84,7 @@ fn from_runtime(container: &Container, seen: &Seen, facts: &Facts<'_>) -> Contai
     };
     let resources = container.resources.clone().filter(|r| r.requests.is_some() || r.limits.is_some());
     ContainerStatus {
-        image: cri
-            .image
-            .as_ref()
-            .map(|image| image.image.clone())
-            .filter(|i| !i.is_empty())
-            .unwrap_or_default(),
+        image: image_name(container, cri),
         image_id: if cri.image_ref.is_empty() { cri.image_id.clone() } else { cri.image_ref.clone() },
         container_id: Some(format!("{}://{}", facts.runtime_name, cri.id)),
         restart_count: seen.restarts(),
@@ -99,6 +94,14 @@ fn from_runtime(container: &Container, seen: &Seen, facts: &Facts<'_>) -> Contai
         state: Some(state),
         ..base(container)
     }
+}
+
+/// The image by name: the runtime's, unless it knows the image only by its id, by which the container was made.
+fn image_name(container: &Container, cri: &v1::ContainerStatus) -> String {
+    let known = cri.image.as_ref().map(|image| image.image.as_str()).unwrap_or_default();
+    let hex = known.strip_prefix("sha256:").unwrap_or(known);
+    let id = hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if known.is_empty() || id { container.image.clone().unwrap_or_default() } else { known.to_owned() }
 }
 
 fn user(user: &v1::ContainerUser) -> Option<ContainerUser> {

@@ -33,8 +33,14 @@ impl Worker {
             return Ok(next);
         }
         let mut wake_at = self.deadline(pod);
+        let mut before = Vec::new();
         for _ in 0..PASSES_MAX {
             let plan = plan(pod, &observed, &self.memory, self.ctx.now());
+            if !plan.actions.is_empty() && plan.actions == before {
+                // What was done had no effect: the runtime needs a moment.
+                wake_at = earlier(wake_at, Some(self.ctx.now() + SANDBOX_RETRY));
+                break;
+            }
             for (name, waiting) in plan.waiting {
                 self.back_off_event(pod, &name);
                 self.memory.waiting.insert(name, waiting);
@@ -59,6 +65,7 @@ impl Worker {
             if plan.actions.is_empty() {
                 break;
             }
+            before = plan.actions;
             self.watch(pod, &observed);
             self.publish(pod, &observed, false);
         }

@@ -78,7 +78,9 @@ fn sandboxes() {
 
 #[test]
 fn containers() {
-    use ContainerState::{ContainerExited as Exited, ContainerRunning as Running, ContainerUnknown as Unknown};
+    use ContainerState::{
+        ContainerExited as Exited, ContainerRunning as Running, ContainerUnknown as Unknown,
+    };
     let memory = Memory::default();
     for (name, policy, state, expected) in [
         ("first start", "Always", None, "start c #0"),
@@ -105,7 +107,11 @@ fn crashes_back_off() {
     memory.crashes.count(&crash_key(&pod.spec().containers[0]), now(), now());
     check("then it waits", &pod, &crashed, &memory, "c waits: CrashLoopBackOff");
     let plan = plan(&pod, &crashed, &memory, now());
-    assert_eq!(plan.wake_at, Some(Timestamp::from_second(1_009).expect("a time")), "ten seconds after it ended");
+    assert_eq!(
+        plan.wake_at,
+        Some(Timestamp::from_second(1_009).expect("a time")),
+        "ten seconds after it ended"
+    );
 }
 
 #[test]
