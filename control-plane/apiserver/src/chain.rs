@@ -38,7 +38,11 @@ impl Peer {
 }
 
 /// [`answer`] as one type, whatever the transport; its future is allocated once per request.
-pub(crate) fn handle(server: Arc<Server>, peer: Peer, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
+pub(crate) fn handle(
+    server: Arc<Server>,
+    peer: Peer,
+    request: Request<Body>,
+) -> BoxFuture<'static, Response<Body>> {
     Box::pin(async move { answer(&server, &peer, request).await })
 }
 
@@ -75,7 +79,10 @@ async fn bounded(
     let _slot = server.in_flight.enter(info)?;
     let work = steps(server, peer, info, query, request);
     tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
-        Err(Status::timeout("request did not complete within requested timeout - context deadline exceeded", 0))
+        Err(Status::timeout(
+            "request did not complete within requested timeout - context deadline exceeded",
+            0,
+        ))
     })
 }
 

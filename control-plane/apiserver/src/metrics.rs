@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use prometheus::{Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder,
+};
 
 use crate::cache::Cache;
 use crate::flow_control::InFlight;
@@ -34,8 +36,11 @@ impl Metrics {
             )
             .expect(valid),
             durations: HistogramVec::new(
-                HistogramOpts::new("apiserver_request_duration_seconds", "Response latency distribution in seconds.")
-                    .buckets(BUCKETS.to_vec()),
+                HistogramOpts::new(
+                    "apiserver_request_duration_seconds",
+                    "Response latency distribution in seconds.",
+                )
+                .buckets(BUCKETS.to_vec()),
                 &labels,
             )
             .expect(valid),
@@ -76,7 +81,9 @@ impl Metrics {
             (true, true, true) => "cluster",
         };
         // Anybody may ask for anything: only what is served may become a label.
-        let known = code != StatusCode::NOT_FOUND && code != StatusCode::UNAUTHORIZED && code != StatusCode::FORBIDDEN;
+        let known = code != StatusCode::NOT_FOUND
+            && code != StatusCode::UNAUTHORIZED
+            && code != StatusCode::FORBIDDEN;
         let (resource, subresource) =
             if known { (info.resource.as_str(), info.subresource.as_str()) } else { ("", "") };
         let (group, version) = if known { (info.group.as_str(), info.version.as_str()) } else { ("", "") };

@@ -10,7 +10,9 @@ use oarlock_apiserver_access::admission::AdmissionChain;
 use oarlock_apiserver_access::authentication::{
     AuthenticationChain, ClientCertificates, ServiceAccountTokens, SigningKey, VerifyingKey,
 };
-use oarlock_apiserver_access::authorization::{AuthorizationChain, NodeAuthorizer, Rbac, Superusers, forbidden};
+use oarlock_apiserver_access::authorization::{
+    AuthorizationChain, NodeAuthorizer, Rbac, Superusers, forbidden,
+};
 use oarlock_apiserver_access::reviews::Reviews;
 use oarlock_apiserver_access::token::TokenIssuer;
 use oarlock_apiserver_access::{Authorizer, Decision, Objects, User};
@@ -55,7 +57,12 @@ pub(crate) struct Server {
 
 impl Server {
     /// Whether the user may do this, with another verb than the request's.
-    pub(crate) async fn authorize(&self, info: &RequestInfo, user: &Arc<User>, verb: &str) -> Result<(), Status> {
+    pub(crate) async fn authorize(
+        &self,
+        info: &RequestInfo,
+        user: &Arc<User>,
+        verb: &str,
+    ) -> Result<(), Status> {
         let mut attributes = authorise::attributes(info, user, None);
         attributes.verb = verb.to_string();
         match self.authorizer.authorize(&attributes).await {
@@ -98,7 +105,10 @@ impl ApiServer {
         let accounts = Accounts::new(&config.service_accounts, &objects)?;
         let server = Arc::new(Server {
             discovery: Discovery::new(&resources),
-            authenticator: AuthenticationChain::new(vec![Arc::new(ClientCertificates), accounts.checker.clone()]),
+            authenticator: AuthenticationChain::new(vec![
+                Arc::new(ClientCertificates),
+                accounts.checker.clone(),
+            ]),
             reviews: Reviews::new(accounts.checker, deciders.authorizer.clone()),
             authorizer: deciders.authorizer,
             tokens: accounts.issuer,
@@ -220,7 +230,8 @@ struct Accounts {
 
 impl Accounts {
     fn new(settings: &ServiceAccountKeys, objects: &Arc<dyn Objects>) -> Result<Self, Error> {
-        let failed = |error: oarlock_apiserver_access::authentication::KeyError| Error::Keys(error.to_string());
+        let failed =
+            |error: oarlock_apiserver_access::authentication::KeyError| Error::Keys(error.to_string());
         let signing = SigningKey::from_pem(&settings.signing_pem).map_err(failed)?;
         let mut keys = vec![signing.verifying_key()];
         for pem in &settings.verification_pem {
@@ -233,7 +244,8 @@ impl Accounts {
         let issuer = settings.issuer.clone();
         let audiences =
             if settings.audiences.is_empty() { vec![issuer.clone()] } else { settings.audiences.clone() };
-        let checker = ServiceAccountTokens::new(vec![issuer.clone()], audiences.clone(), keys.clone(), objects.clone());
+        let checker =
+            ServiceAccountTokens::new(vec![issuer.clone()], audiences.clone(), keys.clone(), objects.clone());
         let issuer = TokenIssuer::new(issuer, audiences, signing, objects.clone());
         Ok(Self { issuer, checker: Arc::new(checker), keys })
     }

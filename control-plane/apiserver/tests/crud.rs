@@ -36,7 +36,10 @@ async fn an_object_is_created_read_changed_and_deleted() {
          the latest version and try again"
     );
     let (_, same) = server.ask(Method::PUT, &format!("{MAPS}/a"), put.clone()).await;
-    assert_eq!(same["metadata"]["resourceVersion"], put["metadata"]["resourceVersion"], "a no-op writes nothing");
+    assert_eq!(
+        same["metadata"]["resourceVersion"], put["metadata"]["resourceVersion"],
+        "a no-op writes nothing"
+    );
 
     let (code, gone) = server.ask(Method::DELETE, &format!("{MAPS}/a"), json!({})).await;
     assert_eq!((code, gone["status"].as_str()), (200, Some("Success")));
@@ -81,11 +84,15 @@ async fn bad_input_is_answered_as_upstream_answers() {
     const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
     let (code, status) = post(JSON, b"{not json".to_vec()).await;
     assert_eq!((code, status["reason"].as_str()), (400, Some("BadRequest")));
-    assert!(status["message"].as_str().is_some_and(|m| m.contains("the object provided is unrecognized")), "{status}");
+    assert!(
+        status["message"].as_str().is_some_and(|m| m.contains("the object provided is unrecognized")),
+        "{status}"
+    );
     let wrong = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": 7});
     let (code, status) = post(JSON, wrong.to_string().into_bytes()).await;
     assert_eq!(code, 400);
-    let want = "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into";
+    let want =
+        "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: json: cannot unmarshal number into";
     assert!(status["message"].as_str().is_some_and(|m| m.starts_with(want)), "{status}");
     let (code, status) = post(JSON, vec![b' '; 4 * 1024 * 1024]).await;
     assert_eq!((code, &status["message"]), (413, &json!("Request entity is too large: limit is 3145728")));
@@ -99,7 +106,8 @@ async fn bad_input_is_answered_as_upstream_answers() {
     named["metadata"]["labels"] = json!({"a b": "c"});
     let (code, status) = server.ask(Method::POST, MAPS, named).await;
     assert_eq!((code, status["reason"].as_str()), (422, Some("Invalid")));
-    let elsewhere = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "other"}});
+    let elsewhere =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x", "namespace": "other"}});
     let (code, status) = server.ask(Method::POST, MAPS, elsewhere).await;
     assert_eq!(code, 400, "{status}");
     let (code, status) = server.ask(Method::POST, "/api/v1/namespaces/nowhere/configmaps", map("x")).await;
@@ -118,7 +126,9 @@ async fn unknown_fields_are_refused_warned_of_or_ignored() {
     let json = [("content-type", "application/json")];
     let strict = server.raw(Method::POST, &format!("{MAPS}?fieldValidation=Strict"), &json, odd("a")).await;
     assert_eq!(strict.status(), 400);
-    assert!(String::from_utf8_lossy(strict.body()).contains("strict decoding error: unknown field \\\"foo\\\""));
+    assert!(
+        String::from_utf8_lossy(strict.body()).contains("strict decoding error: unknown field \\\"foo\\\"")
+    );
     let warned = server.raw(Method::POST, MAPS, &json, odd("b")).await;
     assert_eq!(warned.status(), 201);
     assert_eq!(warned.headers()["warning"], "299 - \"unknown field \\\"foo\\\"\"");

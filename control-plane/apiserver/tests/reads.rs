@@ -25,7 +25,12 @@ async fn make(server: &TestServer, name: &str, label: &str) -> Value {
 }
 
 fn names(list: &Value) -> Vec<&str> {
-    list["items"].as_array().expect("items").iter().filter_map(|item| item["metadata"]["name"].as_str()).collect()
+    list["items"]
+        .as_array()
+        .expect("items")
+        .iter()
+        .filter_map(|item| item["metadata"]["name"].as_str())
+        .collect()
 }
 
 #[tokio::test]
@@ -51,7 +56,8 @@ async fn lists_select_and_come_in_pages_of_one_revision() {
     assert_eq!((code, names(&rest)), (200, vec!["c", "d", "e"]), "pages come from one revision");
     assert_eq!(rest["metadata"]["resourceVersion"], page["metadata"]["resourceVersion"]);
     let revision = page["metadata"]["resourceVersion"].as_str().expect("a revision");
-    let (_, exact) = server.get(&format!("{MAPS}?resourceVersion={revision}&resourceVersionMatch=Exact")).await;
+    let (_, exact) =
+        server.get(&format!("{MAPS}?resourceVersion={revision}&resourceVersionMatch=Exact")).await;
     assert_eq!(names(&exact), ["a", "b", "c", "d", "e"]);
     let (code, bad) = server.get(&format!("{MAPS}?continue=nonsense")).await;
     assert_eq!((code, bad["reason"].as_str()), (400, Some("BadRequest")));
@@ -64,7 +70,8 @@ async fn watches_start_resume_and_expire() {
     let maps: Api<ConfigMap> = Api::namespaced(server.admin.clone(), "default");
     let first = make(&server, "a", "x").await;
     let revision = first["metadata"]["resourceVersion"].as_str().expect("a revision");
-    let mut watch = maps.watch(&WatchParams::default().labels("l=x"), revision).await.expect("a watch").boxed();
+    let mut watch =
+        maps.watch(&WatchParams::default().labels("l=x"), revision).await.expect("a watch").boxed();
     make(&server, "b", "x").await;
     make(&server, "c", "y").await;
     let mut leaving = make(&server, "d", "x").await;
@@ -83,6 +90,11 @@ async fn watches_start_resume_and_expire() {
         seen.push(format!("{kind} {}", object.metadata.name.expect("a name")));
     }
     assert_eq!(seen, ["ADDED b", "ADDED d", "DELETED d", "DELETED b"]);
+    // A server that has just started knows no changes from before.
+    let store = server.store.clone();
+    drop(watch);
+    server.stop().await;
+    let server = common::start_on(store).await;
     let (code, status) = server.get(&format!("{MAPS}?watch=1&resourceVersion=1")).await;
     assert_eq!((code, status["reason"].as_str()), (410, Some("Expired")), "{status}");
     assert!(status["message"].as_str().is_some_and(|m| m.starts_with("too old resource version: 1 (")));
@@ -95,7 +107,12 @@ async fn a_streaming_list_ends_with_a_marked_bookmark() {
     make(&server, "a", "x").await;
     let query = "watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1";
     let response = server
-        .raw(Method::GET, &format!("{MAPS}?{query}&labelSelector=l%3Dx"), &[("accept", "application/json")], vec![])
+        .raw(
+            Method::GET,
+            &format!("{MAPS}?{query}&labelSelector=l%3Dx"),
+            &[("accept", "application/json")],
+            vec![],
+        )
         .await;
     let text = String::from_utf8_lossy(response.body()).into_owned();
     let events: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).expect("a frame")).collect();
@@ -116,13 +133,20 @@ async fn tables_metadata_and_protobuf_are_served() {
     let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     let response = get(format!("{MAPS}?labelSelector=l%3Dx"), table).await;
     let value: Value = serde_json::from_slice(response.body()).expect("JSON");
-    assert_eq!((value["kind"].as_str(), value["rows"].as_array().map(Vec::len)), (Some("Table"), Some(1)), "{value}");
+    assert_eq!(
+        (value["kind"].as_str(), value["rows"].as_array().map(Vec::len)),
+        (Some("Table"), Some(1)),
+        "{value}"
+    );
     assert_eq!(value["rows"][0]["cells"][0], "a");
     assert_eq!(value["rows"][0]["object"]["kind"], "PartialObjectMetadata");
     let partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
     let response = get(format!("{MAPS}?labelSelector=l%3Dx"), partial).await;
     let value: Value = serde_json::from_slice(response.body()).expect("JSON");
-    assert_eq!((value["kind"].as_str(), value["items"][0].get("data")), (Some("PartialObjectMetadataList"), None));
+    assert_eq!(
+        (value["kind"].as_str(), value["items"][0].get("data")),
+        (Some("PartialObjectMetadataList"), None)
+    );
 
     let protobuf_type = "application/vnd.kubernetes.protobuf";
     let response = get(format!("{MAPS}/a"), protobuf_type).await;
@@ -132,13 +156,15 @@ async fn tables_metadata_and_protobuf_are_served() {
     let response = get(format!("{MAPS}?labelSelector=l%3Dx"), protobuf_type).await;
     let (_, list) = protobuf::decode_object(Table::builtin(), response.body()).expect("a list");
     assert_eq!(names(&list), ["a"]);
-    let sent = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "p"}, "data": {"x": "y"}});
+    let sent =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "p"}, "data": {"x": "y"}});
     let body = protobuf::encode_object(Table::builtin(), &sent).expect("bytes");
     let (code, made) = server.ask_with(Method::POST, MAPS, &[("content-type", protobuf_type)], body).await;
-    assert_eq!((code, &made["data"]["x"]), (201, &json!("y")));
-    let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: y\n".to_vec();
-    let (code, _) = server.ask_with(Method::POST, MAPS, &[("content-type", "application/yaml")], yaml).await;
-    assert_eq!(code, 201);
+    assert_eq!((code, &made["data"]["x"]), (201, &json!("y")), "{made}");
+    let yaml = b"apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: yam\n".to_vec();
+    let (code, made) =
+        server.ask_with(Method::POST, MAPS, &[("content-type", "application/yaml")], yaml).await;
+    assert_eq!(code, 201, "{made}");
     server.stop().await;
 }
 

@@ -40,9 +40,16 @@ async fn status_and_scale_change_their_part_only() {
     status["status"] = json!({"replicas": 2});
     status["spec"]["replicas"] = 7.into();
     let (code, put) = server.ask(Method::PUT, &format!("{DEPLOYMENTS}/web/status"), status).await;
-    assert_eq!((code, &put["status"]["replicas"], &put["spec"]["replicas"]), (200, &json!(2), &json!(2)), "{put}");
+    assert_eq!(
+        (code, &put["status"]["replicas"], &put["spec"]["replicas"]),
+        (200, &json!(2), &json!(2)),
+        "{put}"
+    );
     let (code, scale) = server.get(&format!("{DEPLOYMENTS}/web/scale")).await;
-    assert_eq!((code, &scale["kind"], &scale["status"]["selector"]), (200, &json!("Scale"), &json!("app=web")));
+    assert_eq!(
+        (code, &scale["kind"], &scale["status"]["selector"]),
+        (200, &json!("Scale"), &json!("app=web"))
+    );
     let mut wanted = scale.clone();
     wanted["spec"]["replicas"] = 5.into();
     let (code, scaled) = server.ask(Method::PUT, &format!("{DEPLOYMENTS}/web/scale"), wanted).await;
@@ -72,7 +79,9 @@ async fn pods_are_bound_once_and_go_through_eviction() {
     assert_eq!(code, 201, "{bound}");
     let (_, got) = server.get(&format!("{pods}/p")).await;
     assert_eq!(got["spec"]["nodeName"], "n1");
-    assert!(got["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "PodScheduled")));
+    assert!(
+        got["status"]["conditions"].as_array().is_some_and(|c| c.iter().any(|c| c["type"] == "PodScheduled"))
+    );
     let (code, again) = server.ask(Method::POST, &format!("{pods}/p/binding"), binding).await;
     assert_eq!(code, 409, "{again}");
     assert_eq!(
@@ -146,7 +155,10 @@ async fn services_get_addresses_and_events_are_one_kind_in_two_groups() {
     second["metadata"]["name"] = "other".into();
     let (code, refused) = server.ask(Method::POST, services, second.clone()).await;
     assert_eq!(code, 422);
-    assert!(refused["message"].as_str().is_some_and(|m| m.ends_with("provided IP is already allocated")), "{refused}");
+    assert!(
+        refused["message"].as_str().is_some_and(|m| m.ends_with("provided IP is already allocated")),
+        "{refused}"
+    );
     assert_eq!(server.ask(Method::DELETE, &format!("{services}/web"), json!({})).await.0, 200);
     assert_eq!(server.ask(Method::POST, services, second).await.0, 201, "the address is free again");
 
@@ -157,7 +169,11 @@ async fn services_get_addresses_and_events_are_one_kind_in_two_groups() {
     let (code, made) = server.ask(Method::POST, "/api/v1/namespaces/default/events", event).await;
     assert_eq!(code, 201, "{made}");
     let (code, other) = server.get("/apis/events.k8s.io/v1/namespaces/default/events/e").await;
-    assert_eq!((code, &other["note"], &other["regarding"]["name"]), (200, &json!("so"), &json!("p")), "{other}");
+    assert_eq!(
+        (code, &other["note"], &other["regarding"]["name"]),
+        (200, &json!("so"), &json!("p")),
+        "{other}"
+    );
     server.stop().await;
 }
 
@@ -168,10 +184,15 @@ async fn every_stored_resource_lists() {
         if !resource.served_by_default || !resource.has_verb("list") {
             continue;
         }
-        let root = if resource.group.is_empty() { "/api".into() } else { format!("/apis/{}", resource.group) };
+        let root =
+            if resource.group.is_empty() { "/api".into() } else { format!("/apis/{}", resource.group) };
         let path = format!("{root}/{}/{}", resource.version, resource.plural);
         let (code, list) = server.get(&path).await;
-        assert_eq!((code, list["kind"].as_str()), (200, Some(format!("{}List", resource.kind).as_str())), "{path}");
+        assert_eq!(
+            (code, list["kind"].as_str()),
+            (200, Some(format!("{}List", resource.kind).as_str())),
+            "{path}"
+        );
     }
     server.stop().await;
 }

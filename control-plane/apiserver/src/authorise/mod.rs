@@ -37,7 +37,11 @@ pub(crate) fn attributes(info: &RequestInfo, user: &Arc<User>, query: Option<&Qu
         namespace: info.namespace.clone(),
         name: info.name.clone(),
         path: info.path.clone(),
-        field_selector: selector("fieldSelector").and_then(|text| FieldSelector::parse(text).ok()).map(Arc::new),
-        label_selector: selector("labelSelector").and_then(|text| LabelSelector::parse(text).ok()).map(Arc::new),
+        field_selector: selector("fieldSelector")
+            .and_then(|text| FieldSelector::parse(text).ok())
+            .map(Arc::new),
+        label_selector: selector("labelSelector")
+            .and_then(|text| LabelSelector::parse(text).ok())
+            .map(Arc::new),
     }
 }

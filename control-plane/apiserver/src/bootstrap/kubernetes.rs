@@ -51,8 +51,9 @@ pub(super) async fn publish(server: &Arc<Server>, plan: &Plan) -> Result<(), Err
     });
     ensure(server, "endpointslices", slice, |existing, expected| match existing {
         None => Some(Action::Create),
-        Some(existing) => replaced(existing, expected, &["endpoints"])
-            .or_else(|| replaced(existing, expected, &["ports"])),
+        Some(existing) => {
+            replaced(existing, expected, &["endpoints"]).or_else(|| replaced(existing, expected, &["ports"]))
+        }
     })
     .await
 }
@@ -100,6 +101,8 @@ mod tests {
         let same = json!({"subsets": [{"addresses": [{"ip": "1.2.3.4"}]}]});
         let other = json!({"subsets": [{"addresses": [{"ip": "1.2.3.5"}]}]});
         assert!(replaced(&existing, &same, &["subsets"]).is_none());
-        assert!(matches!(replaced(&existing, &other, &["subsets"]), Some(Action::Replace(new)) if new == other));
+        assert!(
+            matches!(replaced(&existing, &other, &["subsets"]), Some(Action::Replace(new)) if new == other)
+        );
     }
 }

@@ -30,7 +30,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(config: &Config, port: u16) -> Self {
-        let first = parse_ranges(&config.service_cidr).and_then(|ranges| Some(ranges.first()?.at(0).to_string()));
+        let first =
+            parse_ranges(&config.service_cidr).and_then(|ranges| Some(ranges.first()?.at(0).to_string()));
         Self {
             advertise: config.advertise,
             port,
@@ -102,9 +103,11 @@ async fn ensure(
     object: Value,
     decide: impl Fn(Option<&Value>, &Value) -> Option<Action>,
 ) -> Result<(), Error> {
-    let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_string();
+    let text =
+        |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_string();
     let (namespace, name) = (text(&object, "namespace"), text(&object, "name"));
-    let failed = |status: Status| Error::Bootstrap { what: format!("{plural} {name:?}"), status: Box::new(status) };
+    let failed =
+        |status: Status| Error::Bootstrap { what: format!("{plural} {name:?}"), status: Box::new(status) };
     let api_version = object["apiVersion"].as_str().unwrap_or_default();
     let (group, version) = oarlock_api::gvk::split_api_version(api_version);
     let Some(served) = server.resources.find(group, version, plural) else { return Ok(()) };

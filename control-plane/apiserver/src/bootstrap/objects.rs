@@ -29,7 +29,8 @@ pub(super) fn all(plan: &Plan) -> Vec<(&'static str, Value)> {
         let Some(Value::Array(objects)) = data.remove(plural) else { continue };
         for mut object in objects {
             if plural == "servicecidrs" {
-                object["spec"]["cidrs"] = json!(plan.service_cidr.split(',').map(str::trim).collect::<Vec<_>>());
+                object["spec"]["cidrs"] =
+                    json!(plan.service_cidr.split(',').map(str::trim).collect::<Vec<_>>());
             }
             all.push((plural, object));
         }
@@ -38,7 +39,11 @@ pub(super) fn all(plan: &Plan) -> Vec<(&'static str, Value)> {
 }
 
 /// Missing objects are created; roles and bindings get back what they lack, the rest belongs to its owners.
-pub(super) async fn reconcile(server: &Arc<Server>, plural: &'static str, object: Value) -> Result<(), Error> {
+pub(super) async fn reconcile(
+    server: &Arc<Server>,
+    plural: &'static str,
+    object: Value,
+) -> Result<(), Error> {
     ensure(server, plural, object, |existing, expected| match (plural, existing) {
         (_, None) => Some(Action::Create),
         ("clusterroles" | "roles", existing) => reconcile_role(existing, expected).map(Action::Replace),

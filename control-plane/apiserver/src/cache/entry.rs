@@ -61,7 +61,8 @@ impl Entry {
         if let Some(parsed) = self.parsed.get() {
             return parsed.clone();
         }
-        let value: Value = serde_json::from_slice(&self.json).expect("the cache made these bytes from a tree");
+        let value: Value =
+            serde_json::from_slice(&self.json).expect("the cache made these bytes from a tree");
         let value = Arc::new(value);
         if keep { self.parsed.get_or_init(|| value).clone() } else { value }
     }

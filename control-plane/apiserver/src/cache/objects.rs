@@ -86,7 +86,11 @@ async fn forward(cache: &Cache, cached: &ResourceCache, sender: &mpsc::Sender<Ob
                 Some(WatchEvent::Bookmark { .. }) => continue,
                 Some(WatchEvent::Change { kind, entry, .. }) => {
                     let value = entry.value(cached.storage.keep_parsed);
-                    if kind == ChangeKind::Deleted { ObjectEvent::Deleted(value) } else { ObjectEvent::Applied(value) }
+                    if kind == ChangeKind::Deleted {
+                        ObjectEvent::Deleted(value)
+                    } else {
+                        ObjectEvent::Applied(value)
+                    }
                 }
             };
             if sender.send(told).await.is_err() {

@@ -2,8 +2,8 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use oarlock_store::{Event, EventKind};
 use parking_lot::Mutex;
@@ -85,7 +85,9 @@ impl ResourceCache {
     pub(super) fn apply(&self, event: &Event) {
         let revision = event.now.mod_revision.0;
         let read = match event.kind {
-            EventKind::Delete => event.before.as_ref().and_then(|kv| Entry::read(&self.storage, kv, revision)),
+            EventKind::Delete => {
+                event.before.as_ref().and_then(|kv| Entry::read(&self.storage, kv, revision))
+            }
             _ => Entry::read(&self.storage, &event.now, revision),
         };
         let Some(entry) = read.map(Arc::new) else { return };

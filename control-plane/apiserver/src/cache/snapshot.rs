@@ -16,7 +16,9 @@ struct ShardKey(Arc<str>);
 
 impl Ord for ShardKey {
     fn cmp(&self, other: &Self) -> Ordering {
-        let ended = |key: &Self| key.0.as_bytes().iter().copied().chain([b'/']).collect::<smallvec::SmallVec<[u8; 64]>>();
+        let ended = |key: &Self| {
+            key.0.as_bytes().iter().copied().chain([b'/']).collect::<smallvec::SmallVec<[u8; 64]>>()
+        };
         if self.0 == other.0 { Ordering::Equal } else { ended(self).cmp(&ended(other)) }
     }
 }
@@ -70,7 +72,8 @@ impl Snapshot {
         after: Option<(&'a str, &'a str)>,
     ) -> impl Iterator<Item = &'a Arc<Entry>> {
         let (first, from) = after.unwrap_or((namespace, ""));
-        let shards = if first.is_empty() { Bound::Unbounded } else { Bound::Included(ShardKey(first.into())) };
+        let shards =
+            if first.is_empty() { Bound::Unbounded } else { Bound::Included(ShardKey(first.into())) };
         self.shards
             .range((shards, Bound::Unbounded))
             .take_while(move |(ns, _)| namespace.is_empty() || *ns.0 == *namespace)

@@ -51,12 +51,15 @@ pub(crate) fn object(
     let table = Table::builtin();
     let unrecognised = |error: DecodeError| {
         let (kind, shown) = (&expected.gvk.kind, summary(bytes));
-        Status::bad_request(format!("the object provided is unrecognized (must be of type {kind}): {error} ({shown})"))
+        Status::bad_request(format!(
+            "the object provided is unrecognized (must be of type {kind}): {error} ({shown})"
+        ))
     };
     let (decoded, meta) = match format {
         Format::Protobuf => {
             let unknown = protobuf::unwrap(bytes).map_err(unrecognised)?;
-            let meta = json::TypeMeta { api_version: unknown.api_version.clone(), kind: unknown.kind.clone() };
+            let meta =
+                json::TypeMeta { api_version: unknown.api_version.clone(), kind: unknown.kind.clone() };
             check_version(expected, &meta)?;
             let value = protobuf::decode(table, expected.ty, unknown.raw);
             (value.map(|value| Decoded { value, strict: Vec::new() }), meta)
@@ -100,7 +103,8 @@ pub(crate) fn tree(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     let decoded = json::decode_value(Table::builtin(), expected.ty, tree).map_err(|error| {
-        let mut status = Status::new(422, "Invalid", format!(" {:?} is invalid: patch: Invalid value: {error}", ""));
+        let mut status =
+            Status::new(422, "Invalid", format!(" {:?} is invalid: patch: Invalid value: {error}", ""));
         status.details = Some(Box::default());
         status
     })?;

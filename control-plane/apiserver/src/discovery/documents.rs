@@ -45,7 +45,8 @@ fn groups(resources: &Resources) -> Vec<(&'static str, Vec<&'static str>)> {
 
 /// Stable versions before beta before alpha, higher before lower. (`version.CompareKubeAwareVersionStrings`)
 fn priority(version: &str) -> (u8, u32, u32) {
-    let digits = |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
+    let digits =
+        |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
     let rest = version.trim_start_matches('v');
     let major: u32 = digits(rest);
     match (rest.find("alpha"), rest.find("beta")) {
@@ -90,13 +91,17 @@ pub(super) fn core_versions() -> Value {
 
 pub(super) fn group_list(resources: &Resources) -> Value {
     let groups = groups(resources);
-    let listed: Vec<Value> =
-        groups.iter().filter(|(group, _)| !group.is_empty()).map(|(group, versions)| entry(group, versions)).collect();
+    let listed: Vec<Value> = groups
+        .iter()
+        .filter(|(group, _)| !group.is_empty())
+        .map(|(group, versions)| entry(group, versions))
+        .collect();
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": listed })
 }
 
 pub(super) fn group(resources: &Resources, name: &str) -> Option<Value> {
-    let (group, versions) = groups(resources).into_iter().find(|(group, _)| *group == name && !group.is_empty())?;
+    let (group, versions) =
+        groups(resources).into_iter().find(|(group, _)| *group == name && !group.is_empty())?;
     let mut document = entry(group, &versions);
     document["kind"] = "APIGroup".into();
     document["apiVersion"] = "v1".into();
@@ -104,7 +109,8 @@ pub(super) fn group(resources: &Resources, name: &str) -> Option<Value> {
 }
 
 fn entry(group: &str, versions: &[&str]) -> Value {
-    let version = |version: &&str| json!({ "groupVersion": join_api_version(group, version), "version": version });
+    let version =
+        |version: &&str| json!({ "groupVersion": join_api_version(group, version), "version": version });
     let all: Vec<Value> = versions.iter().map(version).collect();
     json!({ "name": group, "preferredVersion": all[0].clone(), "versions": all })
 }
@@ -124,7 +130,11 @@ pub(super) fn resource_list(resources: &Resources, group: &str, version: &str) -
     })
 }
 
-fn of_version<'a>(resources: &'a Resources, group: &'a str, version: &'a str) -> impl Iterator<Item = &'a Served> {
+fn of_version<'a>(
+    resources: &'a Resources,
+    group: &'a str,
+    version: &'a str,
+) -> impl Iterator<Item = &'a Served> {
     resources.served().iter().filter(move |served| (served.api.group, served.api.version) == (group, version))
 }
 
@@ -212,9 +222,24 @@ fn aggregated_version(resources: &Resources, group: &str, version: &str) -> Valu
 /// What `/` lists.
 pub(super) fn paths(resources: &Resources) -> Vec<String> {
     let fixed = [
-        "/.well-known/openid-configuration", "/api", "/api/v1", "/apis", "/healthz", "/healthz/etcd", "/healthz/ping",
-        "/livez", "/livez/etcd", "/livez/ping", "/metrics", "/openapi/v2", "/openapi/v3", "/openid/v1/jwks", "/readyz",
-        "/readyz/etcd", "/readyz/ping", "/version",
+        "/.well-known/openid-configuration",
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/healthz/etcd",
+        "/healthz/ping",
+        "/livez",
+        "/livez/etcd",
+        "/livez/ping",
+        "/metrics",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/openid/v1/jwks",
+        "/readyz",
+        "/readyz/etcd",
+        "/readyz/ping",
+        "/version",
     ];
     let mut paths: Vec<String> = fixed.iter().map(ToString::to_string).collect();
     for (group, versions) in groups(resources).iter().filter(|(group, _)| !group.is_empty()) {
@@ -242,10 +267,17 @@ mod tests {
         let list = resource_list(&resources, "", "v1").expect("it is served");
         let names: Vec<&str> =
             list["resources"].as_array().expect("a list").iter().filter_map(|r| r["name"].as_str()).collect();
-        assert!(names.contains(&"pods") && names.contains(&"pods/log") && names.contains(&"serviceaccounts/token"));
+        assert!(
+            names.contains(&"pods")
+                && names.contains(&"pods/log")
+                && names.contains(&"serviceaccounts/token")
+        );
         assert!(resource_list(&resources, "apps", "v9").is_none());
         let groups = group_list(&resources);
         assert!(groups["groups"].as_array().is_some_and(|list| list.iter().any(|g| g["name"] == "apps")));
-        assert_eq!(group(&resources, "autoscaling").expect("it is served")["preferredVersion"]["version"], "v2");
+        assert_eq!(
+            group(&resources, "autoscaling").expect("it is served")["preferredVersion"]["version"],
+            "v2"
+        );
     }
 }

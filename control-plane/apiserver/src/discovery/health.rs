@@ -49,7 +49,10 @@ pub(super) fn serve(server: &Server, segments: &[&str], query: &Query) -> Respon
     let unknown: Vec<String> =
         excluded.iter().filter(|name| !checks.contains(name)).map(|name| format!("{name:?}")).collect();
     if !unknown.is_empty() {
-        told.push_str(&format!("warn: some health checks cannot be excluded: no matches for {}\n", unknown.join(",")));
+        told.push_str(&format!(
+            "warn: some health checks cannot be excluded: no matches for {}\n",
+            unknown.join(",")
+        ));
     }
     if failed {
         told.push_str(&format!("{endpoint} check failed\n"));

@@ -87,7 +87,11 @@ pub(crate) async fn serve(
 
 fn not_found_or_allowed(info: &RequestInfo) -> Status {
     if info.path.starts_with("/api") {
-        return Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+        return Status::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        );
     }
     Status::page_not_found()
 }
@@ -112,7 +116,8 @@ fn root(server: &Server, headers: &HeaderMap, query: &Query, core: bool) -> Resu
         }
     } else {
         let accepted = encode::negotiate(headers, query, false)?;
-        let document = if core { documents::core_versions() } else { documents::group_list(&server.resources) };
+        let document =
+            if core { documents::core_versions() } else { documents::group_list(&server.resources) };
         encode::object(&accepted, StatusCode::OK, &document)
     };
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
@@ -137,11 +142,17 @@ fn resource_list(
     version: &str,
 ) -> Result<Response<Body>, Status> {
     let accepted: Accepted = encode::negotiate(headers, query, false)?;
-    let document = documents::resource_list(&server.resources, group, version).ok_or_else(Status::page_not_found)?;
+    let document =
+        documents::resource_list(&server.resources, group, version).ok_or_else(Status::page_not_found)?;
     Ok(encode::object(&accepted, StatusCode::OK, &document))
 }
 
-fn group_document(server: &Server, headers: &HeaderMap, query: &Query, group: &str) -> Result<Response<Body>, Status> {
+fn group_document(
+    server: &Server,
+    headers: &HeaderMap,
+    query: &Query,
+    group: &str,
+) -> Result<Response<Body>, Status> {
     let accepted = encode::negotiate(headers, query, false)?;
     let document = documents::group(&server.resources, group).ok_or_else(Status::page_not_found)?;
     Ok(encode::object(&accepted, StatusCode::OK, &document))

@@ -5,7 +5,9 @@ use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION, VARY};
+use http::header::{
+    CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, LOCATION, VARY,
+};
 use http::{HeaderMap, Response, StatusCode};
 use oarlock_api::Status;
 use oarlock_api::openapi::OpenApi;
@@ -44,20 +46,30 @@ impl Documents {
         }
         let accept = headers.get_all(http::header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
         let kinds: Vec<&str> = accept.flat_map(|value| value.split(',')).map(str::trim).collect();
-        let json = |kind: &&str| ["application/json", "*/*", "application/*"].contains(&kind.split(';').next().unwrap_or_default());
+        let json = |kind: &&str| {
+            ["application/json", "*/*", "application/*"].contains(&kind.split(';').next().unwrap_or_default())
+        };
         if !kinds.is_empty() && !kinds.iter().any(|kind| json(kind)) {
-            return Err(Status::not_acceptable("only the following media types are accepted: application/json"));
+            return Err(Status::not_acceptable(
+                "only the following media types are accepted: application/json",
+            ));
         }
         self.document(V2, headers).await
     }
 
     /// A document of v3 by its path; a stale hash is sent to the current address.
-    pub(super) async fn v3(&self, path: &str, headers: &HeaderMap, query: &Query) -> Result<Response<Body>, Status> {
+    pub(super) async fn v3(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        query: &Query,
+    ) -> Result<Response<Body>, Status> {
         match query.get("hash") {
             Some(hash) if hash != self.fingerprint => {
                 let mut response = Response::new(empty());
                 *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
-                let location = HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={}", self.fingerprint));
+                let location =
+                    HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={}", self.fingerprint));
                 response.headers_mut().insert(LOCATION, location.map_err(|_| Status::page_not_found())?);
                 return Ok(response);
             }
@@ -112,7 +124,8 @@ impl Documents {
     }
 
     fn etag(&self) -> HeaderValue {
-        HeaderValue::from_str(&format!("\"{}\"", self.fingerprint)).expect("hexadecimal digits are a header value")
+        HeaderValue::from_str(&format!("\"{}\"", self.fingerprint))
+            .expect("hexadecimal digits are a header value")
     }
 
     fn is_known(&self, headers: &HeaderMap) -> bool {

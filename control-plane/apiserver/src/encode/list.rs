@@ -44,7 +44,12 @@ impl ListMeta {
 }
 
 /// The response of a list.
-pub(crate) fn list(accepted: &Accepted, served: &Served, meta: &ListMeta, items: Vec<Arc<Entry>>) -> Response<Body> {
+pub(crate) fn list(
+    accepted: &Accepted,
+    served: &Served,
+    meta: &ListMeta,
+    items: Vec<Arc<Entry>>,
+) -> Response<Body> {
     if accepted.is_plain_json() && served.conversion.is_none() {
         return json_list(accepted, served, meta, items);
     }
@@ -58,7 +63,9 @@ pub(crate) fn list(accepted: &Accepted, served: &Served, meta: &ListMeta, items:
             let items: Vec<Value> = values.iter().map(shape::partial).collect();
             list_value("PartialObjectMetadataList", shape::META, meta, items)
         }
-        Shape::Object => list_value(&format!("{}List", served.api.kind), &served.gvk.api_version(), meta, values),
+        Shape::Object => {
+            list_value(&format!("{}List", served.api.kind), &served.gvk.api_version(), meta, values)
+        }
     };
     let mut response = object(accepted, StatusCode::OK, &value);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
@@ -69,7 +76,12 @@ fn list_value(kind: &str, api_version: &str, meta: &ListMeta, items: Vec<Value>)
     serde_json::json!({ "kind": kind, "apiVersion": api_version, "metadata": meta.to_value(), "items": items })
 }
 
-fn json_list(accepted: &Accepted, served: &Served, meta: &ListMeta, items: Vec<Arc<Entry>>) -> Response<Body> {
+fn json_list(
+    accepted: &Accepted,
+    served: &Served,
+    meta: &ListMeta,
+    items: Vec<Arc<Entry>>,
+) -> Response<Body> {
     let head = format!(
         "{{\"kind\":\"{}List\",\"apiVersion\":\"{}\",\"metadata\":{},\"items\":[",
         served.api.kind,
@@ -175,6 +187,11 @@ fn put_message(out: &mut Vec<u8>, field: u8, message: &[u8]) {
 
 /// A list of trees, for deletecollection.
 pub(crate) fn print_list(accepted: &Accepted, served: &Served, values: Vec<Value>) -> Response<Body> {
-    let value = list_value(&format!("{}List", served.api.kind), &served.gvk.api_version(), &ListMeta::default(), values);
+    let value = list_value(
+        &format!("{}List", served.api.kind),
+        &served.gvk.api_version(),
+        &ListMeta::default(),
+        values,
+    );
     object(accepted, StatusCode::OK, &value)
 }

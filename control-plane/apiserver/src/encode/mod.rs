@@ -60,7 +60,12 @@ pub(crate) fn entry(accepted: &Accepted, served: &Served, entry: &Entry) -> Resp
 }
 
 /// One object of a served resource; `value` is in the served version.
-pub(crate) fn object_in_shape(accepted: &Accepted, served: &Served, code: StatusCode, value: Value) -> Response<Body> {
+pub(crate) fn object_in_shape(
+    accepted: &Accepted,
+    served: &Served,
+    code: StatusCode,
+    value: Value,
+) -> Response<Body> {
     match accepted.shape {
         Shape::Object => object(accepted, code, &value),
         Shape::Partial => object(accepted, code, &shape::partial(&value)),

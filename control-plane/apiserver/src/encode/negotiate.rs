@@ -33,8 +33,13 @@ pub(crate) struct Accepted {
 
 impl Accepted {
     /// Plain JSON: for errors that come before anything was negotiated.
-    pub(crate) const JSON: Self =
-        Self { format: Format::Json, shape: Shape::Object, pretty: false, rows: RowObject::Metadata, gzip: false };
+    pub(crate) const JSON: Self = Self {
+        format: Format::Json,
+        shape: Shape::Object,
+        pretty: false,
+        rows: RowObject::Metadata,
+        gzip: false,
+    };
 
     pub(crate) fn is_plain_json(&self) -> bool {
         self.format == Format::Json && self.shape == Shape::Object && !self.pretty
@@ -51,11 +56,10 @@ pub(crate) fn negotiate(headers: &HeaderMap, query: &Query, shapes: bool) -> Res
         Some("Object") => RowObject::Object,
         _ => RowObject::Metadata,
     };
-    let gzip = headers
-        .get_all(http::header::ACCEPT_ENCODING)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .any(|value| value.split(',').any(|part| part.split(';').next().unwrap_or_default().trim() == "gzip"));
+    let gzip =
+        headers.get_all(http::header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).any(
+            |value| value.split(',').any(|part| part.split(';').next().unwrap_or_default().trim() == "gzip"),
+        );
     let accepted = |format, shape| Accepted { format, shape, pretty, rows, gzip };
     if header.iter().all(|value| value.trim().is_empty()) {
         return Ok(accepted(Format::Json, Shape::Object));
@@ -76,7 +80,8 @@ pub(crate) fn negotiate(headers: &HeaderMap, query: &Query, shapes: bool) -> Res
 
 /// `q` in thousandths.
 fn quality(clause: &str) -> u32 {
-    let q = clause.split(';').find_map(|part| part.trim().strip_prefix("q=")).and_then(|q| q.parse::<f32>().ok());
+    let q =
+        clause.split(';').find_map(|part| part.trim().strip_prefix("q=")).and_then(|q| q.parse::<f32>().ok());
     // Qualities lie between 0 and 1.
     q.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0) as u32)
 }
@@ -123,7 +128,10 @@ mod tests {
     fn the_best_clause_wins() {
         check("", Some((Format::Json, Shape::Object)));
         check("*/*", Some((Format::Json, Shape::Object)));
-        check("application/vnd.kubernetes.protobuf,application/json", Some((Format::Protobuf, Shape::Object)));
+        check(
+            "application/vnd.kubernetes.protobuf,application/json",
+            Some((Format::Protobuf, Shape::Object)),
+        );
         check(
             "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,application/json",
             Some((Format::Json, Shape::Table)),

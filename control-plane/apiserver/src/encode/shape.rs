@@ -50,9 +50,13 @@ fn row(accepted: &Accepted, served: &Served, object: &Value, now: Timestamp) -> 
         if own.is_empty() {
             cells.push(object["metadata"]["creationTimestamp"].clone());
         } else {
-            cells.extend(own.iter().skip(1).map(|column| {
-                if column.name == "Age" { age(object, now) } else { Value::Null }
-            }));
+            cells.extend(
+                own.iter().skip(1).map(
+                    |column| {
+                        if column.name == "Age" { age(object, now) } else { Value::Null }
+                    },
+                ),
+            );
         }
         cells
     });
@@ -71,7 +75,8 @@ fn row(accepted: &Accepted, served: &Served, object: &Value, now: Timestamp) -> 
 }
 
 fn age(object: &Value, now: Timestamp) -> Value {
-    let created = object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
+    let created =
+        object["metadata"]["creationTimestamp"].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     let Some(created) = created else { return "<unknown>".into() };
     human_duration(now.as_second() - created.as_second()).into()
 }
@@ -104,7 +109,9 @@ fn definitions(served: &Served) -> Value {
                  may allow a client to request the generation of an appropriate name automatically. Name is primarily \
                  intended for creation idempotence and configuration definition. Cannot be updated."
             }
-            "Age" | "Created At" => "CreationTimestamp is a timestamp representing the server time when this object was created.",
+            "Age" | "Created At" => {
+                "CreationTimestamp is a timestamp representing the server time when this object was created."
+            }
             _ => "",
         };
         json!({
@@ -122,8 +129,18 @@ mod tests {
     #[test]
     fn ages_read_as_upstreams() {
         let cases = [
-            (0, "0s"), (119, "119s"), (120, "2m"), (121, "2m1s"), (600, "10m"), (7200, "120m"), (10860, "3h1m"),
-            (28800, "8h"), (172_800, "2d"), (176_400, "2d1h"), (691_200, "8d"), (63_072_000, "2y"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (121, "2m1s"),
+            (600, "10m"),
+            (7200, "120m"),
+            (10860, "3h1m"),
+            (28800, "8h"),
+            (172_800, "2d"),
+            (176_400, "2d1h"),
+            (691_200, "8d"),
+            (63_072_000, "2y"),
         ];
         for (seconds, want) in cases {
             assert_eq!(human_duration(seconds), want, "{seconds}");

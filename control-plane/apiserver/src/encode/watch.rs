@@ -30,10 +30,11 @@ impl WatchEncoder {
 
     pub(crate) fn event(&mut self, served: &Served, event: &WatchEvent) -> Bytes {
         match event {
-            WatchEvent::Bookmark { revision, initial_events_end } => {
-                self.object("BOOKMARK", &bookmark(self.accepted.shape, served, *revision, *initial_events_end))
+            WatchEvent::Bookmark { revision, initial_events_end } => self
+                .object("BOOKMARK", &bookmark(self.accepted.shape, served, *revision, *initial_events_end)),
+            WatchEvent::Change { kind, entry, shared } => {
+                self.change(served, kind.as_str(), entry, shared.as_deref())
             }
-            WatchEvent::Change { kind, entry, shared } => self.change(served, kind.as_str(), entry, shared.as_deref()),
         }
     }
 

@@ -42,7 +42,8 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     if !write.dry_run {
         bind(&call, place, &binding).await?;
     }
-    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    let status =
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
     Ok(encode::object(&accepted, StatusCode::CREATED, &status))
 }
 
@@ -57,7 +58,11 @@ fn validate(binding: &Value, name: &str) -> Result<(), Status> {
     if target["name"].as_str().unwrap_or_default().is_empty() {
         errors.push(FieldError::required(Path::new("target").child("name"), ""));
     }
-    if errors.is_empty() { Ok(()) } else { Err(Status::invalid(&GroupKind::new("", "Binding"), name, &errors)) }
+    if errors.is_empty() {
+        Ok(())
+    } else {
+        Err(Status::invalid(&GroupKind::new("", "Binding"), name, &errors))
+    }
 }
 
 async fn bind(call: &Call<'_>, place: (&str, &str), binding: &Value) -> Result<(), Status> {
@@ -66,7 +71,8 @@ async fn bind(call: &Call<'_>, place: (&str, &str), binding: &Value) -> Result<(
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     let name = place.1;
     let bound = call.server.registry.amend(stored(served)?, place, |pod| {
-        let conflict = |why: String| Err(Status::conflict(&GroupResource::new("", "pods/binding"), name, why));
+        let conflict =
+            |why: String| Err(Status::conflict(&GroupResource::new("", "pods/binding"), name, why));
         for (field, told) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
             let (wanted, is) = (&binding["metadata"][field], &pod["metadata"][field]);
             if wanted.as_str().is_some_and(|w| !w.is_empty()) && wanted != is {

@@ -74,8 +74,19 @@ async fn fetch_log(call: &Call<'_>, target: &Target, path: &str) -> Result<Respo
     Err(match code {
         StatusCode::BAD_REQUEST => Status::bad_request(told),
         StatusCode::INTERNAL_SERVER_ERROR => Status::internal(told),
-        StatusCode::NOT_FOUND => Status::new(404, "NotFound", format!("the server could not find the requested resource ( pods/log {})", call.info.name)),
-        other => Status::new(other.as_u16(), "", format!("the server responded with the status code {} but did not return more information: {told}", other.as_u16())),
+        StatusCode::NOT_FOUND => Status::new(
+            404,
+            "NotFound",
+            format!("the server could not find the requested resource ( pods/log {})", call.info.name),
+        ),
+        other => Status::new(
+            other.as_u16(),
+            "",
+            format!(
+                "the server responded with the status code {} but did not return more information: {told}",
+                other.as_u16()
+            ),
+        ),
     })
 }
 

@@ -37,8 +37,7 @@ pub(super) async fn delete(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     if !call.served.api.group.is_empty() {
         details["group"] = call.served.api.group.into();
     }
-    let status =
-        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details });
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details });
     let accepted = encode::Accepted { shape: encode::Shape::Object, ..accepted };
     let mut response = encode::object(&accepted, StatusCode::OK, &status);
     encode::warn(&mut response, &warnings);

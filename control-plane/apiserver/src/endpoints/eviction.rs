@@ -46,7 +46,8 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let mut write = call.write(&sent);
     write.subresource = "";
     registry.delete(call.served, place, &options, &mut write).await?;
-    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
+    let status =
+        json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
     Ok(encode::object(&accepted, StatusCode::CREATED, &status))
 }
 
@@ -63,30 +64,48 @@ async fn check_budgets(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<()
     let labels = &pod["metadata"]["labels"];
     let matching: Vec<_> = budgets
         .iter()
-        .filter(|budget| LabelSelector::from_value(&budget["spec"]["selector"]).is_ok_and(|s| s.matches(labels)))
+        .filter(|budget| {
+            LabelSelector::from_value(&budget["spec"]["selector"]).is_ok_and(|s| s.matches(labels))
+        })
         .collect();
     if matching.len() > 1 {
-        return Err(Status::internal("This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."));
+        return Err(Status::internal(
+            "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
+        ));
     }
     let Some(budget) = matching.first() else { return Ok(()) };
-    let served = call.server.resources.find("policy", "v1", "poddisruptionbudgets").expect("budgets are served");
+    let served =
+        call.server.resources.find("policy", "v1", "poddisruptionbudgets").expect("budgets are served");
     let name = budget["metadata"]["name"].as_str().unwrap_or_default();
     let pod_name = &call.info.name;
     let spend = |budget: &mut Value| {
         let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
         let observed = budget["status"]["observedGeneration"].as_i64().unwrap_or(0);
         if observed < budget["metadata"]["generation"].as_i64().unwrap_or(0) {
-            return Err(Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10)
-                .with_cause("DisruptionBudget", format!("The disruption budget {name} is still being processed by the server."), ""));
+            return Err(Status::too_many_requests(
+                "Cannot evict pod as it would violate the pod's disruption budget.",
+                10,
+            )
+            .with_cause(
+                "DisruptionBudget",
+                format!("The disruption budget {name} is still being processed by the server."),
+                "",
+            ));
         }
         if allowed <= 0 {
-            let (needed, healthy) = (&budget["status"]["desiredHealthy"], &budget["status"]["currentHealthy"]);
-            return Err(Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 0)
-                .with_cause(
-                    "DisruptionBudget",
-                    format!("The disruption budget {name} needs {needed} healthy pods and has {healthy} currently"),
-                    "",
-                ));
+            let (needed, healthy) =
+                (&budget["status"]["desiredHealthy"], &budget["status"]["currentHealthy"]);
+            return Err(Status::too_many_requests(
+                "Cannot evict pod as it would violate the pod's disruption budget.",
+                0,
+            )
+            .with_cause(
+                "DisruptionBudget",
+                format!(
+                    "The disruption budget {name} needs {needed} healthy pods and has {healthy} currently"
+                ),
+                "",
+            ));
         }
         if !dry_run {
             budget["status"]["disruptionsAllowed"] = (allowed - 1).into();

@@ -34,8 +34,11 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
 pub(super) async fn not_older_than(call: &Call<'_>, revision: u64) -> Result<(), Status> {
     let reached = call.server.cache.reached_within(revision, PATIENCE).await;
     reached.map(drop).map_err(|now| {
-        Status::timeout(format!("Too large resource version: {revision}, current: {now}"), 1)
-            .with_cause("ResourceVersionTooLarge", "Too large resource version", "")
+        Status::timeout(format!("Too large resource version: {revision}, current: {now}"), 1).with_cause(
+            "ResourceVersionTooLarge",
+            "Too large resource version",
+            "",
+        )
     })
 }
 

@@ -91,7 +91,9 @@ async fn source(call: &Call<'_>, limit: Option<usize>) -> Result<(Source, Option
     check_match(call, revision, matching)?;
     if let Some(text) = call.query.get("continue").filter(|text| !text.is_empty()) {
         if !revision.is_empty() && revision != "0" {
-            return Err(Status::bad_request("specifying resource version is not allowed when using continue"));
+            return Err(Status::bad_request(
+                "specifying resource version is not allowed when using continue",
+            ));
         }
         return continued(text);
     }
@@ -113,9 +115,12 @@ async fn source(call: &Call<'_>, limit: Option<usize>) -> Result<(Source, Option
 fn continued(text: &str) -> Result<(Source, Option<String>), Status> {
     let read = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
     let token = read.and_then(|bytes| serde_json::from_slice::<Continue>(&bytes).ok());
-    let token = token.filter(|token| token.v == TOKEN_VERSION && !token.start.is_empty()).ok_or_else(|| {
-        Status::bad_request("continue key is not valid: the server does not recognize this continue token")
-    })?;
+    let token =
+        token.filter(|token| token.v == TOKEN_VERSION && !token.start.is_empty()).ok_or_else(|| {
+            Status::bad_request(
+                "continue key is not valid: the server does not recognize this continue token",
+            )
+        })?;
     Ok((Source::Past(token.rv), Some(token.start)))
 }
 
@@ -204,16 +209,27 @@ async fn past_page(
     if filter.namespace.is_empty() {
         prefix = storage.prefix.clone().into_bytes();
     }
-    let mut after = after.map(|(namespace, name)| bytes::Bytes::from(key_of(&storage.prefix, namespace, name)));
+    let mut after =
+        after.map(|(namespace, name)| bytes::Bytes::from(key_of(&storage.prefix, namespace, name)));
     let mut page = Page { items: Vec::new(), revision, more: None };
     loop {
-        let wanted = limit.map(|limit| (limit - page.items.len()).max(if filter.selects_everything() { 1 } else { STORE_PAGE }));
+        let wanted = limit.map(|limit| {
+            (limit - page.items.len()).max(if filter.selects_everything() { 1 } else { STORE_PAGE })
+        });
         let options = ListOptions { after: after.clone(), limit: wanted, at: Some(Revision(revision)) };
-        let listing = call.server.registry.store.list(&prefix, options).await.map_err(|error| past_failed(call, error))?;
+        let listing = call
+            .server
+            .registry
+            .store
+            .list(&prefix, options)
+            .await
+            .map_err(|error| past_failed(call, error))?;
         let read = listing.items.len();
         for (index, kv) in listing.items.iter().enumerate() {
             after = Some(kv.key.clone());
-            if let Some(entry) = Entry::read(storage, kv, kv.mod_revision.0).filter(|entry| filter.matches(entry)) {
+            if let Some(entry) =
+                Entry::read(storage, kv, kv.mod_revision.0).filter(|entry| filter.matches(entry))
+            {
                 page.items.push(Arc::new(entry));
             }
             if limit == Some(page.items.len()) {
@@ -230,12 +246,15 @@ async fn past_page(
 
 fn past_failed(call: &Call<'_>, error: oarlock_store::StoreError) -> Status {
     match error {
-        oarlock_store::StoreError::Future { asked, newest } => {
-            Status::timeout(format!("Too large resource version: {asked}, current: {newest}"), 1)
-                .with_cause("ResourceVersionTooLarge", "Too large resource version", "")
-        }
+        oarlock_store::StoreError::Future { asked, newest } => Status::timeout(
+            format!("Too large resource version: {asked}, current: {newest}"),
+            1,
+        )
+        .with_cause("ResourceVersionTooLarge", "Too large resource version", ""),
         oarlock_store::StoreError::Compacted { asked, oldest } if call.query.get("continue").is_none() => {
-            Status::expired(format!("The resourceVersion for the provided list is too old. ({asked} < {oldest})"))
+            Status::expired(format!(
+                "The resourceVersion for the provided list is too old. ({asked} < {oldest})"
+            ))
         }
         other => store_failed(other),
     }

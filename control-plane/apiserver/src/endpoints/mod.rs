@@ -58,7 +58,12 @@ impl Call<'_> {
     }
 
     /// Answers with an object in its storage version.
-    fn answer(&self, code: StatusCode, mut object: Value, warnings: &[String]) -> Result<Response<Body>, Status> {
+    fn answer(
+        &self,
+        code: StatusCode,
+        mut object: Value,
+        warnings: &[String],
+    ) -> Result<Response<Body>, Status> {
         encode::to_served(self.served, &mut object);
         let mut response = encode::object_in_shape(&self.accepted()?, self.served, code, object);
         encode::warn(&mut response, warnings);
@@ -124,8 +129,11 @@ fn is_served(call: &Call<'_>, verb: &str) -> bool {
 }
 
 fn not_allowed() -> Status {
-    let mut status =
-        Status::new(405, "MethodNotAllowed", "the server does not allow this method on the requested resource");
+    let mut status = Status::new(
+        405,
+        "MethodNotAllowed",
+        "the server does not allow this method on the requested resource",
+    );
     status.details = Some(Box::default());
     status
 }

@@ -76,15 +76,21 @@ pub(super) fn delete_options(call: &Call<'_>, body: &Bytes) -> Result<(Value, De
     let dry_run: Vec<Value> = sent["dryRun"].as_array().cloned().unwrap_or_default();
     check_dry_run("DeleteOptions", &dry_run)?;
     let propagation = sent["propagationPolicy"].as_str().map(str::to_string);
-    if let Some(policy) = propagation.as_deref().filter(|p| !matches!(*p, "Orphan" | "Background" | "Foreground")) {
+    if let Some(policy) =
+        propagation.as_deref().filter(|p| !matches!(*p, "Orphan" | "Background" | "Foreground"))
+    {
         let supported = ["Background", "Foreground", "Orphan"];
         let error = FieldError::not_supported(Path::new("propagationPolicy"), policy, &supported);
         return Err(invalid("DeleteOptions", error));
     }
-    let orphan = sent["orphanDependents"].as_bool().map(|orphan| if orphan { "Orphan" } else { "Background" });
+    let orphan =
+        sent["orphanDependents"].as_bool().map(|orphan| if orphan { "Orphan" } else { "Background" });
     if orphan.is_some() && propagation.is_some() {
         let why = "orphanDependents and deletionPropagation cannot be both set";
-        return Err(invalid("DeleteOptions", FieldError::invalid(Path::new("propagationPolicy"), sent["propagationPolicy"].take(), why)));
+        return Err(invalid(
+            "DeleteOptions",
+            FieldError::invalid(Path::new("propagationPolicy"), sent["propagationPolicy"].take(), why),
+        ));
     }
     let options = DeleteOptions {
         grace: sent["gracePeriodSeconds"].as_i64(),
@@ -97,9 +103,9 @@ pub(super) fn delete_options(call: &Call<'_>, body: &Bytes) -> Result<(Value, De
 
 fn from_body(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
     let table = Table::builtin();
-    let ty = table.type_of("", "v1", "DeleteOptions").or_else(|| {
-        table.type_named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions")
-    });
+    let ty = table
+        .type_of("", "v1", "DeleteOptions")
+        .or_else(|| table.type_named("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"));
     let ty = ty.expect("the table holds DeleteOptions");
     let bad = |error: oarlock_api::codec::DecodeError| Status::bad_request(error.to_string());
     match Format::of_body(call.headers)? {

@@ -93,7 +93,8 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
 }
 
 fn check_identity(object: &Value, current: &Value) -> Result<(), Status> {
-    let text = |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_string();
+    let text =
+        |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_string();
     let (said, is) = (text(object, "name"), text(current, "name"));
     if said != is {
         return Err(Status::bad_request(format!(

@@ -64,7 +64,9 @@ async fn pod_target(call: &Call<'_>) -> Result<Target, Status> {
     let host = host.ok_or_else(|| Status::bad_request("address not allowed"))?;
     let first = || {
         let containers = pod["spec"]["containers"].as_array().into_iter().flatten();
-        containers.flat_map(|c| c["ports"].as_array().into_iter().flatten()).find_map(|p| p["containerPort"].as_u64())
+        containers
+            .flat_map(|c| c["ports"].as_array().into_iter().flatten())
+            .find_map(|p| p["containerPort"].as_u64())
     };
     let port = if port.is_empty() { first().map(|p| p.to_string()) } else { Some(port.to_string()) };
     let default = if scheme == "https" { 443 } else { 80 };
@@ -81,12 +83,15 @@ async fn service_target(call: &Call<'_>) -> Result<Target, Status> {
     let objects = &call.server.objects;
     let found = objects.get_fresh(&services, call.namespace(), name).await?;
     let service = found.ok_or_else(|| Status::not_found(&services, name))?;
-    let unavailable = || Status::service_unavailable(format!("no endpoints available for service {:?}", call.info.name));
+    let unavailable =
+        || Status::service_unavailable(format!("no endpoints available for service {:?}", call.info.name));
     let ports = service["spec"]["ports"].as_array().into_iter().flatten();
     let wanted = ports.into_iter().find(|p| {
         port.is_empty() || p["name"] == port || p["port"].as_u64().is_some_and(|n| n.to_string() == port)
     });
-    let wanted = wanted.ok_or_else(|| Status::service_unavailable(format!("no service port {port:?} found for service {name:?}")))?;
+    let wanted = wanted.ok_or_else(|| {
+        Status::service_unavailable(format!("no service port {port:?} found for service {name:?}"))
+    })?;
     let slices = objects.list(&GroupResource::new("discovery.k8s.io", "endpointslices"), call.namespace());
     let of_service =
         slices.iter().filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == name);
@@ -100,9 +105,12 @@ async fn service_target(call: &Call<'_>) -> Result<Target, Status> {
 
 /// The addresses of a slice that take traffic for a service's port.
 fn ready_ends<'a>(slice: &'a Value, wanted: &'a Value, scheme: &'a str) -> impl Iterator<Item = Target> + 'a {
-    let same = |port: &&Value| port["name"].as_str().unwrap_or_default() == wanted["name"].as_str().unwrap_or_default();
+    let same = |port: &&Value| {
+        port["name"].as_str().unwrap_or_default() == wanted["name"].as_str().unwrap_or_default()
+    };
     let ports = slice["ports"].as_array().into_iter().flatten();
-    let port = ports.into_iter().find(same).and_then(|p| p["port"].as_u64()).and_then(|p| u16::try_from(p).ok());
+    let port =
+        ports.into_iter().find(same).and_then(|p| p["port"].as_u64()).and_then(|p| u16::try_from(p).ok());
     let endpoints = slice["endpoints"].as_array().into_iter().flatten();
     endpoints
         .filter(|end| end["conditions"]["ready"] != false)

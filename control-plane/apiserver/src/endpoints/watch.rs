@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONTENT_TYPE, HeaderValue};
 use http::Response;
+use http::header::{CONTENT_TYPE, HeaderValue};
 use oarlock_api::{FieldError, GroupKind, Path, Status};
 use oarlock_base::Shutdown;
 use rand::Rng as _;
@@ -164,6 +164,7 @@ impl Feed {
     /// Before it ends, a watch with bookmarks says how far it came: its client resumes there.
     fn last_word(&mut self) -> Option<WatchEvent> {
         self.ended = true;
-        self.bookmarks.then(|| WatchEvent::Bookmark { revision: self.reader.seen(), initial_events_end: false })
+        self.bookmarks
+            .then(|| WatchEvent::Bookmark { revision: self.reader.seen(), initial_events_end: false })
     }
 }

@@ -26,9 +26,19 @@ impl InFlight {
     pub(crate) fn enter(&self, info: &RequestInfo) -> Result<OwnedSemaphorePermit, Status> {
         let reads = matches!(info.verb.as_str(), "get" | "list" | "watch" | "head" | "options");
         let semaphore = if reads { &self.reads } else { &self.writes };
-        semaphore.clone().try_acquire_owned().map_err(|_| {
-            Status::too_many_requests("Too many requests, please try again later.", 1)
-        })
+        semaphore
+            .clone()
+            .try_acquire_owned()
+            .map_err(|_| Status::too_many_requests("Too many requests, please try again later.", 1))
+    }
+
+    /// Waits until nothing is under way.
+    pub(crate) async fn idle(&self) {
+        for (semaphore, all) in [(&self.reads, READS_MAX), (&self.writes, WRITES_MAX)] {
+            let all = u32::try_from(all).expect("the bounds are small");
+            // It is never closed; the places are given back at once.
+            drop(semaphore.acquire_many(all).await);
+        }
     }
 
     /// Reads and writes under way.

@@ -56,7 +56,11 @@ impl Dialer {
     }
 
     /// Sends one request; the connection ends with its response.
-    pub(crate) async fn send(&self, target: &Target, request: Request<Body>) -> Result<Response<Incoming>, DialError> {
+    pub(crate) async fn send(
+        &self,
+        target: &Target,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, DialError> {
         let address = target.authority();
         let dial = TcpStream::connect((target.host.as_str(), target.port));
         let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
@@ -71,7 +75,8 @@ impl Dialer {
                 let name = rustls_pki_types::ServerName::try_from(target.host.clone())
                     .map_err(|_| DialError::Name(target.host.clone()))?;
                 let connector = tokio_rustls::TlsConnector::from(config.clone());
-                let stream = connector.connect(name, stream).await.map_err(|source| DialError::Tls { source })?;
+                let stream =
+                    connector.connect(name, stream).await.map_err(|source| DialError::Tls { source })?;
                 self.exchange(stream, request).await
             }
             _ => self.exchange(stream, request).await,
@@ -103,7 +108,8 @@ impl Dialer {
         let (parts, body) = request.into_parts();
         let mut onward = Request::new(if upgrading { body::empty() } else { body });
         *onward.method_mut() = parts.method;
-        *onward.uri_mut() = path_and_query.parse().map_err(|_| Status::bad_request("the path cannot be forwarded"))?;
+        *onward.uri_mut() =
+            path_and_query.parse().map_err(|_| Status::bad_request("the path cannot be forwarded"))?;
         *onward.headers_mut() = forwarded(&parts.headers, upgrading);
         if let Ok(host) = target.authority().parse() {
             onward.headers_mut().insert(HOST, host);
@@ -164,6 +170,7 @@ fn forwarded(headers: &HeaderMap, upgrading: bool) -> HeaderMap {
 /// The start of an error's body.
 pub(crate) async fn error_text(body: Incoming) -> String {
     let limited = http_body_util::Limited::new(body, ERROR_BODY_MAX);
-    let bytes = limited.collect().await.map(|collected| collected.to_bytes()).unwrap_or_else(|_| Bytes::new());
+    let bytes =
+        limited.collect().await.map(|collected| collected.to_bytes()).unwrap_or_else(|_| Bytes::new());
     String::from_utf8_lossy(&bytes).trim_end().to_string()
 }

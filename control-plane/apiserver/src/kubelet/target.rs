@@ -13,7 +13,11 @@ pub(crate) struct Target {
 
 impl Target {
     pub(crate) fn authority(&self) -> String {
-        if self.host.contains(':') { format!("[{}]:{}", self.host, self.port) } else { format!("{}:{}", self.host, self.port) }
+        if self.host.contains(':') {
+            format!("[{}]:{}", self.host, self.port)
+        } else {
+            format!("{}:{}", self.host, self.port)
+        }
     }
 }
 
@@ -32,10 +36,13 @@ pub(crate) fn kubelet_of(node: &Value) -> Result<Target, Status> {
     let host = ORDER.iter().find_map(|index| of_type(PREFERRED[*index]));
     let Some(host) = host else {
         let name = node["metadata"]["name"].as_str().unwrap_or_default();
-        return Err(Status::internal(format!("no preferred addresses found for node {name:?}; known addresses: []")));
+        return Err(Status::internal(format!(
+            "no preferred addresses found for node {name:?}; known addresses: []"
+        )));
     };
     let port = node["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"].as_u64();
-    let port = port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0).unwrap_or(KUBELET_PORT);
+    let port =
+        port.and_then(|port| u16::try_from(port).ok()).filter(|port| *port != 0).unwrap_or(KUBELET_PORT);
     Ok(Target { host: host.to_string(), port, tls: true })
 }
 
@@ -46,7 +53,8 @@ pub(crate) fn container_of(pod: &Value, asked: &str) -> Result<String, Status> {
         let containers = pod["spec"][list].as_array().into_iter().flatten();
         containers.filter_map(|c| c["name"].as_str().map(str::to_string)).collect()
     };
-    let (main, init, ephemeral) = (names("containers"), names("initContainers"), names("ephemeralContainers"));
+    let (main, init, ephemeral) =
+        (names("containers"), names("initContainers"), names("ephemeralContainers"));
     if !asked.is_empty() {
         if [&main, &init, &ephemeral].iter().any(|list| list.iter().any(|name| name == asked)) {
             return Ok(asked.to_string());

@@ -20,7 +20,8 @@ pub(crate) fn client_tls(settings: &KubeletTls) -> Result<Arc<ClientConfig>, Pki
     if let Some(ca) = &settings.ca_pem {
         return client_config(ca, settings.identity.as_ref()).map(Arc::new);
     }
-    let failed = |source: rustls::Error| PkiError::Tls { what: "the kubelet client".into(), source: source.into() };
+    let failed =
+        |source: rustls::Error| PkiError::Tls { what: "the kubelet client".into(), source: source.into() };
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

@@ -88,9 +88,9 @@ async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream) {
 
 /// Waits until no short request is under way, but not for ever.
 pub(crate) async fn drain(server: &Server) {
-    // Closing is per connection, see `connection`; tasks are waited for by their owner.
-    let (reads, writes) = server.in_flight.counts();
-    tracing::debug!(reads, writes, "draining");
+    if tokio::time::timeout(DRAIN, server.in_flight.idle()).await.is_err() {
+        tracing::warn!("requests are still under way; they are cut off");
+    }
 }
 
 /// Streams of HTTP/2 connections are tasks of the server.

@@ -85,7 +85,8 @@ fn autoscaler_to_v2(fields: &mut Map<String, Value>) {
         .and_then(|text| serde_json::from_str::<Value>(text.as_str()?).ok());
     if let Some(spec) = fields.get_mut("spec").and_then(Value::as_object_mut) {
         let target = spec.remove("targetCPUUtilizationPercentage");
-        let mut metrics: Vec<Value> = target.map(|percent| cpu_metric("target", "averageUtilization", percent)).into_iter().collect();
+        let mut metrics: Vec<Value> =
+            target.map(|percent| cpu_metric("target", "averageUtilization", percent)).into_iter().collect();
         metrics.extend(kept.and_then(|kept| kept.as_array().cloned()).unwrap_or_default());
         if !metrics.is_empty() {
             spec.insert("metrics".into(), metrics.into());
@@ -107,7 +108,9 @@ fn cpu_metric(place: &str, field: &str, percent: Value) -> Value {
 }
 
 fn autoscaler_to_v1(fields: &mut Map<String, Value>) {
-    let is_cpu = |metric: &Value| metric["resource"]["name"] == "cpu" && metric["resource"]["target"]["averageUtilization"].is_i64();
+    let is_cpu = |metric: &Value| {
+        metric["resource"]["name"] == "cpu" && metric["resource"]["target"]["averageUtilization"].is_i64()
+    };
     let mut others = Vec::new();
     if let Some(spec) = fields.get_mut("spec").and_then(Value::as_object_mut)
         && let Some(Value::Array(metrics)) = spec.remove("metrics")
@@ -129,7 +132,8 @@ fn autoscaler_to_v1(fields: &mut Map<String, Value>) {
     if let Some(status) = fields.get_mut("status").and_then(Value::as_object_mut) {
         status.remove("conditions");
         if let Some(Value::Array(metrics)) = status.remove("currentMetrics") {
-            let percent = metrics.iter().find_map(|m| m["resource"]["current"]["averageUtilization"].as_i64());
+            let percent =
+                metrics.iter().find_map(|m| m["resource"]["current"]["averageUtilization"].as_i64());
             if let Some(percent) = percent {
                 status.insert("currentCPUUtilizationPercentage".into(), percent.into());
             }

@@ -7,7 +7,9 @@ use oarlock_store::Revision;
 use serde_json::Value;
 
 use super::names::{NAME_TRIES, generate_name};
-use super::{Registry, Served, Write, admission, context, key_of, meta, meta_mut, set_revision, stored, time_text};
+use super::{
+    Registry, Served, Write, admission, context, key_of, meta, meta_mut, set_revision, stored, time_text,
+};
 
 impl Registry {
     /// Stores a new object and gives it back as stored.
@@ -68,7 +70,8 @@ impl Registry {
         self.admit(&request).await.map_err(refused)?;
         let key: bytes::Bytes = key_of(&storage.prefix, namespace, &name).into();
         if write.dry_run {
-            let (taken, _) = self.store.get(&key, None).await.map_err(super::store_failed).map_err(refused)?;
+            let (taken, _) =
+                self.store.get(&key, None).await.map_err(super::store_failed).map_err(refused)?;
             if taken.is_some() {
                 return Err((Status::already_exists(&served.group_resource, &name), true));
             }
@@ -89,9 +92,14 @@ impl Registry {
 /// What only the server says of a new object.
 fn fill_system_fields(object: &mut Value, namespace: &str, has_generation: bool) {
     let meta = meta_mut(object);
-    for field in
-        ["deletionTimestamp", "deletionGracePeriodSeconds", "resourceVersion", "selfLink", "managedFields", "generation"]
-    {
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "resourceVersion",
+        "selfLink",
+        "managedFields",
+        "generation",
+    ] {
         meta.remove(field);
     }
     meta.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());

@@ -8,8 +8,8 @@ use oarlock_apiserver_kinds::GracefulDelete;
 use serde_json::Value;
 
 use super::{
-    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, key_of, meta_mut, read, set_revision, stored,
-    time_text,
+    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, key_of, meta_mut, read, set_revision,
+    stored, time_text,
 };
 
 /// DeleteOptions as the registry reads them.
@@ -89,7 +89,12 @@ impl Registry {
     }
 }
 
-fn check_preconditions(served: &Served, options: &DeleteOptions, object: &Value, name: &str) -> Result<(), Status> {
+fn check_preconditions(
+    served: &Served,
+    options: &DeleteOptions,
+    object: &Value,
+    name: &str,
+) -> Result<(), Status> {
     let is = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
     let conflict = |why: String| Err(Status::conflict(&served.group_resource, name, why));
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != is("uid")) {
@@ -110,7 +115,13 @@ fn check_preconditions(served: &Served, options: &DeleteOptions, object: &Value,
 }
 
 /// What this request makes of the object; the object is not changed by a request that adds nothing.
-fn plan(served: &Served, storage: &Storage, options: &DeleteOptions, object: &Value, name: &str) -> Result<Step, Status> {
+fn plan(
+    served: &Served,
+    storage: &Storage,
+    options: &DeleteOptions,
+    object: &Value,
+    name: &str,
+) -> Result<Step, Status> {
     let mut marked = object.clone();
     set_finalizers(storage, options, &mut marked);
     if is_namespace(storage) {
@@ -192,7 +203,8 @@ fn set_finalizers(storage: &Storage, options: &DeleteOptions, object: &mut Value
     if (orphan, foreground) == (had_orphan, had_foreground) {
         return;
     }
-    let kept = super::meta::strings(&object["metadata"]["finalizers"]).filter(|f| *f != ORPHAN && *f != FOREGROUND);
+    let kept =
+        super::meta::strings(&object["metadata"]["finalizers"]).filter(|f| *f != ORPHAN && *f != FOREGROUND);
     let mut finalizers: Vec<Value> = kept.map(Value::from).collect();
     if orphan {
         finalizers.push(ORPHAN.into());

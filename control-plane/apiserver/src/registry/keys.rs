@@ -14,7 +14,9 @@ pub(crate) fn prefix_of(resource: &GroupResource) -> String {
         ("", "nodes") => "minions".to_string(),
         ("networking.k8s.io", "ingresses") => "ingress".to_string(),
         // These are served by servers of their own upstream, which put the group into the key.
-        (group @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), resource) => format!("{group}/{resource}"),
+        (group @ ("apiextensions.k8s.io" | "apiregistration.k8s.io"), resource) => {
+            format!("{group}/{resource}")
+        }
         (_, resource) => resource.to_string(),
     };
     format!("{ROOT}{place}/")

@@ -58,7 +58,9 @@ pub(crate) fn validate_update(new: &Value, old: &Value, namespaced: bool) -> Fie
         let detail = "no new finalizers can be added if the object is being deleted, found new finalizers ";
         errors.push(FieldError::forbidden(path.child("finalizers"), format!("{detail}[]string{{{added}}}")));
     }
-    for field in ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"] {
+    for field in
+        ["name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"]
+    {
         if now.get(field).filter(|v| !v.is_null()) != was.get(field).filter(|v| !v.is_null()) {
             let value = now.get(field).cloned().unwrap_or(Value::Null);
             errors.push(FieldError::invalid(path.child(field), value, IMMUTABLE));
@@ -124,7 +126,11 @@ fn validate_owners(owners: &Value, path: &Path, errors: &mut FieldErrors) {
             errors.push(FieldError::invalid(at.child("apiVersion"), "", "version must not be empty"));
         }
         if (text("apiVersion"), text("kind")) == ("v1", "Event") {
-            errors.push(FieldError::invalid(at.clone(), "/v1, Kind=Event", "is disallowed from being an owner"));
+            errors.push(FieldError::invalid(
+                at.clone(),
+                "/v1, Kind=Event",
+                "is disallowed from being an owner",
+            ));
         }
         for field in ["kind", "name", "uid"] {
             if text(field).is_empty() {
@@ -138,7 +144,11 @@ fn validate_owners(owners: &Value, path: &Path, errors: &mut FieldErrors) {
     let mut names = controllers.into_values();
     if let (Some(first), Some(second)) = (names.next(), names.next()) {
         let detail = "Only one reference can have Controller set to true. Found \"true\" in references for ";
-        errors.push(FieldError::invalid(path.clone(), owners.clone(), format!("{detail}{first} and {second}")));
+        errors.push(FieldError::invalid(
+            path.clone(),
+            owners.clone(),
+            format!("{detail}{first} and {second}"),
+        ));
     }
 }
 
@@ -237,7 +247,9 @@ pub(crate) fn qualified_name_faults(value: &str) -> Vec<String> {
             if first.is_empty() {
                 faults.push("prefix part must be non-empty".to_string());
             } else {
-                faults.extend(dns_subdomain_faults(first).into_iter().map(|fault| format!("prefix part {fault}")));
+                faults.extend(
+                    dns_subdomain_faults(first).into_iter().map(|fault| format!("prefix part {fault}")),
+                );
             }
             name
         }
@@ -278,11 +290,20 @@ mod tests {
     #[test]
     fn faults_are_told_in_upstreams_words() {
         check(json!({"name": "a", "namespace": "n"}), &[]);
-        check(json!({"namespace": "n"}), &["metadata.name: Required value: name or generateName is required"]);
-        check(json!({"name": "a/b", "namespace": "n"}), &["metadata.name: Invalid value: \"a/b\": may not contain '/'"]);
+        check(
+            json!({"namespace": "n"}),
+            &["metadata.name: Required value: name or generateName is required"],
+        );
+        check(
+            json!({"name": "a/b", "namespace": "n"}),
+            &["metadata.name: Invalid value: \"a/b\": may not contain '/'"],
+        );
         check(
             json!({"name": "a", "namespace": "n", "labels": {"a b": "x", "ok": "y z"}}),
-            &["metadata.labels: Invalid value: \"a b\": name part must", "metadata.labels: Invalid value: \"y z\": a valid"],
+            &[
+                "metadata.labels: Invalid value: \"a b\": name part must",
+                "metadata.labels: Invalid value: \"y z\": a valid",
+            ],
         );
         check(
             json!({"name": "a", "namespace": "n", "finalizers": ["mine"]}),

@@ -58,17 +58,18 @@ pub(crate) struct Found {
 }
 
 impl Registry {
-    pub(crate) fn new(
-        store: Arc<dyn Store>,
-        admission: AdmissionChain,
-        services: ServiceAllocator,
-    ) -> Self {
+    pub(crate) fn new(store: Arc<dyn Store>, admission: AdmissionChain, services: ServiceAllocator) -> Self {
         let leases = Leases::new(store.clone());
         Self { store, admission, services, leases }
     }
 
     /// The object as the store has it now.
-    pub(crate) async fn find(&self, storage: &Storage, namespace: &str, name: &str) -> Result<Option<Found>, Status> {
+    pub(crate) async fn find(
+        &self,
+        storage: &Storage,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Found>, Status> {
         let key = key_of(&storage.prefix, namespace, name);
         let (kv, _) = self.store.get(&key, None).await.map_err(store_failed)?;
         kv.map(|kv| read(storage, kv)).transpose()
@@ -107,7 +108,11 @@ impl Registry {
         self.swap(key, ops, expected).await
     }
 
-    async fn remove(&self, key: &Bytes, expected: Revision) -> Result<Result<Revision, Option<KeyValue>>, Status> {
+    async fn remove(
+        &self,
+        key: &Bytes,
+        expected: Revision,
+    ) -> Result<Result<Revision, Option<KeyValue>>, Status> {
         self.swap(key, vec![Op::Delete { key: key.clone() }], expected).await
     }
 

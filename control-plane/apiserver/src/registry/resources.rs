@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oarlock_api::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource, Resource, Table, TypeId};
+use oarlock_api::{
+    GroupKind, GroupResource, GroupVersionKind, GroupVersionResource, Resource, Table, TypeId,
+};
 use oarlock_apiserver_kinds::Strategy;
 
 use super::conversion::Conversion;

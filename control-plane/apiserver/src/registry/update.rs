@@ -8,8 +8,8 @@ use oarlock_store::Revision;
 use serde_json::Value;
 
 use super::{
-    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, context, key_of, meta, meta_mut, read,
-    set_revision, stored,
+    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, context, key_of, meta, meta_mut,
+    read, set_revision, stored,
 };
 
 /// What became of an update.
@@ -116,7 +116,12 @@ impl Registry {
     }
 
     /// Changes an object as the server itself: no admission, no validation, no strategy.
-    pub(crate) async fn amend<T>(&self, storage: &Storage, place: (&str, &str), change: T) -> Result<Option<Value>, Status>
+    pub(crate) async fn amend<T>(
+        &self,
+        storage: &Storage,
+        place: (&str, &str),
+        change: T,
+    ) -> Result<Option<Value>, Status>
     where
         T: Fn(&mut Value) -> Result<(), Status> + Send + Sync,
     {
@@ -168,7 +173,13 @@ fn check_identity(served: &Served, key: &Bytes, new: &Value, old: &Value, name: 
     ))
 }
 
-fn check_revision(served: &Served, storage: &Storage, new: &mut Value, current: u64, name: &str) -> Result<(), Status> {
+fn check_revision(
+    served: &Served,
+    storage: &Storage,
+    new: &mut Value,
+    current: u64,
+    name: &str,
+) -> Result<(), Status> {
     let asked = text(new, "resourceVersion");
     if asked.is_empty() || asked == "0" {
         if !storage.strategy.allow_unconditional_update() {
@@ -203,6 +214,13 @@ fn keep_what_stays(storage: &Storage, subresource: &str, new: &mut Value, old: &
             };
         }
         replace(new, "status", asked.get("status"));
+    } else if let Some((part, field)) = part_of(subresource) {
+        let asked = std::mem::replace(new, old.clone());
+        let value = asked.get(part).and_then(|value| value.get(field));
+        if !new[part].is_object() {
+            new[part] = Value::Object(serde_json::Map::new());
+        }
+        replace(&mut new[part], field, value);
     } else if subresource.is_empty() && storage.api.subresource("status").is_some() {
         replace(new, "status", old.get("status"));
     }
@@ -220,6 +238,15 @@ fn keep_what_stays(storage: &Storage, subresource: &str, new: &mut Value, old: &
             Some(value) => meta.insert(field.into(), value.clone()),
             None => meta.remove(field),
         };
+    }
+}
+
+/// Subresources that are one field of their object.
+fn part_of(subresource: &str) -> Option<(&'static str, &'static str)> {
+    match subresource {
+        "finalize" => Some(("spec", "finalizers")),
+        "approval" => Some(("status", "conditions")),
+        _ => None,
     }
 }
 

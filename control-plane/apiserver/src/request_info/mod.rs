@@ -154,11 +154,31 @@ mod tests {
         check(Method::GET, "/apis/apps/v1", "get /apis/apps/v1");
         check(Method::GET, "/api/v1/pods", "list /v1 pods/ ns= name= rest=");
         check(Method::GET, "/api/v1/pods?watch=true", "watch /v1 pods/ ns= name= rest=");
-        check(Method::GET, "/api/v1/pods?watch=1&fieldSelector=metadata.name%3Dx", "watch /v1 pods/ ns= name=x rest=");
+        check(
+            Method::GET,
+            "/api/v1/pods?watch=1&fieldSelector=metadata.name%3Dx",
+            "watch /v1 pods/ ns= name=x rest=",
+        );
         check(Method::GET, "/api/v1/namespaces/a", "get /v1 namespaces/ ns=a name=a rest=");
-        check(Method::PUT, "/api/v1/namespaces/a/finalize", "update /v1 namespaces/finalize ns=a name=a rest=");
-        check(Method::DELETE, "/apis/apps/v1/namespaces/a/deployments", "deletecollection apps/v1 deployments/ ns=a name= rest=");
-        check(Method::PATCH, "/apis/apps/v1/namespaces/a/deployments/d/scale", "patch apps/v1 deployments/scale ns=a name=d rest=");
-        check(Method::GET, "/api/v1/namespaces/a/pods/p/proxy/x/y", "get /v1 pods/proxy ns=a name=p rest=x/y");
+        check(
+            Method::PUT,
+            "/api/v1/namespaces/a/finalize",
+            "update /v1 namespaces/finalize ns=a name=a rest=",
+        );
+        check(
+            Method::DELETE,
+            "/apis/apps/v1/namespaces/a/deployments",
+            "deletecollection apps/v1 deployments/ ns=a name= rest=",
+        );
+        check(
+            Method::PATCH,
+            "/apis/apps/v1/namespaces/a/deployments/d/scale",
+            "patch apps/v1 deployments/scale ns=a name=d rest=",
+        );
+        check(
+            Method::GET,
+            "/api/v1/namespaces/a/pods/p/proxy/x/y",
+            "get /v1 pods/proxy ns=a name=p rest=x/y",
+        );
     }
 }

@@ -38,7 +38,8 @@ pub(crate) async fn start() -> TestServer {
 pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
     oarlock_pki::install_crypto_provider();
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let ca = Authority::load_or_create(&dir.path().join("ca.crt"), &dir.path().join("ca.key"), "ca").expect("a CA");
+    let ca = Authority::load_or_create(&dir.path().join("ca.crt"), &dir.path().join("ca.key"), "ca")
+        .expect("a CA");
     let names = vec![SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), SubjectName::Dns("localhost".into())];
     let serving = ca.issue(&Profile::server("kube-apiserver", names)).expect("a serving identity");
     let key = SigningKey::load_or_create(&dir.path().join("sa.key")).expect("a key");
@@ -77,7 +78,8 @@ impl TestServer {
 
     /// A request in memory, as admin; JSON back.
     pub(crate) async fn ask(&self, method: Method, path: &str, body: Value) -> (u16, Value) {
-        self.ask_with(method, path, &[("content-type", "application/json")], body.to_string().into_bytes()).await
+        self.ask_with(method, path, &[("content-type", "application/json")], body.to_string().into_bytes())
+            .await
     }
 
     pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
@@ -94,7 +96,11 @@ impl TestServer {
         let response = self.raw(method, path, headers, body).await;
         let code = response.status().as_u16();
         let bytes = response.into_body();
-        (code, serde_json::from_slice(&bytes).unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into())))
+        (
+            code,
+            serde_json::from_slice(&bytes)
+                .unwrap_or_else(|_| Value::String(String::from_utf8_lossy(&bytes).into())),
+        )
     }
 
     pub(crate) async fn raw(
@@ -116,8 +122,8 @@ impl TestServer {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Response<Bytes> {
-        let identity =
-            user.map(|(name, group)| self.ca.issue(&Profile::client(name, group)).expect("a client identity"));
+        let identity = user
+            .map(|(name, group)| self.ca.issue(&Profile::client(name, group)).expect("a client identity"));
         let mut tls = client_config(self.ca.cert_pem(), identity.as_ref()).expect("a client configuration");
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));

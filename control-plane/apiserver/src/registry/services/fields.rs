@@ -78,7 +78,9 @@ fn name_families(service: &mut Value, families: &[&'static str]) {
 fn keep_allocations(new: &mut Value, old: &Value) {
     if needs_address(new) && needs_address(old) {
         let (spec, was) = (&mut new["spec"], &old["spec"]);
-        if spec["clusterIP"].as_str().unwrap_or_default().is_empty() && spec["clusterIPs"].as_array().is_none_or(Vec::is_empty) {
+        if spec["clusterIP"].as_str().unwrap_or_default().is_empty()
+            && spec["clusterIPs"].as_array().is_none_or(Vec::is_empty)
+        {
             spec["clusterIP"] = was["clusterIP"].clone();
             spec["clusterIPs"] = was["clusterIPs"].clone();
         }
@@ -94,14 +96,18 @@ fn keep_allocations(new: &mut Value, old: &Value) {
         let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_string();
         for port in new["spec"]["ports"].as_array_mut().into_iter().flatten() {
             if port["nodePort"].as_u64().unwrap_or(0) == 0
-                && let Some(was) = had.iter().find(|was| was["port"] == port["port"] && protocol(was) == protocol(port))
+                && let Some(was) =
+                    had.iter().find(|was| was["port"] == port["port"] && protocol(was) == protocol(port))
                 && !was["nodePort"].is_null()
             {
                 port["nodePort"] = was["nodePort"].clone();
             }
         }
     }
-    if needs_health_port(new) && needs_health_port(old) && new["spec"]["healthCheckNodePort"].as_u64().unwrap_or(0) == 0 {
+    if needs_health_port(new)
+        && needs_health_port(old)
+        && new["spec"]["healthCheckNodePort"].as_u64().unwrap_or(0) == 0
+    {
         new["spec"]["healthCheckNodePort"] = old["spec"]["healthCheckNodePort"].clone();
     }
 }
@@ -124,14 +130,19 @@ fn drop_unused(new: &mut Value, old: Option<&Value>) {
         remove(new, "ipFamilyPolicy");
     }
     if needs_node_ports(old) && !needs_node_ports(new) {
-        let had: Vec<Value> = old["spec"]["ports"].as_array().into_iter().flatten().map(|p| p["nodePort"].clone()).collect();
-        for port in new["spec"]["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut) {
+        let had: Vec<Value> =
+            old["spec"]["ports"].as_array().into_iter().flatten().map(|p| p["nodePort"].clone()).collect();
+        for port in new["spec"]["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut)
+        {
             if port.get("nodePort").is_some_and(|n| had.contains(n)) {
                 port.remove("nodePort");
             }
         }
     }
-    if needs_health_port(old) && !needs_health_port(new) && new["spec"]["healthCheckNodePort"] == old["spec"]["healthCheckNodePort"] {
+    if needs_health_port(old)
+        && !needs_health_port(new)
+        && new["spec"]["healthCheckNodePort"] == old["spec"]["healthCheckNodePort"]
+    {
         remove(new, "healthCheckNodePort");
     }
 }

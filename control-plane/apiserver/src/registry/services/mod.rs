@@ -78,7 +78,11 @@ impl ServiceAllocator {
         }
     }
 
-    pub(crate) fn for_create<'a>(&'a self, storage: &Storage, object: &mut Value) -> Result<Held<'a>, Status> {
+    pub(crate) fn for_create<'a>(
+        &'a self,
+        storage: &Storage,
+        object: &mut Value,
+    ) -> Result<Held<'a>, Status> {
         self.allocate(storage, object, None)
     }
 
@@ -98,7 +102,12 @@ impl ServiceAllocator {
         }
     }
 
-    fn allocate<'a>(&'a self, storage: &Storage, new: &mut Value, old: Option<&Value>) -> Result<Held<'a>, Status> {
+    fn allocate<'a>(
+        &'a self,
+        storage: &Storage,
+        new: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Held<'a>, Status> {
         if !is_services(storage) {
             return Ok(Held { allocator: None, granted: Vec::new(), replaced: Vec::new() });
         }
@@ -135,8 +144,10 @@ impl ServiceAllocator {
         if !fields::needs_address(service) {
             return;
         }
-        let families: Vec<String> = super::meta::strings(&service["spec"]["ipFamilies"]).map(String::from).collect();
-        let asked: Vec<String> = super::meta::strings(&service["spec"]["clusterIPs"]).map(String::from).collect();
+        let families: Vec<String> =
+            super::meta::strings(&service["spec"]["ipFamilies"]).map(String::from).collect();
+        let asked: Vec<String> =
+            super::meta::strings(&service["spec"]["clusterIPs"]).map(String::from).collect();
         let mut given = Vec::with_capacity(families.len());
         for (index, family) in families.iter().enumerate() {
             let wish = asked.get(index).filter(|a| !a.is_empty()).and_then(|a| a.parse::<IpAddr>().ok());
@@ -190,7 +201,11 @@ impl ServiceAllocator {
                 Ok(number) => port["nodePort"] = number.into(),
                 Err(why) => {
                     let value = wish.unwrap_or(0);
-                    errors.push(FieldError::invalid(path.index(index).child("nodePort"), value, why.to_string()));
+                    errors.push(FieldError::invalid(
+                        path.index(index).child("nodePort"),
+                        value,
+                        why.to_string(),
+                    ));
                 }
             }
         }
@@ -231,7 +246,8 @@ impl ServiceAllocator {
     fn take(&self, state: &mut State, grant: Grant) -> Result<(), Refused> {
         match grant {
             Grant::Address(address) => {
-                let place = self.ranges.iter().enumerate().find_map(|(i, range)| Some((i, range.offset(address)?)));
+                let place =
+                    self.ranges.iter().enumerate().find_map(|(i, range)| Some((i, range.offset(address)?)));
                 let Some((index, offset)) = place else {
                     let ranges: Vec<String> = self.ranges.iter().map(ToString::to_string).collect();
                     return Err(Refused::OutsideAddresses { address, range: ranges.join(",") });
@@ -243,7 +259,11 @@ impl ServiceAllocator {
                     let (first, last) = (*self.ports.start(), *self.ports.end());
                     return Err(Refused::OutsidePorts { first, last });
                 }
-                state.ports.take(u128::from(port - self.ports.start())).then_some(()).ok_or(Refused::PortTaken)
+                state
+                    .ports
+                    .take(u128::from(port - self.ports.start()))
+                    .then_some(())
+                    .ok_or(Refused::PortTaken)
             }
         }
     }
@@ -299,7 +319,8 @@ mod tests {
 
     fn allocator() -> (ServiceAllocator, std::sync::Arc<Storage>) {
         let resources = Resources::builtin();
-        let index = resources.storage_index(&GroupResource::new("", "services")).expect("services are stored");
+        let index =
+            resources.storage_index(&GroupResource::new("", "services")).expect("services are stored");
         let ranges = parse_ranges("10.96.0.0/16").expect("a range");
         (ServiceAllocator::new(ranges, 30000..=32767), resources.storages()[index].clone())
     }
@@ -307,13 +328,16 @@ mod tests {
     #[test]
     fn an_address_is_given_once_and_comes_back() {
         let (allocator, services) = allocator();
-        let service = |ip: &str| json!({"metadata": {"name": "a"}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});
+        let service =
+            |ip: &str| json!({"metadata": {"name": "a"}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});
         let mut first = service("10.96.0.10");
         allocator.for_create(&services, &mut first).expect("it is free").keep();
         assert_eq!(first["spec"]["clusterIPs"], json!(["10.96.0.10"]));
         assert_eq!(first["spec"]["ipFamilies"], json!(["IPv4"]));
         let refused = allocator.for_create(&services, &mut service("10.96.0.10")).err().expect("it is taken");
-        assert!(refused.message.ends_with("failed to allocate IP 10.96.0.10: provided IP is already allocated"));
+        assert!(
+            refused.message.ends_with("failed to allocate IP 10.96.0.10: provided IP is already allocated")
+        );
         allocator.release(&services, &first);
         // Dropped without being kept: it is free again.
         drop(allocator.for_create(&services, &mut service("10.96.0.10")).expect("it is free again"));
@@ -323,11 +347,13 @@ mod tests {
     #[test]
     fn node_ports_stay_with_their_service() {
         let (allocator, services) = allocator();
-        let mut old = json!({"metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+        let mut old =
+            json!({"metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
         allocator.for_create(&services, &mut old).expect("room").keep();
         let port = old["spec"]["ports"][0]["nodePort"].as_u64().expect("a port");
         assert!((30000..=32767).contains(&port));
-        let mut new = json!({"metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
+        let mut new =
+            json!({"metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
         allocator.for_update(&services, &mut new, &old).expect("nothing new").keep();
         assert_eq!(new["spec"]["ports"][0]["nodePort"], port);
         assert_eq!(new["spec"]["clusterIP"], old["spec"]["clusterIP"]);

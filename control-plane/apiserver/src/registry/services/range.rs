@@ -136,7 +136,8 @@ impl Pool {
                 }
             }
         }
-        let free = (self.reserved..self.size).chain(0..self.reserved).find(|offset| !self.taken.contains(offset))?;
+        let free =
+            (self.reserved..self.size).chain(0..self.reserved).find(|offset| !self.taken.contains(offset))?;
         self.taken.insert(free);
         Some(free)
     }
