@@ -147,6 +147,7 @@ impl Cgroup {
     }
 
     /// Kills every process in the group and removes it. Waits for the kernel's own bookkeeping, at most a second.
+    #[expect(clippy::disallowed_methods, reason = "the kernel gives no signal for the moment waited for")]
     pub(crate) fn destroy(&self) {
         let until = Instant::now() + Duration::from_secs(1);
         loop {
@@ -156,7 +157,7 @@ impl Cgroup {
             if self.directories().iter().all(|directory| remove_tree(directory)) || Instant::now() > until {
                 return;
             }
-            // rmdir answers EBUSY until the last dead process was reaped; there is no signal for that moment.
+            // rmdir answers EBUSY until the last dead process is off the kernel's books.
             std::thread::sleep(Duration::from_millis(2));
         }
     }

@@ -87,16 +87,14 @@ impl Runtime {
     pub(super) fn listen(self: &Arc<Self>) -> ResponseStream<ContainerEventResponse> {
         let state = (self.events.subscribe(), self.tasks.shutdown().clone());
         Box::pin(futures::stream::unfold(state, |(mut events, stop)| async move {
-            loop {
-                match stop.or(events.recv()).await {
-                    Some(Ok(event)) => return Some((Ok(event), (events, stop))),
-                    Some(Err(RecvError::Lagged(missed))) => {
-                        debug!(missed, "a listener of container events is too slow");
-                        let lost = Status::resource_exhausted(format!("{missed} events were lost"));
-                        return Some((Err(lost), (events, stop)));
-                    }
-                    Some(Err(RecvError::Closed)) | None => return None,
+            match stop.or(events.recv()).await? {
+                Ok(event) => Some((Ok(event), (events, stop))),
+                Err(RecvError::Lagged(missed)) => {
+                    debug!(missed, "a listener of container events is too slow");
+                    let lost = Status::resource_exhausted(format!("{missed} events were lost"));
+                    Some((Err(lost), (events, stop)))
                 }
+                Err(RecvError::Closed) => None,
             }
         }))
     }

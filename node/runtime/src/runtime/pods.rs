@@ -189,6 +189,8 @@ impl Runtime {
             let _ = nix::mount::umount2(netns, nix::mount::MntFlags::MNT_DETACH);
             let _ = fs::remove_file(netns);
         }
+        // Not mounted on the host's IPC, or after a reboot.
+        let _ = nix::mount::umount2(&pod.shim.directory().join("shm"), nix::mount::MntFlags::MNT_DETACH);
         // On tmpfs, and in nobody's way.
         let _ = disk::remove_all(pod.shim.directory());
     }

@@ -1,6 +1,6 @@
 //! Turns the young shim process into the holder of its pod's namespaces: network, IPC and host name, the pod's
-//! /dev/shm, the safe sysctls, and the init of a shared process namespace. Everything of it ends with the shim and the
-//! containers; only the network namespace has a name on the host, for CNI plugins.
+//! /dev/shm, the safe sysctls, and the init of a shared process namespace. All but two things end with the shim and the
+//! containers: the name of the network namespace, for CNI plugins, and the mount of /dev/shm; the agent removes them.
 
 use std::fs::{self, File};
 use std::io;
@@ -32,7 +32,8 @@ pub(crate) fn enter(config: &ShimConfig) -> Result<(), String> {
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         fs::write(&path, value).map_err(|e| format!("set sysctl {name}={value}: {e}"))?;
     }
-    unshare(CloneFlags::CLONE_NEWNS).map_err(|e| format!("unshare the mount namespace: {e}"))?;
+    // The shim stays in the host's mount namespace: volumes are mounted there while it lives, and a copy of its own
+    // would neither see them nor let them go.
     if let Some(shm) = &config.shm {
         let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
         mount(Some("shm"), shm, Some("tmpfs"), flags, Some("mode=1777,size=65536k"))

@@ -21,7 +21,7 @@ pub(crate) struct ShimConfig {
     pub own_uts: bool,
     /// The containers share one process namespace, whose init the shim provides.
     pub share_pid: bool,
-    /// Where the pod's /dev/shm is mounted, in the shim's own mount namespace.
+    /// Where the pod's /dev/shm is mounted.
     pub shm: Option<PathBuf>,
     pub sysctls: BTreeMap<String, String>,
 }

@@ -480,7 +480,9 @@ impl Server {
     fn kill_exec(&mut self, name: &str) -> Response {
         match self.execs.get(name) {
             Some(exec) => {
-                exec.pid.map(|pid| send_signal(pid, libc::SIGKILL));
+                if let Some(pid) = exec.pid {
+                    send_signal(pid, libc::SIGKILL);
+                }
                 Response::Done
             }
             None => Response::NotFound,

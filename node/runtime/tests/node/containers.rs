@@ -346,6 +346,36 @@ async fn stats_and_limits_are_read_and_changed() {
     node.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_may_be_mounted_after_the_pod_began() {
+    use nix::mount::{MntFlags, MsFlags, mount, umount2};
+    let node = Node::start().await;
+    let pod = node.pod(&node.pod_config("volumes")).await;
+    let volume = node.directory.path().join("volume");
+    fs::create_dir(&volume).expect("new");
+    mount(Some("tmpfs"), &volume, Some("tmpfs"), MsFlags::empty(), None::<&str>).expect("mounted");
+    fs::write(volume.join("file"), "late\n").expect("written");
+    let mut config = container("volumes", "cat /vol/file; touch /vol/x; echo x > /dev/shm/shared; echo done");
+    config.mounts = vec![v1::Mount {
+        host_path: volume.to_string_lossy().into_owned(),
+        container_path: "/vol".into(),
+        readonly: true,
+        ..Default::default()
+    }];
+    let first = node.create(&pod, config).await;
+    node.start_container(&first).await;
+    node.ended(&first).await;
+    let mut log = node.log("volumes.log");
+    log.sort();
+    assert_eq!(log, ["stderr F touch: /vol/x: Read-only file system", "stdout F done", "stdout F late"]);
+    // Nothing of the dead container holds the volume.
+    umount2(&volume, MntFlags::empty()).expect("not busy");
+    let second = node.run_shell(&pod, "shm", "cat /dev/shm/shared").await;
+    node.ended(&second).await;
+    assert_eq!(node.log("shm.log"), ["stdout F x"]);
+    node.finish().await;
+}
+
 /// Not a test of speed: prints what a pod costs, for `cargo test -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]

@@ -113,9 +113,9 @@ async fn images_are_pulled_run_and_removed() {
     let request = v1::ImageStatusRequest { image: Some(spec.clone()), verbose: true };
     let image = node.client.image_status(request.clone()).await.expect("answers").image.expect("there");
     assert_eq!((image.id.as_str(), image.username.as_str()), (id.as_str(), "web"));
-    assert_eq!(image.repo_tags, [name.clone()]);
+    assert_eq!(image.repo_tags, std::slice::from_ref(&name));
     let by_digest = format!("{}/team/app@{digest}", registry.address);
-    assert_eq!(image.repo_digests, [by_digest.clone()]);
+    assert_eq!(image.repo_digests, std::slice::from_ref(&by_digest));
     assert_eq!(node.client.pull_image(pull(&by_digest)).await.expect("known").image_ref, id);
 
     let pod = node.pod(&node.pod_config("pulled")).await;

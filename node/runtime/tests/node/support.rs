@@ -5,12 +5,11 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use oarlock_base::Shutdown;
+use oarlock_base::{Shutdown, Tasks};
 use oarlock_cri::Client;
 use oarlock_cri::v1;
 use oarlock_runtime::Config;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
 pub(crate) const IMAGE: &str = "test.local/busybox:1";
 
@@ -26,8 +25,7 @@ pub(crate) struct Node {
     pub(crate) directory: tempfile::TempDir,
     pub(crate) client: Client,
     pub(crate) config: Config,
-    stop: Shutdown,
-    running: Option<JoinHandle<Result<(), oarlock_runtime::Error>>>,
+    running: Option<Tasks>,
 }
 
 impl Node {
@@ -48,8 +46,8 @@ impl Node {
         config.self_image = Some("test".to_string());
         config.cgroup_root =
             format!("/{}", root.file_name().expect("named").to_string_lossy().replace('.', ""));
-        let client = Client::connect(&config.socket.to_string_lossy());
-        let mut node = Self { directory, client, config, stop: Shutdown::new(), running: None };
+        let client = Client::connect(config.socket.to_string_lossy());
+        let mut node = Self { directory, client, config, running: None };
         node.run().await;
         let archive = std::io::Cursor::new(busybox());
         let names = oarlock_runtime::import_archive(&node.config.socket, archive).await.expect("imported");
@@ -59,21 +57,22 @@ impl Node {
 
     /// Starts a runtime over what is there.
     pub(crate) async fn run(&mut self) {
-        self.stop = Shutdown::new();
+        let mut tasks = Tasks::new("test", &Shutdown::new());
         let (sender, ready) = oneshot::channel();
-        let running = oarlock_runtime::run(self.config.clone(), sender, self.stop.clone());
-        self.running = Some(tokio::spawn(running));
+        let config = self.config.clone();
+        tasks.spawn("runtime", |stop| oarlock_runtime::run(config, sender, stop));
         if ready.await.is_err() {
-            let outcome = self.running.take().expect("just started").await;
-            panic!("the runtime did not start: {outcome:?}");
+            panic!("the runtime did not start: {:?}", tasks.join().await);
         }
-        self.client = Client::connect(&self.config.socket.to_string_lossy());
+        self.running = Some(tasks);
+        self.client = Client::connect(self.config.socket.to_string_lossy());
     }
 
     /// Stops the runtime; containers go on.
     pub(crate) async fn halt(&mut self) {
-        self.stop.trigger();
-        self.running.take().expect("running").await.expect("no panic").expect("an orderly end");
+        let tasks = self.running.take().expect("running");
+        tasks.shutdown().trigger();
+        tasks.join().await.expect("an orderly end");
     }
 
     pub(crate) fn pod_config(&self, name: &str) -> v1::PodSandboxConfig {
@@ -222,7 +221,7 @@ fn remove_groups(root: &Path, name: &str) -> bool {
     hierarchies
         .chain([root.to_owned()])
         .map(|hierarchy| remove(&hierarchy.join(name)))
-        .fold(true, |all, one| all && one)
+        .fold(true, std::ops::BitAnd::bitand)
 }
 
 /// A process namespace for each container, as kubelets ask for by default.
