@@ -91,7 +91,7 @@ impl Binding {
         self.plugins.unreserve(&mut self.state, &pod, &self.node);
         let rejected = status.is_rejected();
         let wanted = self.shared.with(|core| {
-            let now = Now::now();
+            let now = Now::read();
             if core.cache.forget(&pod.uid) {
                 core.queue.changed(&ClusterChange::AssignedPodDeleted(pod.clone()), now);
             }

@@ -1,8 +1,8 @@
 //! kube-scheduler: gives every pod a node.
 //!
-//! The watch of pods and nodes feeds a [`cache`] and a [`queue`] ([`watch`]); one loop ([`schedule`]) takes pod after
-//! pod, brings a snapshot up to date by what changed, and decides purely ([`cycle`]) by the plugins of the pod's
-//! profile ([`framework`], [`plugins`]); bindings are written beside the loop, several at a time ([`bind`]). Nothing
+//! The watch of pods and nodes feeds a `cache` and a `queue` (`watch`); one loop (`schedule`) takes pod after
+//! pod, brings a snapshot up to date by what changed, and decides purely (`cycle`) by the plugins of the pod's
+//! profile ([`framework`], [`plugins`]); bindings are written beside the loop, several at a time (`bind`). Nothing
 //! runs while nothing changes. Knows nothing of where the API is served from.
 
 mod bind;

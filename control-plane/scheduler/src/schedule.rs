@@ -61,7 +61,7 @@ impl Scheduler {
     fn next(&mut self) -> Next {
         let snapshot = &mut self.snapshot;
         self.shared.with(|core| {
-            if let Some(popped) = core.queue.pop(Now::now()) {
+            if let Some(popped) = core.queue.pop(Now::read()) {
                 core.cache.update(snapshot);
                 Next::Schedule(popped)
             } else if let Some(pod) = core.queue.next_untold() {
@@ -159,7 +159,7 @@ impl Scheduler {
         let pod = &popped.pod;
         self.shared.metrics.attempt(&pod.scheduler, Outcome::Unschedulable, began.elapsed());
         debug!(pod = %pod, message, attempts = popped.attempts, "unschedulable");
-        if self.shared.with(|core| core.queue.reject(&pod.uid, rejectors, Now::now())) {
+        if self.shared.with(|core| core.queue.reject(&pod.uid, rejectors, Now::read())) {
             self.report(pod, Why::Unschedulable, message, write);
         }
     }
@@ -169,7 +169,7 @@ impl Scheduler {
         let message = format!("running {:?} plugin: {status}", status.plugin);
         self.shared.metrics.attempt(&pod.scheduler, Outcome::Error, began.elapsed());
         error!(pod = %pod, message, "scheduling failed");
-        if self.shared.with(|core| core.queue.retry(&pod.uid, Now::now())) {
+        if self.shared.with(|core| core.queue.retry(&pod.uid, Now::read())) {
             self.report(pod, Why::Error, message, write);
         }
     }

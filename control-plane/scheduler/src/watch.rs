@@ -18,7 +18,7 @@ pub(crate) fn subscribe(informers: &Informers, shared: &Arc<Shared>) {
     let nodes = informers.of::<Node>();
     nodes.project(thin_node);
     let core = shared.clone();
-    nodes.subscribe(move |change| core.with(|core| node_changed(core, change, Now::now())));
+    nodes.subscribe(move |change| core.with(|core| node_changed(core, change, Now::read())));
 
     let pods = informers.select::<Pod>(Selection::all().fields(LIVE_PODS));
     pods.project(thin_pod);
@@ -26,7 +26,7 @@ pub(crate) fn subscribe(informers: &Informers, shared: &Arc<Shared>) {
     pods.subscribe(move |change| {
         let pod = Arc::new(PodInfo::parse(change.object()));
         let gone = matches!(change, Change::Deleted(_));
-        core.with(|state| pod_changed(state, &core.profiles, pod, gone, Now::now()));
+        core.with(|state| pod_changed(state, &core.profiles, pod, gone, Now::read()));
     });
 }
 

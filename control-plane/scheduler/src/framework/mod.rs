@@ -1,7 +1,7 @@
 //! The scheduling framework: extension points as traits, and the sets of plugins that a profile runs.
 //!
 //! A pod's way: PreEnqueue → QueueSort → PreFilter → Filter → (PostFilter) → PreScore → Score → Reserve → Permit →
-//! PreBind → Bind → PostBind. The first half is pure and runs in [`crate::cycle`]; from Reserve on things happen.
+//! PreBind → Bind → PostBind. The first half is pure and runs in `cycle`; from Reserve on things happen.
 
 mod events;
 mod points;

@@ -67,9 +67,11 @@ impl PluginSet {
     pub(crate) fn hint(&self, rejectors: &[&'static str], pod: &PodInfo, change: &ClusterChange) -> Hint {
         let named = |name: &'static str| rejectors.contains(&name);
         let says = |plugin: &dyn Plugin| named(plugin.name()) && plugin.hint(pod, change) == Hint::Queue;
+        // Most PreFilter plugins are Filter plugins too, and have been asked as such.
+        let filters = |name: &'static str| self.filter.iter().any(|plugin| plugin.name() == name);
         let queue = self.pre_enqueue.iter().any(|plugin| says(plugin.as_ref()))
             || self.filter.iter().any(|plugin| says(plugin.as_ref()))
-            || self.pre_filter.iter().any(|plugin| says(plugin.as_ref()))
+            || self.pre_filter.iter().any(|plugin| !filters(plugin.name()) && says(plugin.as_ref()))
             || self.reserve.iter().any(|plugin| says(plugin.as_ref()))
             || self.permit.iter().any(|plugin| says(plugin.as_ref()));
         Hint::queue_if(queue)

@@ -182,7 +182,7 @@ fn scores() {
     let wants = pod("p").asks("1", "4Gi");
     assert_eq!(score(&NodeResourcesFit, &wants, &[empty.clone(), used.clone()]), [62, 12]);
     // Shares 1/4 and 1/2: the balance falls from 100 to 87.
-    assert_eq!(score(&NodeResourcesBalancedAllocation, &wants, &[empty.clone()]), [68]);
+    assert_eq!(score(&NodeResourcesBalancedAllocation, &wants, std::slice::from_ref(&empty)), [68]);
     let even = pod("p").asks("1", "2Gi");
     assert_eq!(score(&NodeResourcesBalancedAllocation, &even, &[empty.clone(), used]), [75, 75]);
 

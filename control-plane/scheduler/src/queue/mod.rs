@@ -24,6 +24,9 @@ const UNSCHEDULABLE_MAX: Duration = Duration::from_secs(5 * 60);
 /// The plugins of each scheduler name.
 pub(crate) type Profiles = HashMap<Arc<str>, Arc<PluginSet>>;
 
+/// Hears of an event, and of the queue into which it brought a pod.
+type OnIncoming = Box<dyn Fn(&str, &str) + Send + Sync>;
+
 /// A moment, by the clock that cannot go back and by the one on the wall.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Now {
@@ -32,7 +35,7 @@ pub(crate) struct Now {
 }
 
 impl Now {
-    pub(crate) fn now() -> Self {
+    pub(crate) fn read() -> Self {
         Self { instant: Instant::now(), wall: Timestamp::now() }
     }
 }
@@ -71,8 +74,7 @@ pub(crate) struct SchedulingQueue {
     /// have seen it.
     deciding: Option<PodUid>,
     missed: Vec<ClusterChange>,
-    /// Pods that came into a queue, by event and queue.
-    pub(crate) on_incoming: Box<dyn Fn(&str, &str) + Send + Sync>,
+    pub(crate) on_incoming: OnIncoming,
 }
 
 impl SchedulingQueue {
@@ -125,11 +127,7 @@ impl SchedulingQueue {
         }
         let uid = pod.uid.clone();
         match entry.place {
-            Place::Active(_) => {
-                self.leave(&uid);
-                self.enter(&uid, "UnscheduledPodUpdate", now);
-            }
-            Place::Gated => {
+            Place::Active(_) | Place::Gated => {
                 self.leave(&uid);
                 self.enter(&uid, "UnscheduledPodUpdate", now);
             }
