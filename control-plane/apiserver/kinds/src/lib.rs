@@ -8,6 +8,7 @@ mod core;
 mod index;
 mod kind;
 mod networking;
+mod print;
 mod rbac;
 mod storage;
 mod strategy;

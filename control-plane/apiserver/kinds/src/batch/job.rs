@@ -11,6 +11,7 @@ pub(crate) static JOB: Kind = Kind {
     propagation: "Orphan",
     prepare_create: create,
     fields: |job| vec![("status.successful", int(&job["status"]["succeeded"]).to_string())],
+    cells: Some(super::cells::job),
     ..Kind::COUNTED
 };
 

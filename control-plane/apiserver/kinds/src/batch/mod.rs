@@ -1,5 +1,6 @@
 //! The batch group.
 
+mod cells;
 mod job;
 
 use crate::kind::Kind;
@@ -12,4 +13,4 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
-static CRON_JOB: Kind = Kind::COUNTED;
+static CRON_JOB: Kind = Kind { cells: Some(cells::cron_job), ..Kind::COUNTED };

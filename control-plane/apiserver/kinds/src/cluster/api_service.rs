@@ -15,5 +15,6 @@ pub(super) static API_SERVICE: Kind = Kind {
             }]});
         }
     },
+    cells: Some(super::cells::api_service),
     ..Kind::CONDITIONAL
 };

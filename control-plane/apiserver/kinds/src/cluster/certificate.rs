@@ -6,8 +6,13 @@ use crate::kind::Kind;
 use crate::strategy::{Context, SelectableField};
 use crate::value::{keep, object_mut, text};
 
-pub(super) static REQUEST: Kind =
-    Kind { prepare_create: create, prepare_update: update, fields: signer, ..Kind::PLAIN };
+pub(super) static REQUEST: Kind = Kind {
+    prepare_create: create,
+    prepare_update: update,
+    fields: signer,
+    cells: Some(super::cells::signing_request),
+    ..Kind::PLAIN
+};
 
 pub(super) static TRUST_BUNDLE: Kind = Kind { fields: signer, ..Kind::CONDITIONAL };
 

@@ -12,6 +12,7 @@ pub(super) static DEFINITION: Kind = Kind {
             remember_storage_version(new);
         }
     },
+    cells: Some(crate::print::name_and_creation),
     ..Kind::COUNTED_CONDITIONAL
 };
 

@@ -2,6 +2,8 @@
 //! flow control, runtime classes, devices.
 
 mod api_service;
+mod autoscaler;
+mod cells;
 mod certificate;
 mod custom_resource;
 mod device;
@@ -19,6 +21,9 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
         "devicetaintrules" => &device::TAINT_RULE,
         "resourceclaims" => &device::CLAIM,
         "resourceslices" => &device::SLICE,
+        "resourceclaimtemplates" => &device::CLAIM_TEMPLATE,
+        "horizontalpodautoscalers" => &autoscaler::AUTOSCALER,
+        "priorityclasses" => &PRIORITY_CLASS,
         "flowschemas" => &FLOW_SCHEMA,
         "prioritylevelconfigurations" => &PRIORITY_LEVEL,
         "leases" => &LEASE,
@@ -34,14 +39,15 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
-static FLOW_SCHEMA: Kind = Kind::COUNTED;
-static PRIORITY_LEVEL: Kind = Kind::COUNTED;
-static LEASE: Kind = Kind { create_on_update: true, ..Kind::CONDITIONAL };
+static FLOW_SCHEMA: Kind = Kind { cells: Some(cells::flow_schema), ..Kind::COUNTED };
+static PRIORITY_LEVEL: Kind = Kind { cells: Some(cells::priority_level), ..Kind::COUNTED };
+static PRIORITY_CLASS: Kind = Kind { cells: Some(cells::priority_class), ..Kind::PLAIN };
+static LEASE: Kind = Kind { create_on_update: true, cells: Some(cells::lease), ..Kind::CONDITIONAL };
 static LEASE_CANDIDATE: Kind = Kind { create_on_update: true, ..Kind::CONDITIONAL };
-static DISRUPTION_BUDGET: Kind = Kind::COUNTED_CONDITIONAL;
-static RUNTIME_CLASS: Kind = Kind::CONDITIONAL;
-static WEBHOOKS: Kind = Kind::COUNTED_CONDITIONAL;
-static POLICY: Kind = Kind::COUNTED_CONDITIONAL;
-static POLICY_BINDING: Kind = Kind::COUNTED_CONDITIONAL;
+static DISRUPTION_BUDGET: Kind = Kind { cells: Some(cells::disruption_budget), ..Kind::COUNTED_CONDITIONAL };
+static RUNTIME_CLASS: Kind = Kind { cells: Some(cells::runtime_class), ..Kind::CONDITIONAL };
+static WEBHOOKS: Kind = Kind { cells: Some(cells::webhooks), ..Kind::COUNTED_CONDITIONAL };
+static POLICY: Kind = Kind { cells: Some(cells::policy), ..Kind::COUNTED_CONDITIONAL };
+static POLICY_BINDING: Kind = Kind { cells: Some(cells::policy_binding), ..Kind::COUNTED_CONDITIONAL };
 static STORAGE_VERSION: Kind = Kind::CONDITIONAL;
 static WORKLOAD: Kind = Kind::COUNTED;

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::kind::Kind;
 use crate::value::{object_mut, remove, text};
 
-pub(crate) static CONFIG_MAP: Kind = Kind::PLAIN;
+pub(crate) static CONFIG_MAP: Kind = Kind { cells: Some(super::cells::config_map), ..Kind::PLAIN };
 
 pub(crate) static SECRET: Kind = Kind {
     prepare_create: |_, secret| merge_string_data(secret),
@@ -19,12 +19,14 @@ pub(crate) static SECRET: Kind = Kind {
         merge_string_data(secret);
     },
     fields: |secret| vec![("type", text(&secret["type"]).to_string())],
+    cells: Some(super::cells::secret),
     ..Kind::PLAIN
 };
 
 pub(crate) static SERVICE_ACCOUNT: Kind = Kind {
     prepare_create: |_, account| trim_secrets(account),
     prepare_update: |_, account, _| trim_secrets(account),
+    cells: Some(crate::print::name_and_age),
     ..Kind::CONDITIONAL
 };
 

@@ -2,4 +2,5 @@
 
 use crate::kind::Kind;
 
-pub(crate) static ENDPOINTS: Kind = Kind { create_on_update: true, ..Kind::PLAIN };
+pub(crate) static ENDPOINTS: Kind =
+    Kind { create_on_update: true, cells: Some(super::cells::endpoints), ..Kind::PLAIN };

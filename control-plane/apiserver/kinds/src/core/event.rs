@@ -6,8 +6,12 @@ use crate::kind::Kind;
 use crate::strategy::SelectableField;
 use crate::value::text;
 
-pub(crate) static EVENT: Kind =
-    Kind { create_on_update: true, fields: selectable_fields, ..Kind::PLAIN };
+pub(crate) static EVENT: Kind = Kind {
+    create_on_update: true,
+    fields: selectable_fields,
+    cells: Some(super::cells::event),
+    ..Kind::PLAIN
+};
 
 fn selectable_fields(event: &Value) -> Vec<SelectableField> {
     let about = &event["involvedObject"];

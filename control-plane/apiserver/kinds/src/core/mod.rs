@@ -1,5 +1,6 @@
 //! The core group.
 
+mod cells;
 pub(crate) mod config;
 pub(crate) mod controller;
 pub(crate) mod endpoints;

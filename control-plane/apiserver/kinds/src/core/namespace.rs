@@ -11,6 +11,7 @@ pub(crate) static NAMESPACE: Kind = Kind {
     prepare_update: update,
     canonicalize: label_with_name,
     fields: |namespace| vec![("status.phase", text(&namespace["status"]["phase"]).to_string())],
+    cells: Some(super::cells::namespace),
     ..Kind::PLAIN
 };
 

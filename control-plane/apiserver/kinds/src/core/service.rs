@@ -13,6 +13,7 @@ pub(crate) static SERVICE: Kind = Kind {
         let field = |name: &str| text(&service["spec"][name]).to_string();
         vec![("spec.clusterIP", field("clusterIP")), ("spec.type", field("type"))]
     },
+    cells: Some(super::cells::service),
     ..Kind::PLAIN
 };
 

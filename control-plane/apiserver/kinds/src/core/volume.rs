@@ -4,8 +4,11 @@ use serde_json::json;
 
 use crate::kind::Kind;
 
-pub(crate) static CLAIM: Kind =
-    Kind { prepare_create: |_, claim| claim["status"] = json!({ "phase": "Pending" }), ..Kind::PLAIN };
+pub(crate) static CLAIM: Kind = Kind {
+    prepare_create: |_, claim| claim["status"] = json!({ "phase": "Pending" }),
+    cells: Some(super::cells::claim),
+    ..Kind::PLAIN
+};
 
 pub(crate) static VOLUME: Kind = Kind {
     prepare_create: |context, volume| {
@@ -17,5 +20,6 @@ pub(crate) static VOLUME: Kind = Kind {
             new["status"]["lastPhaseTransitionTime"] = oarlock_api::meta::print_time(context.now).into();
         }
     },
+    cells: Some(super::cells::volume),
     ..Kind::PLAIN
 };

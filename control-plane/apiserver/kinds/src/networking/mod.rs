@@ -1,5 +1,7 @@
 //! The networking and discovery groups.
 
+mod cells;
+
 use crate::kind::{Kind, content_differs};
 
 pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
@@ -8,6 +10,8 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
         "ingressclasses" => &INGRESS_CLASS,
         "ingresses" => &INGRESS,
         "networkpolicies" => &NETWORK_POLICY,
+        "ipaddresses" => &IP_ADDRESS,
+        "servicecidrs" => &SERVICE_CIDR,
         _ => return None,
     })
 }
@@ -16,9 +20,12 @@ static ENDPOINT_SLICE: Kind = Kind {
     generation_changes: Some(|new, old| {
         content_differs(new, old) || new["metadata"]["labels"] != old["metadata"]["labels"]
     }),
+    cells: Some(cells::endpoint_slice),
     ..Kind::COUNTED
 };
 
-static INGRESS_CLASS: Kind = Kind::COUNTED;
-static INGRESS: Kind = Kind::COUNTED;
-static NETWORK_POLICY: Kind = Kind::COUNTED;
+static INGRESS_CLASS: Kind = Kind { cells: Some(cells::ingress_class), ..Kind::COUNTED };
+static INGRESS: Kind = Kind { cells: Some(cells::ingress), ..Kind::COUNTED };
+static NETWORK_POLICY: Kind = Kind { cells: Some(cells::network_policy), ..Kind::COUNTED };
+static IP_ADDRESS: Kind = Kind { cells: Some(cells::ip_address), ..Kind::PLAIN };
+static SERVICE_CIDR: Kind = Kind { cells: Some(cells::service_cidr), ..Kind::PLAIN };

@@ -1,5 +1,7 @@
 //! Roles and their bindings.
 
+mod cells;
+
 use crate::kind::Kind;
 
 pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
@@ -10,5 +12,6 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
-static ROLE: Kind = Kind { create_on_update: true, ..Kind::PLAIN };
-static BINDING: Kind = Kind { create_on_update: true, ..Kind::PLAIN };
+static ROLE: Kind =
+    Kind { create_on_update: true, cells: Some(crate::print::name_and_creation), ..Kind::PLAIN };
+static BINDING: Kind = Kind { create_on_update: true, cells: Some(cells::binding), ..Kind::PLAIN };

@@ -1,18 +1,26 @@
 //! The storage group.
 
+mod cells;
+
 use crate::kind::Kind;
 
 pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     Some(match resource {
         "csidrivers" => &CSI_DRIVER,
         "csinodes" => &CSI_NODE,
-        "csistoragecapacities" | "storageversionmigrations" => &CONDITIONAL,
+        "csistoragecapacities" => &CSI_CAPACITY,
+        "storageclasses" => &CLASS,
+        "storageversionmigrations" => &MIGRATION,
+        "volumeattributesclasses" => &ATTRIBUTES_CLASS,
         "volumeattachments" => &VOLUME_ATTACHMENT,
         _ => return None,
     })
 }
 
-static CONDITIONAL: Kind = Kind::CONDITIONAL;
-static CSI_DRIVER: Kind = Kind::CONDITIONAL;
-static CSI_NODE: Kind = Kind::CONDITIONAL;
-static VOLUME_ATTACHMENT: Kind = Kind::CONDITIONAL;
+static ATTRIBUTES_CLASS: Kind = Kind { cells: Some(cells::attributes_class), ..Kind::PLAIN };
+static CLASS: Kind = Kind { cells: Some(cells::class), ..Kind::PLAIN };
+static CSI_CAPACITY: Kind = Kind { cells: Some(crate::print::name_and_creation), ..Kind::CONDITIONAL };
+static CSI_DRIVER: Kind = Kind { cells: Some(cells::driver), ..Kind::CONDITIONAL };
+static CSI_NODE: Kind = Kind { cells: Some(cells::node), ..Kind::CONDITIONAL };
+static MIGRATION: Kind = Kind::CONDITIONAL;
+static VOLUME_ATTACHMENT: Kind = Kind { cells: Some(cells::attachment), ..Kind::CONDITIONAL };

@@ -1,5 +1,6 @@
 //! Pods.
 
+mod cells;
 mod prepare;
 mod qos;
 
@@ -16,6 +17,7 @@ pub(crate) static POD: Kind = Kind {
     prepare_update: prepare::update,
     delete: graceful_delete,
     fields: selectable_fields,
+    cells: Some(cells::cells),
     ..Kind::PLAIN
 };
 
