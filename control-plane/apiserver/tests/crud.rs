@@ -3,6 +3,7 @@
 mod common;
 
 use http::Method;
+use oarlock_pki::{Authority, Profile};
 use serde_json::{Value, json};
 
 use common::{TestServer, start};
@@ -178,6 +179,12 @@ async fn who_may_what_is_decided_by_certificate_and_role() {
     assert_eq!(nobody.status(), 401);
     let health = server.over_tls(None, Method::GET, "/readyz", &[], vec![]).await;
     assert_eq!((health.status().as_u16(), &health.body()[..]), (200, &b"ok"[..]));
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let stranger =
+        Authority::load_or_create(&dir.path().join("crt"), &dir.path().join("key"), "ca").expect("a CA");
+    let identity = stranger.issue(&Profile::client("admin", "system:masters")).expect("an identity");
+    let refused = server.over_tls_as(Some(identity), Method::GET, MAPS, &[], vec![]).await;
+    assert_eq!(refused.status(), 401, "a stranger's certificate proves nothing");
     let alice = server.over_tls(Some(("alice", "people")), Method::GET, MAPS, &[], vec![]).await;
     assert_eq!(alice.status(), 403);
     let told: Value = serde_json::from_slice(alice.body()).expect("a Status");

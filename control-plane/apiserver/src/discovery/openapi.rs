@@ -49,7 +49,7 @@ impl Documents {
         let json = |kind: &&str| {
             ["application/json", "*/*", "application/*"].contains(&kind.split(';').next().unwrap_or_default())
         };
-        if !kinds.is_empty() && !kinds.iter().any(|kind| json(kind)) {
+        if !kinds.is_empty() && !kinds.iter().any(json) {
             return Err(Status::not_acceptable(
                 "only the following media types are accepted: application/json",
             ));

@@ -12,7 +12,7 @@ use hyper::client::conn::http2;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use oarlock_apiserver::{ApiServer, Config, KubeletTls, ServiceAccountKeys, User};
 use oarlock_base::{Shutdown, Tasks};
-use oarlock_pki::{Authority, Profile, SigningKey, SubjectName, client_config};
+use oarlock_pki::{Authority, Identity, Profile, SigningKey, SubjectName, client_config};
 use oarlock_store::{MemoryStore, Store};
 use serde_json::Value;
 
@@ -124,6 +124,18 @@ impl TestServer {
     ) -> Response<Bytes> {
         let identity = user
             .map(|(name, group)| self.ca.issue(&Profile::client(name, group)).expect("a client identity"));
+        self.over_tls_as(identity, method, path, headers, body).await
+    }
+
+    /// The same with any certificate, also one of a stranger.
+    pub(crate) async fn over_tls_as(
+        &self,
+        identity: Option<Identity>,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Response<Bytes> {
         let mut tls = client_config(self.ca.cert_pem(), identity.as_ref()).expect("a client configuration");
         tls.alpn_protocols = vec![b"h2".to_vec()];
         let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
