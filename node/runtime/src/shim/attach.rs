@@ -9,8 +9,8 @@ use super::log::{Log, Stream};
 
 /// An attached reader that is this far behind is let go: the container must not wait for it.
 const PENDING_BYTES_MAX: usize = 1 << 20;
-/// One read; the kernel's pipes hold this much.
-const READ_BYTES: usize = 64 * 1024;
+/// One read. A pipe holds more, but what is allocated here once stays with the shim for good.
+const READ_BYTES: usize = 16 * 1024;
 
 /// A copy of one stream, on its way to a client.
 pub(crate) struct Reader {

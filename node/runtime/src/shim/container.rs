@@ -23,6 +23,9 @@ pub(crate) enum Built {
     Failed { message: String },
 }
 
+/// A report is no longer: reasons are cut to a quarter of it.
+pub(crate) const REPORT_BYTES_MAX: usize = 8 * 1024;
+
 /// The standard streams of a process to start.
 pub(crate) struct Stdio {
     pub stdin: OwnedFd,
@@ -45,7 +48,12 @@ type Started = (i32, Option<OwnedFd>);
 fn finish(result: Result<Started, String>) -> (Built, Option<OwnedFd>) {
     match result {
         Ok((pid, terminal)) => (Built::Running { pid }, terminal),
-        Err(message) => (Built::Failed { message }, None),
+        Err(mut message) => {
+            // Quoting may double it.
+            let end = (0..=REPORT_BYTES_MAX / 4).rev().find(|at| message.is_char_boundary(*at)).unwrap_or(0);
+            message.truncate(end);
+            (Built::Failed { message }, None)
+        }
     }
 }
 

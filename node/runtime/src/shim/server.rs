@@ -315,7 +315,7 @@ impl Server {
         };
         let build = self.builds.swap_remove(at);
         self.sweep();
-        let (mut buffer, mut descriptors) = (vec![0; 64 * 1024], Vec::new());
+        let (mut buffer, mut descriptors) = (vec![0; container::REPORT_BYTES_MAX], Vec::new());
         let received = wire::receive(&build.channel, &mut buffer, &mut descriptors).unwrap_or(0);
         let built = serde_json::from_slice(&buffer[..received])
             .unwrap_or(Built::Failed { message: "the process that builds containers has died".to_string() });

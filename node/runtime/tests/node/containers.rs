@@ -376,6 +376,36 @@ async fn volumes_may_be_mounted_after_the_pod_began() {
     node.finish().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_pods_come_and_go_at_once() {
+    let node = Node::start().await;
+    let begin = std::time::Instant::now();
+    let one = |number: usize| {
+        let node = &node;
+        async move {
+            let name = format!("many-{number}");
+            let pod = node.pod(&node.pod_config(&name)).await;
+            let id = node.run_shell(&pod, &name, "exec sleep 1000").await;
+            let said = node.exec(&id, &["hostname"]).await.stdout;
+            assert_eq!(String::from_utf8_lossy(&said).trim(), name);
+            pod
+        }
+    };
+    let pods = futures::future::join_all((0..20).map(one)).await;
+    eprintln!("20 pods at once: {:?}", begin.elapsed());
+    let remove = pods
+        .into_iter()
+        .map(|pod_sandbox_id| node.client.remove_pod_sandbox(v1::RemovePodSandboxRequest { pod_sandbox_id }));
+    for removed in futures::future::join_all(remove).await {
+        removed.expect("removed");
+    }
+    for directory in ["root/sandboxes", "root/containers", "run/s", "run/netns"] {
+        let left = fs::read_dir(node.directory.path().join(directory)).expect("there").count();
+        assert_eq!(left, 0, "{directory}");
+    }
+    node.finish().await;
+}
+
 /// Not a test of speed: prints what a pod costs, for `cargo test -- --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "a measurement"]
