@@ -163,7 +163,9 @@ fn ports(pod: &Pod, others: &[Arc<Pod>]) -> Option<Verdict> {
     };
     let taken: Vec<Port> = others.iter().flat_map(|other| host_ports(other)).collect();
     let clashes = wanted.iter().any(|port| taken.iter().any(|other| clash(port, other)));
-    clashes.then(|| ())?;
+    if !clashes {
+        return None;
+    }
     refuse(
         "NodePorts",
         "Predicate NodePorts failed: node(s) didn't have free ports for the requested pod ports".into(),

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use k8s_openapi::api::core::v1::Taint;
 use tokio::sync::watch;
 
-/// The address that a `kubernetes.default` client in a pod must not need to know: everything the node agent reads.
+/// Everything that the node agent is told.
 #[derive(Clone)]
 pub struct Config {
     pub node_name: String,
@@ -41,7 +41,7 @@ pub struct Config {
     pub provider_id: Option<String>,
     /// Told `true` when the node has been registered as ready, and each time that changes.
     pub ready: Option<watch::Sender<bool>>,
-    /// Service environment variables point pods of every namespace at this service (`default/kubernetes`).
+    /// The version that the node reports.
     pub version: String,
 }
 

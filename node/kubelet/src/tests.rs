@@ -331,6 +331,61 @@ async fn containers_outlive_the_agent_and_are_found_again() {
 }
 
 #[tokio::test]
+async fn hooks_run_after_the_start_and_before_the_stop() {
+    let node = Harness::start().await;
+    node.runtime.set_exec(&["greet"], 3, "no");
+    let hook = |command: &str| json!({ "exec": { "command": [command] } });
+    let broken = json!({ "name": "c", "image": "web:1", "lifecycle": { "postStart": hook("greet") } });
+    node.put_pod("broken", json!({ "containers": [broken], "terminationGracePeriodSeconds": 1 }));
+    let message = node.event("FailedPostStartHook").await;
+    assert_eq!(message, "PostStartHook failed: command 'greet' exited with 3: no");
+
+    node.runtime.set_exec(&["leave"], 4, "wait");
+    let leaving = json!({ "name": "l", "image": "web:1", "lifecycle": { "preStop": hook("leave") } });
+    node.put_pod("leaving", json!({ "containers": [leaving] }));
+    node.pod_until("leaving", ready).await;
+    delete(&node, "leaving", 5).await;
+    assert_eq!(
+        node.event("FailedPreStopHook").await,
+        "PreStopHook failed: command 'leave' exited with 4: wait"
+    );
+    node.gone("leaving").await;
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn an_ephemeral_container_joins_a_running_pod() {
+    let node = Harness::start().await;
+    node.put_pod("p", web());
+    node.pod_until("p", ready).await;
+    let mut spec = web();
+    spec["ephemeralContainers"] =
+        json!([{ "name": "debug", "image": "web:1", "targetContainerName": "web" }]);
+    node.put_pod("p", spec);
+    let running =
+        |pod: &Value| pod["status"]["ephemeralContainerStatuses"][0]["state"]["running"].is_object();
+    node.pod_until("p", running).await;
+    let config = node.runtime.container_config("debug").expect("a container");
+    let options =
+        config.linux.and_then(|linux| linux.security_context?.namespace_options).expect("namespaces");
+    assert_eq!(options.pid, i32::from(oarlock_cri::v1::NamespaceMode::Target));
+    assert_eq!(options.target_id, node.runtime.container("web").expect("web").id);
+    node.stop().await;
+}
+
+#[tokio::test]
+async fn a_pod_past_its_deadline_fails() {
+    let node = Harness::start().await;
+    let mut spec = web();
+    spec["activeDeadlineSeconds"] = json!(1);
+    spec["terminationGracePeriodSeconds"] = json!(1);
+    node.put_pod("p", spec);
+    let pod = node.pod_until("p", |pod| pod["status"]["phase"] == "Failed").await;
+    assert_eq!(pod["status"]["reason"], "DeadlineExceeded");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn a_lost_sandbox_is_made_anew() {
     let node = Harness::start().await;
     node.put_pod("p", web());

@@ -56,13 +56,16 @@ impl Keeper {
         let mut ask = ASK_UNREADY.start();
         let begun = Instant::now();
         let mut view = RuntimeView::default();
-        while begun.elapsed() < FIRST_ANSWER && !view.is_ready() {
+        // Only for its answer, not for its network: that may wait for the pod range, which a registered node is given.
+        while begun.elapsed() < FIRST_ANSWER {
             view = self.look().await;
-            if !view.is_ready() {
-                tokio::time::sleep(ask.next_delay()).await;
+            if view.failure.is_none() {
+                break;
             }
+            tokio::time::sleep(ask.next_delay()).await;
         }
         self.register(&machine, &view).await;
+        ask.reset();
         loop {
             let status = self.status(&machine, &view);
             self.report(status).await;

@@ -37,6 +37,7 @@ impl Server {
         }
     }
 
+    #[expect(clippy::result_large_err, reason = "a refusal is an answer, made once per request")]
     fn pod(&self, namespace: &str, name: &str) -> Result<std::sync::Arc<Pod>, Response<Body>> {
         let missing = || text(StatusCode::NOT_FOUND, format!("pod does not exist: {namespace}/{name}\n"));
         self.manager.find(namespace, name).ok_or_else(missing)

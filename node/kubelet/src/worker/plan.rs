@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod};
-use oarlock_cri::v1::{ContainerState, NamespaceMode, PodSandboxState};
+use oarlock_cri::v1::{ContainerState, NamespaceMode, PodSandboxState, PodSandboxStatus};
 
 use super::memory::{Memory, Waiting, go_duration};
 use crate::observed::{Observed, Seen};
@@ -33,6 +33,10 @@ pub(crate) enum Action {
     },
     /// Takes away a dead instance that nobody can ask for any more.
     RemoveContainer {
+        id: String,
+    },
+    /// Takes away a sandbox that has been replaced and holds nothing.
+    RemoveSandbox {
         id: String,
     },
 }
@@ -70,6 +74,7 @@ pub(crate) fn plan(pod: &Pod, observed: &Observed, memory: &Memory, now: Timesta
         None => plan_containers(pod, observed, memory, now, &mut plan),
     }
     plan.actions.extend(dead_instances(observed));
+    plan.actions.extend(empty_sandboxes(observed));
     plan
 }
 
@@ -363,6 +368,16 @@ fn dead_instances(observed: &Observed) -> Vec<Action> {
         }
     }
     remove
+}
+
+/// Replaced sandboxes in which no container is left.
+fn empty_sandboxes(observed: &Observed) -> impl Iterator<Item = Action> {
+    let empty = |sandbox: &&PodSandboxStatus| {
+        sandbox.state() == PodSandboxState::SandboxNotready
+            && !observed.containers.iter().any(|seen| seen.sandbox == sandbox.id)
+    };
+    let replaced = observed.sandboxes.iter().skip(1).filter(empty);
+    replaced.map(|sandbox| Action::RemoveSandbox { id: sandbox.id.clone() })
 }
 
 /// A CRI time (nanoseconds since 1970).

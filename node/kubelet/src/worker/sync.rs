@@ -5,7 +5,7 @@ use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use oarlock_client::EventType;
 use oarlock_cri::CallError;
-use oarlock_cri::v1::{RemoveContainerRequest, RunPodSandboxRequest, StopPodSandboxRequest};
+use oarlock_cri::v1::{RemovePodSandboxRequest, RunPodSandboxRequest, StopPodSandboxRequest};
 use tracing::{info, warn};
 
 use super::plan::{Action, plan};
@@ -142,11 +142,14 @@ impl Worker {
                 self.start_container(pod, observed, *kind, name, *restarts).await
             }
             Action::RemoveContainer { id } => {
-                let request = RemoveContainerRequest { container_id: id.clone() };
-                if let Err(error) = self.ctx.cri.remove_container(request).await {
-                    warn!(pod = %pod.display(), container = id, %error, "an old container stays");
+                self.remove(id).await;
+                Ok(())
+            }
+            Action::RemoveSandbox { id } => {
+                let request = RemovePodSandboxRequest { pod_sandbox_id: id.clone() };
+                if let Err(error) = self.ctx.cri.remove_pod_sandbox(request).await {
+                    warn!(pod = %pod.display(), sandbox = id, %error, "an old sandbox stays");
                 }
-                self.ctx.observer.forget(id);
                 Ok(())
             }
         }

@@ -49,6 +49,7 @@ fn text(plan: &Plan) -> String {
         Action::KillContainer { name, why, .. } => format!("kill {name} {why:?}"),
         Action::StartContainer { name, restarts, .. } => format!("start {name} #{restarts}"),
         Action::RemoveContainer { id } => format!("remove {id}"),
+        Action::RemoveSandbox { id } => format!("remove sandbox {id}"),
     };
     let mut words: Vec<String> = plan.actions.iter().map(action).collect();
     words.extend(plan.waiting.iter().map(|(name, waiting)| format!("{name} waits: {}", waiting.reason)));
@@ -71,6 +72,10 @@ fn sandboxes() {
     check("all is done", &one("OnFailure"), &finished, &memory, "");
     check("never again", &one("Never"), &finished, &memory, "");
     check("it must go on", &one("Always"), &finished, &memory, "create sandbox 1");
+    let mut replaced = observed(&[("c", ContainerState::ContainerRunning, 0)]);
+    let old = v1::PodSandboxStatus { id: "old".into(), ..stopped.sandboxes[0].clone() };
+    replaced.sandboxes.push(old);
+    check("an old one is empty", &one("Always"), &replaced, &memory, "remove sandbox old");
     let mut addressless = observed(&[]);
     addressless.sandboxes[0].network = None;
     check("no address", &one("Always"), &addressless, &memory, "kill sandbox s, create sandbox 1");
