@@ -97,6 +97,7 @@ impl ImageStore {
         registries: &Registries,
         stop: &Shutdown,
     ) -> Result<Image, ImageError> {
+        let _growing = self.grow();
         let mirrors = registries.mirrors.get(&reference.registry).into_iter().flatten();
         let hosts = mirrors.chain(std::iter::once(&reference.registry));
         let mut last = Err(ImageError::NotFound(reference.to_string()));
@@ -159,7 +160,6 @@ impl ImageStore {
                 let (store, want) = (self.clone(), layers[at].digest.clone());
                 let (names, diff_id) = (names[..=at].to_vec(), diff_ids[at].clone());
                 blocking(move || {
-                    let _growing = store.grow();
                     let (digest, _) = writer.commit(Some(&want))?;
                     let path = store.content.path(&digest);
                     let file = std::fs::File::open(&path).map_err(ImageError::io("open", &path))?;

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
@@ -42,9 +43,18 @@ pub struct ImageStore {
     layers: PathBuf,
     pub(super) content: Content,
     images: Mutex<BTreeMap<String, Image>>,
-    /// Held for reading while layers and blobs exist that no image names yet; a collection needs it alone.
-    growing: RwLock<()>,
+    /// How many hold layers and blobs that no image or container names yet; a collection needs none.
+    growing: Arc<Mutex<usize>>,
     _lock: nix::fcntl::Flock<File>,
+}
+
+/// See [`ImageStore::grow`].
+pub(crate) struct Growing(Arc<Mutex<usize>>);
+
+impl Drop for Growing {
+    fn drop(&mut self) {
+        *self.0.lock() -= 1;
+    }
 }
 
 /// What an OCI or Docker image configuration says that the store needs.
@@ -166,7 +176,7 @@ impl ImageStore {
             layers,
             content,
             images: Mutex::new(images),
-            growing: RwLock::new(()),
+            growing: Arc::default(),
             _lock: lock,
         })
     }
@@ -224,18 +234,32 @@ impl ImageStore {
     /// Removes layers and blobs that no image names and no container uses. Does nothing while images arrive; the
     /// next call makes up for it.
     pub fn collect(&self, in_use: &HashSet<String>) {
-        let Some(_alone) = self.growing.try_write() else { return };
-        let images = self.images.lock();
-        let layers: HashSet<&String> = images.values().flat_map(|image| &image.layers).collect();
-        for entry in fs::read_dir(&self.layers).into_iter().flatten().flatten() {
-            let name = entry.file_name().to_string_lossy().into_owned();
-            if !layers.contains(&name) && !in_use.contains(&name) {
-                // What cannot be removed is met again by the next collection.
-                let _ = disk::remove_all(&entry.path());
+        let mut doomed = Vec::new();
+        {
+            let growing = self.growing.lock();
+            if *growing > 0 {
+                return;
             }
+            let images = self.images.lock();
+            let layers: HashSet<&String> = images.values().flat_map(|image| &image.layers).collect();
+            for entry in fs::read_dir(&self.layers).into_iter().flatten().flatten() {
+                let name = entry.file_name().to_string_lossy().into_owned();
+                if layers.contains(&name) || in_use.contains(&name) {
+                    continue;
+                }
+                // Renamed here, removed below: nobody waits for a big layer to go.
+                let path = self.layers.join(format!("tmp-{}", disk::new_id()));
+                if fs::rename(entry.path(), &path).is_ok() {
+                    doomed.push(path);
+                }
+            }
+            let blobs: HashSet<&String> = images.values().flat_map(|image| &image.blobs).collect();
+            self.content.retain(|digest| blobs.contains(&digest.to_string()));
         }
-        let blobs: HashSet<&String> = images.values().flat_map(|image| &image.blobs).collect();
-        self.content.retain(|digest| blobs.contains(&digest.to_string()));
+        for path in doomed {
+            // The next start removes what stays.
+            let _ = disk::remove_all(&path);
+        }
     }
 
     /// The raw configuration of an image, if it has one.
@@ -258,9 +282,10 @@ impl ImageStore {
         &self.root
     }
 
-    /// Keeps new layers and blobs from being collected as long as it lives.
-    pub(super) fn grow(&self) -> RwLockReadGuard<'_, ()> {
-        self.growing.read()
+    /// Keeps layers and blobs from being collected as long as it lives.
+    pub(crate) fn grow(&self) -> Growing {
+        *self.growing.lock() += 1;
+        Growing(self.growing.clone())
     }
 
     fn save(&self, images: &BTreeMap<String, Image>) -> Result<(), ImageError> {

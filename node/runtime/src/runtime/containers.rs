@@ -40,6 +40,8 @@ impl Runtime {
         if config.metadata.is_none() {
             return Err(RuntimeError::Invalid("container config must include metadata".to_string()));
         }
+        // From the look at the image until the container names its layers.
+        let _growing = self.images.grow();
         let asked = config.image.clone().unwrap_or_default().image;
         let image =
             self.images.find(&asked).ok_or_else(|| RuntimeError::NotFound { kind: "image", id: asked })?;

@@ -68,6 +68,11 @@ impl Service {
     }
 }
 
+/// Runs what walks or removes whole trees beside the tasks that serve calls.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, Status> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| Status::internal(error.to_string()))
+}
+
 /// A list as a stream of batches.
 fn batches<T, R>(items: Vec<T>, wrap: impl Fn(Vec<T>) -> R + Send + 'static) -> ResponseStream<R>
 where
@@ -393,13 +398,14 @@ impl ImageService for Service {
 
     async fn remove_image(&self, request: v1::RemoveImageRequest) -> Result<v1::RemoveImageResponse, Status> {
         let name = request.image.unwrap_or_default().image;
-        self.0.remove_image(&name)?;
+        let runtime = self.0.clone();
+        blocking(move || runtime.remove_image(&name)).await??;
         Ok(v1::RemoveImageResponse {})
     }
 
     async fn image_fs_info(&self, _: v1::ImageFsInfoRequest) -> Result<v1::ImageFsInfoResponse, Status> {
         let runtime = self.0.clone();
-        self.0.owned("image-fs-info", async move { Ok(runtime.image_fs()) }).await
+        blocking(move || runtime.image_fs()).await
     }
 }
 
