@@ -59,7 +59,7 @@ fn visit(path: &Path, found: &mut BTreeMap<String, usize>) -> Result<()> {
 }
 
 fn measure(path: &str, text: &str, found: &mut BTreeMap<String, usize>) {
-    if text.lines().next().is_some_and(|line| line.contains("@generated") || line.contains("enerated by")) {
+    if text.lines().next().is_some_and(|line| line.contains("@generated") || line.contains("Do not edit")) {
         return;
     }
     let lines = text.lines().count();

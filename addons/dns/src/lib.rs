@@ -67,6 +67,15 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DnsError> {
     Ok(tasks.join().await?)
 }
 
+/// The objects that run this server in a cluster, as YAML documents: `image` holds this program, `address` is the cluster
+/// address that pods are told to ask.
+pub fn manifest(image: &str, domain: &str, address: std::net::IpAddr) -> String {
+    include_str!("../manifest.yaml")
+        .replace("{image}", image)
+        .replace("{domain}", domain)
+        .replace("{address}", &address.to_string())
+}
+
 /// The name servers of a resolver configuration, without loops back to `own`.
 pub fn upstreams_of(resolv_conf: &str, own: std::net::IpAddr) -> Vec<SocketAddr> {
     resolv_conf
