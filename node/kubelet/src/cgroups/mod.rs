@@ -80,6 +80,10 @@ impl Cgroups {
                     if !dir.is_dir() {
                         make_v1(controller, mount, relative)?;
                         limit_v1(controller, &dir, qos_of(pod), &totals)?;
+                        if *controller == "cpu" && qos_of(pod) == Qos::BestEffort {
+                            // The whole class gets what is left over.
+                            write(&dir.with_file_name("cpu.shares"), "2")?;
+                        }
                     }
                 }
             }
@@ -88,6 +92,10 @@ impl Cgroups {
                 if !dir.is_dir() {
                     make_v2(mount, relative)?;
                     limit_v2(&dir, qos_of(pod), &totals)?;
+                    let class_weight = dir.with_file_name("cpu.weight");
+                    if qos_of(pod) == Qos::BestEffort && class_weight.exists() {
+                        write(&class_weight, "1")?;
+                    }
                 }
             }
         }
