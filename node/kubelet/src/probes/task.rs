@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, ObjectReference, Probe};
+use oarlock_base::Backoff;
 use oarlock_client::EventType;
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -13,6 +14,10 @@ use tracing::{debug, info};
 use super::check::{Outcome, check};
 use super::{ProbeKind, Verdicts};
 use crate::context::Context;
+
+/// Looks at a container that has just been started: 20, 40, … ms apart, about a second in all.
+const EARLY: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_millis(320));
+const EARLY_LOOKS: u32 = 6;
 
 pub(super) struct ProbeTask {
     pub(super) ctx: Arc<Context>,
@@ -57,18 +62,28 @@ impl ProbeTask {
         let since = Duration::try_from(self.ctx.now().duration_since(self.started_at)).unwrap_or_default();
         let delay = seconds(self.probe.initial_delay_seconds, 0).saturating_sub(since);
         let period = seconds(self.probe.period_seconds, 10).max(Duration::from_secs(1));
-        let mut ticks = tokio::time::interval_at(Instant::now() + delay, period);
+        let timeout = seconds(self.probe.timeout_seconds, 1).max(Duration::from_secs(1));
+        tokio::time::sleep(delay).await;
+        if self.kind != ProbeKind::Startup {
+            // Readiness is looked at as soon as the startup probe is done, not a period later.
+            self.verdicts.until_started(&self.id, &self.container).await;
+        }
+        let mut ticks = tokio::time::interval_at(Instant::now(), period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut streak = Streak::default();
+        let mut early = (self.kind != ProbeKind::Liveness).then(|| EARLY.start());
         loop {
             ticks.tick().await;
-            if self.kind != ProbeKind::Startup && !self.verdicts.started(&self.id, &self.container) {
-                continue;
+            let mut outcome = self.look(timeout).await;
+            // A container that has just been started needs a moment. Upstream comes later anyway; to look often at
+            // first, without counting, makes a quick one ready at once.
+            while let (Outcome::Failure(_), Some(state)) = (&outcome, &mut early)
+                && state.attempts() < EARLY_LOOKS
+            {
+                tokio::time::sleep(state.next_delay()).await;
+                outcome = self.look(timeout).await;
             }
-            let timeout = seconds(self.probe.timeout_seconds, 1).max(Duration::from_secs(1));
-            let outcome =
-                check(&self.ctx, &self.probe, &self.container, &self.id, self.pod_ip.as_deref(), timeout)
-                    .await;
+            early = None;
             if let Outcome::Failure(message) = &outcome {
                 self.report(message);
             }
@@ -83,6 +98,10 @@ impl ProbeTask {
                 return;
             }
         }
+    }
+
+    async fn look(&self, timeout: Duration) -> Outcome {
+        check(&self.ctx, &self.probe, &self.container, &self.id, self.pod_ip.as_deref(), timeout).await
     }
 
     fn report(&self, message: &str) {

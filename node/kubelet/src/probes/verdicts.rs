@@ -5,24 +5,47 @@ use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Container;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use super::ProbeKind;
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Verdicts(Arc<Mutex<HashMap<(String, ProbeKind), bool>>>);
+pub(crate) struct Verdicts(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    said: Mutex<HashMap<(String, ProbeKind), bool>>,
+    /// A verdict has changed.
+    changed: Notify,
+}
 
 impl Verdicts {
     fn get(&self, id: &str, kind: ProbeKind) -> Option<bool> {
-        self.0.lock().get(&(id.to_owned(), kind)).copied()
+        self.0.said.lock().get(&(id.to_owned(), kind)).copied()
     }
 
     /// Notes a verdict; says whether it is news.
     pub(crate) fn set(&self, id: &str, kind: ProbeKind, good: bool) -> bool {
-        self.0.lock().insert((id.to_owned(), kind), good) != Some(good)
+        let news = self.0.said.lock().insert((id.to_owned(), kind), good) != Some(good);
+        if news {
+            self.0.changed.notify_waiters();
+        }
+        news
     }
 
     pub(crate) fn forget(&self, id: &str) {
-        self.0.lock().retain(|(of, _), _| of != id);
+        self.0.said.lock().retain(|(of, _), _| of != id);
+    }
+
+    /// Returns when the container has [`started`](Self::started).
+    pub(crate) async fn until_started(&self, id: &str, container: &Container) {
+        loop {
+            let changed = self.0.changed.notified();
+            if self.started(id, container) {
+                return;
+            }
+            changed.await;
+        }
     }
 
     /// A running container has started when its startup probe has succeeded, or at once without one.
