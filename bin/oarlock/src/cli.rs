@@ -277,6 +277,7 @@ where
 {
     oarlock_telemetry::init_logs(&oarlock_telemetry::LogOptions { verbosity, ..Default::default() });
     oarlock_pki::install_crypto_provider();
+    oarlock_client::register_metrics(oarlock_telemetry::Metrics::global().registry())?;
     let mut builder = if threads == 1 {
         tokio::runtime::Builder::new_current_thread()
     } else {

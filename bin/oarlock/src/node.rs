@@ -167,44 +167,8 @@ impl Node {
 
 /// Ends and removes every pod that the runtime knows, all at once, and undoes what the node did to the network.
 pub async fn take_pods_down(layout: &Layout, endpoint: &str) -> Result<()> {
-    use oarlock_cri::v1;
-    let runtime = oarlock_cri::Client::connect(endpoint);
-    let running = v1::ContainerFilter {
-        state: Some(v1::ContainerStateValue { state: v1::ContainerState::ContainerRunning as i32 }),
-        ..Default::default()
-    };
-    let containers = runtime.list_containers(v1::ListContainersRequest { filter: Some(running) }).await?.containers;
-    let stops = containers.into_iter().map(|container| {
-        let runtime = &runtime;
-        let request =
-            v1::StopContainerRequest { container_id: container.id, timeout: GRACE_SECONDS_MAX };
-        async move { runtime.stop_container(request).await }
-    });
-    for stopped in futures::future::join_all(stops).await {
-        if let Err(e) = stopped {
-            tracing::warn!(error = %e, "a container did not stop");
-        }
-    }
-    let sandboxes = runtime.list_pod_sandbox(v1::ListPodSandboxRequest::default()).await?.items;
-    let removals = sandboxes.into_iter().map(|sandbox| {
-        let (runtime, id) = (&runtime, sandbox.id);
-        async move {
-            runtime.stop_pod_sandbox(v1::StopPodSandboxRequest { pod_sandbox_id: id.clone() }).await?;
-            runtime.remove_pod_sandbox(v1::RemovePodSandboxRequest { pod_sandbox_id: id }).await
-        }
-    });
-    let mut failed = 0;
-    for removed in futures::future::join_all(removals).await {
-        if let Err(e) = removed {
-            tracing::warn!(error = %e, "a pod was not removed");
-            failed += 1;
-        }
-    }
-    clean_network(layout).await?;
-    if failed > 0 {
-        bail!("{failed} pods were not removed; the log says why");
-    }
-    Ok(())
+    oarlock_kubelet::take_down(endpoint, GRACE_SECONDS_MAX).await?;
+    clean_network(layout).await
 }
 
 pub async fn clean_network(layout: &Layout) -> Result<()> {

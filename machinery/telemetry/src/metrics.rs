@@ -28,6 +28,11 @@ impl Metrics {
         Self::default()
     }
 
+    /// For crates that register by themselves.
+    pub fn registry(&self) -> &Registry {
+        &self.0
+    }
+
     /// Registers `collector` and gives it back. One that has been registered already (two instances of a component in one
     /// process) stays usable, but only the first is printed.
     pub fn register<C: Collector + Clone + 'static>(&self, collector: C) -> C {
