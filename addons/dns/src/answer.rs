@@ -19,9 +19,15 @@ const VERSION: &str = "1.1.0";
 #[derive(Debug, PartialEq)]
 pub(crate) enum Answer {
     /// At least one record. Additional records spare the client a question.
-    Records { answers: Vec<Record>, additionals: Vec<Record> },
+    Records {
+        answers: Vec<Record>,
+        additionals: Vec<Record>,
+    },
     /// The name is another name (ExternalName): the record, and where to go on.
-    Alias { record: Record, target: Name },
+    Alias {
+        record: Record,
+        target: Name,
+    },
     /// The name exists, but nothing of this type.
     NoData,
     NoSuchName,
@@ -53,7 +59,8 @@ impl Zone {
     pub(crate) fn authority(&self) -> Record {
         let server = Name::from_ascii("ns.dns.").expect("a valid name").append_domain(&self.name);
         let host = Name::from_ascii("hostmaster.").expect("a valid name").append_domain(&self.name);
-        let (server, host) = (server.unwrap_or_else(|_| self.name.clone()), host.unwrap_or_else(|_| self.name.clone()));
+        let (server, host) =
+            (server.unwrap_or_else(|_| self.name.clone()), host.unwrap_or_else(|_| self.name.clone()));
         let soa = SOA::new(server, host, 1, 7200, 1800, 86400, TTL);
         Record::from_rdata(self.name.clone(), TTL, RData::SOA(soa))
     }
@@ -96,10 +103,21 @@ impl Zone {
         }
     }
 
-    fn service(&self, name: &Name, kind: RecordType, rest: &[&str], service: &Service, view: &dyn View) -> Answer {
+    fn service(
+        &self,
+        name: &Name,
+        kind: RecordType,
+        rest: &[&str],
+        service: &Service,
+        view: &dyn View,
+    ) -> Answer {
         let spec = service.spec.clone().unwrap_or_default();
         if spec.type_.as_deref() == Some("ExternalName") {
-            return if rest.is_empty() { alias(name, spec.external_name.as_deref()) } else { Answer::NoSuchName };
+            return if rest.is_empty() {
+                alias(name, spec.external_name.as_deref())
+            } else {
+                Answer::NoSuchName
+            };
         }
         let at = Located { zone: self, service, view };
         match rest {
@@ -140,7 +158,8 @@ impl Zone {
         if kind != RecordType::PTR {
             return Answer::NoData;
         }
-        let answers = names.into_iter().map(|n| Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(n)))).collect();
+        let answers =
+            names.into_iter().map(|n| Record::from_rdata(name.clone(), TTL, RData::PTR(PTR(n)))).collect();
         Answer::Records { answers, additionals: vec![] }
     }
 
@@ -198,7 +217,8 @@ impl Located<'_> {
 
     /// SRV records of all ports, or of one by name and protocol.
     fn ports(&self, name: &Name, wanted: Option<(&str, &str)>) -> Answer {
-        let found = if is_headless(self.service) { self.endpoint_ports(wanted) } else { self.cluster_ports(wanted) };
+        let found =
+            if is_headless(self.service) { self.endpoint_ports(wanted) } else { self.cluster_ports(wanted) };
         if found.is_empty() {
             return if wanted.is_some() { Answer::NoSuchName } else { Answer::NoData };
         }
@@ -206,7 +226,11 @@ impl Located<'_> {
         let mut answers = Vec::with_capacity(found.len());
         let mut additionals = Vec::new();
         for (port, target, ips) in found {
-            answers.push(Record::from_rdata(name.clone(), TTL, RData::SRV(SRV::new(0, weight, port, target.clone()))));
+            answers.push(Record::from_rdata(
+                name.clone(),
+                TTL,
+                RData::SRV(SRV::new(0, weight, port, target.clone())),
+            ));
             for ip in ips {
                 let record = Record::from_rdata(target.clone(), TTL, address(ip));
                 if !additionals.contains(&record) {
@@ -334,8 +358,11 @@ fn reverse_address(name: &str) -> Option<IpAddr> {
         return octets.join(".").parse::<Ipv4Addr>().ok().map(IpAddr::V4);
     }
     let labels = name.strip_suffix(".ip6.arpa")?;
-    let nibbles: Vec<u8> =
-        labels.split('.').rev().map(|n| u8::from_str_radix(n, 16).ok().filter(|v| *v < 16)).collect::<Option<_>>()?;
+    let nibbles: Vec<u8> = labels
+        .split('.')
+        .rev()
+        .map(|n| u8::from_str_radix(n, 16).ok().filter(|v| *v < 16))
+        .collect::<Option<_>>()?;
     let bytes: Vec<u8> = nibbles.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect();
     <[u8; 16]>::try_from(bytes).ok().filter(|_| nibbles.len() == 32).map(|b| IpAddr::V6(b.into()))
 }
@@ -367,7 +394,11 @@ mod tests {
 
         fn slices(&self, _namespace: &str, service: &str) -> Vec<Arc<EndpointSlice>> {
             let of = |s: &&Arc<EndpointSlice>| {
-                s.metadata.labels.as_ref().and_then(|l| l.get("kubernetes.io/service-name")).is_some_and(|n| n == service)
+                s.metadata
+                    .labels
+                    .as_ref()
+                    .and_then(|l| l.get("kubernetes.io/service-name"))
+                    .is_some_and(|n| n == service)
             };
             self.slices.iter().filter(of).cloned().collect()
         }
@@ -418,7 +449,8 @@ mod tests {
         let name = Name::from_ascii(name).expect("a name");
         match zone.answer(&name, kind, &cluster()) {
             Answer::Records { answers, .. } => {
-                let texts: Vec<String> = answers.iter().map(|r| format!("{} {}", r.record_type(), r.data)).collect();
+                let texts: Vec<String> =
+                    answers.iter().map(|r| format!("{} {}", r.record_type(), r.data)).collect();
                 texts.join(", ")
             }
             Answer::Alias { target, .. } => format!("alias of {target}"),
@@ -433,7 +465,11 @@ mod tests {
         check("WEB.default.SVC.cluster.local.", RecordType::A, "A 10.96.0.9");
         check("web.default.svc.cluster.local.", RecordType::AAAA, "NoData");
         check("none.default.svc.cluster.local.", RecordType::A, "NoSuchName");
-        check("_http._tcp.web.default.svc.cluster.local.", RecordType::SRV, "SRV 0 100 80 web.default.svc.cluster.local.");
+        check(
+            "_http._tcp.web.default.svc.cluster.local.",
+            RecordType::SRV,
+            "SRV 0 100 80 web.default.svc.cluster.local.",
+        );
         check("_ftp._tcp.web.default.svc.cluster.local.", RecordType::SRV, "NoSuchName");
         check("db.default.svc.cluster.local.", RecordType::A, "A 10.244.0.3, A 10.244.0.4");
         check("db-0.db.default.svc.cluster.local.", RecordType::A, "A 10.244.0.3");

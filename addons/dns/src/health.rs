@@ -55,7 +55,8 @@ async fn respond(mut stream: TcpStream, view: &ClusterView) -> io::Result<()> {
             break;
         }
     }
-    let line = String::from_utf8_lossy(request.split(|b| *b == b'\r').next().unwrap_or_default()).into_owned();
+    let line =
+        String::from_utf8_lossy(request.split(|b| *b == b'\r').next().unwrap_or_default()).into_owned();
     let (status, body) = match line.split(' ').nth(1).unwrap_or_default() {
         "/health" => ("200 OK", b"OK".to_vec()),
         "/ready" if view.is_synced() => ("200 OK", b"OK".to_vec()),

@@ -40,10 +40,13 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     pub(crate) fn new(config: &Config, view: ClusterView) -> Result<Arc<Self>, DnsError> {
-        let zone =
-            Zone::new(&config.cluster_domain).ok_or_else(|| DnsError::Domain(config.cluster_domain.clone()))?;
-        let answers = IntCounterVec::new(Opts::new("coredns_dns_responses_total", "Answers by their code."), &["rcode"])
-            .expect("a valid metric");
+        let zone = Zone::new(&config.cluster_domain)
+            .ok_or_else(|| DnsError::Domain(config.cluster_domain.clone()))?;
+        let answers = IntCounterVec::new(
+            Opts::new("coredns_dns_responses_total", "Answers by their code."),
+            &["rcode"],
+        )
+        .expect("a valid metric");
         let answers = Metrics::global().register(answers);
         Ok(Arc::new(Self { zone, view, upstreams: config.upstreams.clone(), answers }))
     }
@@ -126,13 +129,21 @@ impl Resolver {
         out
     }
 
-    async fn asked(&self, query: &Message, target: hickory_proto::rr::Name, transport: Transport) -> Vec<Record> {
+    async fn asked(
+        &self,
+        query: &Message,
+        target: hickory_proto::rr::Name,
+        transport: Transport,
+    ) -> Vec<Record> {
         let mut question = Message::new(query.metadata.id, MessageType::Query, OpCode::Query);
         question.metadata.recursion_desired = true;
         question.add_query(Query::query(target, query.queries[0].query_type()));
         let Ok(bytes) = question.to_vec() else { return vec![] };
         let answer = forward::ask(&bytes, &self.upstreams, transport).await;
-        answer.and_then(|bytes| Message::from_vec(&bytes).ok()).map(|message| message.answers).unwrap_or_default()
+        answer
+            .and_then(|bytes| Message::from_vec(&bytes).ok())
+            .map(|message| message.answers)
+            .unwrap_or_default()
     }
 
     fn negative(&self, query: &Message, code: ResponseCode) -> Message {
@@ -144,7 +155,9 @@ impl Resolver {
 
     /// Cut to what the client takes: it asks again over TCP when something is missing.
     fn finish(&self, query: &Message, mut reply: Message, transport: Transport) -> Option<Vec<u8>> {
-        self.answers.with_label_values(&[&format!("{:?}", reply.metadata.response_code).to_uppercase()]).inc();
+        self.answers
+            .with_label_values(&[&format!("{:?}", reply.metadata.response_code).to_uppercase()])
+            .inc();
         let mut limit = usize::from(u16::MAX);
         if let Some(edns) = &query.edns {
             let mut own = Edns::new();

@@ -12,7 +12,8 @@ const WRITTEN_FROM: &str = "oarlock.dev/manifest-hash";
 /// Applies YAML documents in their order.
 pub async fn apply(client: &kube::Client, manifest: &str) -> Result<()> {
     for document in manifest.split("\n---\n") {
-        let object = oarlock_api::codec::yaml::parse(document.as_bytes()).map_err(|e| anyhow::anyhow!("{e}"))?;
+        let object =
+            oarlock_api::codec::yaml::parse(document.as_bytes()).map_err(|e| anyhow::anyhow!("{e}"))?;
         one(client, object).await?;
     }
     Ok(())
@@ -46,7 +47,8 @@ fn api_of(client: &kube::Client, object: &Value, namespace: &str) -> Result<Api<
         api_version.context("an object without apiVersion")?,
         kind.context("an object without kind")?,
     );
-    let resource = Table::builtin().resource_of_kind(&gvk).with_context(|| format!("{gvk} is no resource"))?;
+    let resource =
+        Table::builtin().resource_of_kind(&gvk).with_context(|| format!("{gvk} is no resource"))?;
     let types = TypeMeta { api_version: gvk.api_version(), kind: gvk.kind.to_string() };
     let gvk = GroupVersionKind::try_from(&types)?;
     let api = ApiResource::from_gvk_with_plural(&gvk, resource.plural);
@@ -59,7 +61,8 @@ fn api_of(client: &kube::Client, object: &Value, namespace: &str) -> Result<Api<
 
 /// FNV-1a: tells versions of our own manifests apart, nothing more.
 fn fingerprint(text: &str) -> String {
-    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    let hash =
+        text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
     format!("{hash:016x}")
 }
 
@@ -69,7 +72,8 @@ mod tests {
 
     #[test]
     fn the_manifests_of_our_addons_are_valid_objects() {
-        let manifest = oarlock_dns::manifest("oarlock.local/oarlock:1", "cluster.local", [10, 96, 0, 10].into());
+        let manifest =
+            oarlock_dns::manifest("oarlock.local/oarlock:1", "cluster.local", [10, 96, 0, 10].into());
         let mut kinds = Vec::new();
         for document in manifest.split("\n---\n") {
             let object = oarlock_api::codec::yaml::parse(document.as_bytes()).expect("YAML");
@@ -79,7 +83,8 @@ mod tests {
             );
             let table = Table::builtin();
             let ty = table.type_for(&gvk).expect("a known kind");
-            let decoded = oarlock_api::codec::json::decode_value(table, ty, &object).expect("the right types");
+            let decoded =
+                oarlock_api::codec::json::decode_value(table, ty, &object).expect("the right types");
             assert!(decoded.strict.is_empty(), "{gvk}: {:?}", decoded.strict);
             kinds.push(gvk.kind.to_string());
         }

@@ -248,10 +248,14 @@ pub fn run(arguments: Vec<OsString>) -> Result<()> {
     match cli.command {
         Command::Up(up) => serve(up.common.v, 2, |stop| commands::up::run(*up, stop)),
         Command::Server(server) => serve(server.common.v, 2, |stop| commands::server::run(server, stop)),
-        Command::KubeApiserver(server) => serve(server.common.v, 2, |stop| commands::server::api_only(server, stop)),
+        Command::KubeApiserver(server) => {
+            serve(server.common.v, 2, |stop| commands::server::api_only(server, stop))
+        }
         Command::Agent(agent) => serve(agent.common.v, 2, |stop| commands::agent::run(agent, stop)),
         Command::KubeScheduler(one) => serve(one.v, 2, |stop| commands::components::scheduler(one, stop)),
-        Command::KubeControllerManager(one) => serve(one.client.v, 2, |stop| commands::components::controllers(one, stop)),
+        Command::KubeControllerManager(one) => {
+            serve(one.client.v, 2, |stop| commands::components::controllers(one, stop))
+        }
         Command::Kubelet(one) => serve(one.v, 2, |stop| commands::components::kubelet(*one, stop)),
         Command::KubeProxy(one) => serve(one.client.v, 1, |stop| commands::components::proxy(one, stop)),
         Command::Runtime(one) => serve(one.v, 2, |stop| commands::components::runtime(one, stop)),

@@ -41,7 +41,8 @@ impl ControlPlane {
             Some(address) => address,
             None => preflight::own_address()?,
         };
-        let first_service_ip = common.service_cidr.nth(1).context("the service range has no second address")?;
+        let first_service_ip =
+            common.service_cidr.nth(1).context("the service range has no second address")?;
         let host = preflight::host_name()?;
         let serving = keys.api_server(&ServerNames {
             cluster_domain: &common.cluster_domain,
@@ -66,7 +67,18 @@ impl ControlPlane {
         }
         let kubeconfig = write_kubeconfig(layout, flags, &keys, &url)?;
         let loops_stop = Shutdown::new();
-        Ok(Self { keys, connector, url, kubeconfig, advertise, store, api, loops: None, api_stop, loops_stop })
+        Ok(Self {
+            keys,
+            connector,
+            url,
+            kubeconfig,
+            advertise,
+            store,
+            api,
+            loops: None,
+            api_stop,
+            loops_stop,
+        })
     }
 
     /// Starts controllers and scheduler.

@@ -31,7 +31,8 @@ pub struct ServerNames<'a> {
 
 impl ClusterKeys {
     pub fn load_or_create(layout: &Layout) -> Result<Self> {
-        let authority = Authority::load_or_create(&layout.pki("ca.crt"), &layout.pki("ca.key"), "kubernetes")?;
+        let authority =
+            Authority::load_or_create(&layout.pki("ca.crt"), &layout.pki("ca.key"), "kubernetes")?;
         let service_accounts = SigningKey::load_or_create(&layout.pki("sa.key"))?;
         Ok(Self { authority, service_accounts, layout: layout.clone() })
     }
@@ -66,7 +67,10 @@ impl ClusterKeys {
     }
 
     pub fn kubelet_client(&self) -> Result<Identity> {
-        self.kept("apiserver-kubelet-client", &Profile::client("kube-apiserver-kubelet-client", MASTERS_GROUP))
+        self.kept(
+            "apiserver-kubelet-client",
+            &Profile::client("kube-apiserver-kubelet-client", MASTERS_GROUP),
+        )
     }
 
     pub fn admin(&self) -> Result<Identity> {

@@ -32,25 +32,35 @@ impl Preflight {
     /// A directory that must take files; it is made where it is missing.
     pub fn writable(&mut self, dir: &Path, flag: &str) {
         let probe = dir.join(".oarlock-probe");
-        let tried = fs::create_dir_all(dir).and_then(|()| fs::write(&probe, b"")).and_then(|()| fs::remove_file(&probe));
+        let tried = fs::create_dir_all(dir)
+            .and_then(|()| fs::write(&probe, b""))
+            .and_then(|()| fs::remove_file(&probe));
         if let Err(e) = tried {
-            self.faults.push(format!("{} is not writable: {e}; choose another directory with {flag}", dir.display()));
+            self.faults.push(format!(
+                "{} is not writable: {e}; choose another directory with {flag}",
+                dir.display()
+            ));
         }
     }
 
     /// What the node needs of the kernel.
     pub fn kernel(&mut self) {
         let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-        if !filesystems.lines().any(|line| line.split_whitespace().next_back() == Some("overlay")) && !loaded("overlay") {
+        if !filesystems.lines().any(|line| line.split_whitespace().next_back() == Some("overlay"))
+            && !loaded("overlay")
+        {
             self.faults.push("the kernel has no overlayfs: load it with `modprobe overlay`".into());
         }
         let cgroups = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
         if !cgroups.lines().any(|line| matches!(line.split_whitespace().nth(2), Some("cgroup" | "cgroup2"))) {
-            self.faults.push("no cgroups are mounted: mount them with `mount -t cgroup2 none /sys/fs/cgroup`".into());
+            self.faults.push(
+                "no cgroups are mounted: mount them with `mount -t cgroup2 none /sys/fs/cgroup`".into(),
+            );
         }
         for namespace in ["net", "mnt", "pid", "ipc", "uts"] {
             if !Path::new(&format!("/proc/self/ns/{namespace}")).exists() {
-                self.faults.push(format!("the kernel has no {namespace} namespaces: use one built with them"));
+                self.faults
+                    .push(format!("the kernel has no {namespace} namespaces: use one built with them"));
             }
         }
     }
@@ -59,10 +69,14 @@ impl Preflight {
     pub fn ranges(&mut self, common: &crate::settings::Common) {
         let (pods, services) = (common.cluster_cidr, common.service_cidr);
         if pods.overlaps(&services) {
-            self.faults.push(format!("pods ({pods}) and Services ({services}) overlap: change --cluster-cidr or --service-cidr"));
+            self.faults.push(format!(
+                "pods ({pods}) and Services ({services}) overlap: change --cluster-cidr or --service-cidr"
+            ));
         }
         if services.size() < 16 {
-            self.faults.push(format!("the service range {services} is too small: give --service-cidr 16 addresses or more"));
+            self.faults.push(format!(
+                "the service range {services} is too small: give --service-cidr 16 addresses or more"
+            ));
         }
     }
 

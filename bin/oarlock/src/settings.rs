@@ -92,7 +92,8 @@ pub struct NodeFlags {
 pub fn arguments(typed: Vec<OsString>) -> Result<Vec<OsString>> {
     let Some(path) = config_path(&typed) else { return Ok(typed) };
     let text = std::fs::read(&path).with_context(|| format!("read the configuration {}", path.display()))?;
-    let from_file = file_arguments(&text).with_context(|| format!("in the configuration {}", path.display()))?;
+    let from_file =
+        file_arguments(&text).with_context(|| format!("in the configuration {}", path.display()))?;
     // After the subcommand, before its flags.
     let at = typed.len().min(2);
     let mut all = typed;
@@ -171,8 +172,9 @@ mod tests {
 
     #[test]
     fn a_flag_goes_over_the_file_and_the_file_over_the_default() {
-        let probe = parse("https-port: 7443\ntls-san: [a.test, b.test]\n", &["--cluster-cidr", "10.1.0.0/16"])
-            .expect("valid settings");
+        let probe =
+            parse("https-port: 7443\ntls-san: [a.test, b.test]\n", &["--cluster-cidr", "10.1.0.0/16"])
+                .expect("valid settings");
         assert_eq!(probe.server.https_port, 7443);
         assert_eq!(probe.server.tls_san, ["a.test", "b.test"]);
         assert_eq!(probe.common.cluster_cidr.to_string(), "10.1.0.0/16");

@@ -134,7 +134,9 @@ impl FieldError {
             Fault::NotFound { value } => format!("Not found: {}", printed(value)),
             Fault::Required { detail } => with_detail("Required value", detail),
             Fault::Duplicate { value } => format!("Duplicate value: {}", printed(value)),
-            Fault::Invalid { value, detail } => with_detail(&format!("Invalid value: {}", printed(value)), detail),
+            Fault::Invalid { value, detail } => {
+                with_detail(&format!("Invalid value: {}", printed(value)), detail)
+            }
             Fault::TypeInvalid { value, detail } => {
                 with_detail(&format!("Invalid value: {}", printed(value)), detail)
             }
@@ -192,7 +194,10 @@ mod tests {
             FieldError::not_supported(path.clone(), "x", &["Always", "Never"]),
             "spec.containers[0].name: Unsupported value: \"x\": supported values: \"Always\", \"Never\"",
         );
-        check(FieldError::too_long(path, 63), "spec.containers[0].name: Too long: may not be more than 63 bytes");
+        check(
+            FieldError::too_long(path, 63),
+            "spec.containers[0].name: Too long: may not be more than 63 bytes",
+        );
         check(FieldError::invalid(Path::root(), 3, ""), "<nil>: Invalid value: 3");
     }
 }

@@ -127,7 +127,10 @@ mod tests {
     fn names_print_as_messages_want_them() {
         assert_eq!(GroupResource::new("apps", "deployments").to_string(), "deployments.apps");
         assert_eq!(GroupResource::new("", "pods").to_string(), "pods");
-        assert_eq!(GroupVersionKind::from_api_version("apps/v1", "Deployment").to_string(), "apps/v1, Kind=Deployment");
+        assert_eq!(
+            GroupVersionKind::from_api_version("apps/v1", "Deployment").to_string(),
+            "apps/v1, Kind=Deployment"
+        );
         assert_eq!(GroupVersionKind::from_api_version("v1", "Pod").api_version(), "v1");
     }
 }

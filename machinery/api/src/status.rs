@@ -93,7 +93,8 @@ impl Status {
 
     /// Optimistic concurrency, preconditions, and other states that the request did not expect.
     pub fn conflict(gr: &GroupResource, name: &str, why: impl fmt::Display) -> Self {
-        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {gr} {name:?}: {why}")).about(gr, name)
+        Self::new(409, "Conflict", format!("Operation cannot be fulfilled on {gr} {name:?}: {why}"))
+            .about(gr, name)
     }
 
     /// The conflict of an update whose resourceVersion is old.
@@ -181,14 +182,17 @@ impl Status {
         Self::new(
             500,
             "ServerTimeout",
-            format!("The {verb} operation against {gr} could not be completed at this time, please try again."),
+            format!(
+                "The {verb} operation against {gr} could not be completed at this time, please try again."
+            ),
         )
         .about(gr, "")
         .with_retry_after(retry_after_seconds)
     }
 
     pub fn timeout(message: impl Into<String>, retry_after_seconds: u32) -> Self {
-        Self::new(504, "Timeout", format!("Timeout: {}", message.into())).with_retry_after(retry_after_seconds)
+        Self::new(504, "Timeout", format!("Timeout: {}", message.into()))
+            .with_retry_after(retry_after_seconds)
     }
 
     pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -> Self {
@@ -250,7 +254,8 @@ impl Status {
             object["reason"] = self.reason.clone().into();
         }
         if let Some(details) = &self.details {
-            object["details"] = serde_json::to_value(details).expect("plain strings and numbers always serialise");
+            object["details"] =
+                serde_json::to_value(details).expect("plain strings and numbers always serialise");
         }
         object
     }

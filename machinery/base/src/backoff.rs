@@ -87,7 +87,8 @@ mod tests {
 
     #[test]
     fn jitter_only_lengthens() {
-        let mut state = Backoff::doubling(Duration::from_secs(1), Duration::from_secs(1)).with_jitter(0.5).start();
+        let mut state =
+            Backoff::doubling(Duration::from_secs(1), Duration::from_secs(1)).with_jitter(0.5).start();
         for _ in 0..100 {
             let delay = state.next_delay().as_secs_f64();
             assert!((1.0..=1.5).contains(&delay), "{delay}");

@@ -87,7 +87,9 @@ mod tests {
         let range: Cidr = "10.96.3.4/12".parse().expect("a range");
         assert_eq!(range.to_string(), "10.96.0.0/12");
         assert_eq!(range.nth(10), Some(Ipv4Addr::new(10, 96, 0, 10)));
-        assert!(range.contains(Ipv4Addr::new(10, 111, 255, 255)) && !range.contains(Ipv4Addr::new(10, 112, 0, 0)));
+        assert!(
+            range.contains(Ipv4Addr::new(10, 111, 255, 255)) && !range.contains(Ipv4Addr::new(10, 112, 0, 0))
+        );
         for bad in ["10.96.0.0", "10.96.0.0/33", "x/8", "::/0", ""] {
             assert!(bad.parse::<Cidr>().is_err(), "{bad}");
         }

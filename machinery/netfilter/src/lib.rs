@@ -6,8 +6,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use nlink::netlink::nftables::{
-    BaseChain, Chain, Expr, Family, FibFlags, LookupExpr, MetaKey, NatHook, NumgenKind, PacketField, PayloadBase,
-    Priority, RawExpr, Register, Rule, Set, SetDataType, SetElement, SetKeyType,
+    BaseChain, Chain, Expr, Family, FibFlags, LookupExpr, MetaKey, NatHook, NumgenKind, PacketField,
+    PayloadBase, Priority, RawExpr, Register, Rule, Set, SetDataType, SetElement, SetKeyType,
 };
 use nlink::netlink::types::route::RouteType;
 use nlink::netlink::{Connection, Nftables};
@@ -105,14 +105,20 @@ pub fn hairpin(pod: Ipv4Addr) -> SetElement {
 
 /// Goes where the verdict map `map` says for the packet's front.
 pub fn dispatch(rule: Rule, any_address: bool, map: &str) -> Rule {
-    load_front(rule, any_address).expr(Expr::Lookup(LookupExpr::new(map, Register::R0).dreg(Register::Verdict)))
+    load_front(rule, any_address)
+        .expr(Expr::Lookup(LookupExpr::new(map, Register::R0).dreg(Register::Verdict)))
 }
 
 /// Sends the packet to what `map` has for its front; with `spread`, for its front and a random number below that.
 pub fn translate(rule: Rule, any_address: bool, spread: Option<u32>, map: &str) -> Rule {
     let mut rule = load_front(rule, any_address);
     if let Some(modulus) = spread {
-        rule = rule.expr(Expr::Numgen { dreg: Register::Reg32_03, kind: NumgenKind::Random, modulus, offset: 0 });
+        rule = rule.expr(Expr::Numgen {
+            dreg: Register::Reg32_03,
+            kind: NumgenKind::Random,
+            modulus,
+            offset: 0,
+        });
     }
     rule.expr(Expr::Lookup(LookupExpr::new(map, Register::R0).dreg(Register::R2)))
         .expr(Expr::Raw(RawExpr::new("nat", dnat_attributes(Register::R2, Register::Reg32_09))))

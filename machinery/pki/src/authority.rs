@@ -5,8 +5,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SanType,
 };
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -49,12 +49,7 @@ pub struct Profile {
 impl Profile {
     /// A client that authenticates as `user` of `group`.
     pub fn client(user: &str, group: &str) -> Self {
-        Self {
-            common_name: user.into(),
-            organization: Some(group.into()),
-            client: true,
-            ..Self::default()
-        }
+        Self { common_name: user.into(), organization: Some(group.into()), client: true, ..Self::default() }
     }
 
     /// A server that answers by `names`.
@@ -83,7 +78,8 @@ impl Authority {
 
     /// Issues a certificate with a new key.
     pub fn issue(&self, profile: &Profile) -> Result<Identity, PkiError> {
-        let made = |source| PkiError::Make { what: format!("the certificate of {}", profile.common_name), source };
+        let made =
+            |source| PkiError::Make { what: format!("the certificate of {}", profile.common_name), source };
         let key = KeyPair::generate().map_err(made)?;
         let cert = leaf_params(profile).map_err(made)?.signed_by(&key, &self.issuer).map_err(made)?;
         Ok(Identity { cert_pem: cert.pem(), key_pem: key.serialize_pem() })
@@ -171,7 +167,8 @@ fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
 fn authority_params(common_name: &str) -> CertificateParams {
     let mut params = base_params(common_name, None, AUTHORITY_DAYS);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
+    params.key_usages =
+        vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::CrlSign];
     params
 }
 
@@ -222,7 +219,10 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary directory");
         let (cert, key) = (dir.path().join("s.crt"), dir.path().join("s.key"));
         let ca = authority(dir.path());
-        let one = Profile::server("s", vec![SubjectName::Dns("a.test".into()), SubjectName::Ip([127, 0, 0, 1].into())]);
+        let one = Profile::server(
+            "s",
+            vec![SubjectName::Dns("a.test".into()), SubjectName::Ip([127, 0, 0, 1].into())],
+        );
         let first = ca.identity(&cert, &key, &one).expect("issued");
         let again = authority(dir.path()).identity(&cert, &key, &one).expect("read");
         assert_eq!(first.cert_pem, again.cert_pem);

@@ -21,7 +21,8 @@ pub fn server_config(
     client_ca_pem: Option<&str>,
     alpn: &[&str],
 ) -> Result<ServerConfig, PkiError> {
-    let failed = |source: Box<dyn std::error::Error + Send + Sync>| PkiError::Tls { what: "a server".into(), source };
+    let failed =
+        |source: Box<dyn std::error::Error + Send + Sync>| PkiError::Tls { what: "a server".into(), source };
     let builder = ServerConfig::builder();
     let builder = match client_ca_pem {
         Some(pem) => builder.with_client_cert_verifier(
@@ -54,7 +55,9 @@ fn roots(pem: &str) -> Result<RootCertStore, PkiError> {
     let mut roots = RootCertStore::empty();
     for cert in CertificateDer::pem_slice_iter(pem.as_bytes()) {
         let cert = cert.map_err(|_| PkiError::Pem { what: "the authority bundle".into() })?;
-        roots.add(cert).map_err(|e| PkiError::Tls { what: "the authority bundle".into(), source: e.into() })?;
+        roots
+            .add(cert)
+            .map_err(|e| PkiError::Tls { what: "the authority bundle".into(), source: e.into() })?;
     }
     Ok(roots)
 }

@@ -8,8 +8,8 @@
 //! sees every packet in the node's IP stack, with no bridge filter and no hairpin port. Knows nothing of Services.
 
 mod cni;
-mod node;
 mod nft;
+mod node;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

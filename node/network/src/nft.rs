@@ -13,7 +13,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use nlink::netlink::nftables::{NatHook, Set, SetElement};
 use nlink::netlink::{Connection, Nftables};
 use oarlock_base::Cidr;
-use oarlock_netfilter::{FAMILY, Front, Table, endpoint, endpoint_type, hairpin, remove_table, table_exists, translate};
+use oarlock_netfilter::{
+    FAMILY, Front, Table, endpoint, endpoint_type, hairpin, remove_table, table_exists, translate,
+};
 
 use crate::cni::PortMapping;
 
@@ -38,9 +40,12 @@ pub(crate) async fn install(pods: Cidr, cluster: Cidr) -> nlink::Result<()> {
         }
     }
     for name in ["prerouting", "output"] {
-        t = t
-            .add_rule(translate(TABLE.to_this_node(name), false, None, PORTS))
-            .add_rule(translate(TABLE.to_this_node(name), true, None, PORTS));
+        t = t.add_rule(translate(TABLE.to_this_node(name), false, None, PORTS)).add_rule(translate(
+            TABLE.to_this_node(name),
+            true,
+            None,
+            PORTS,
+        ));
     }
     let to_the_world = TABLE
         .rule("postrouting")
@@ -84,6 +89,7 @@ fn ports_map() -> Set {
 }
 
 fn element(pod: Ipv4Addr, port: &PortMapping) -> Option<SetElement> {
-    let front = Front { address: port.host_address()?, protocol: port.protocol_number(), port: port.host_port };
+    let front =
+        Front { address: port.host_address()?, protocol: port.protocol_number(), port: port.host_port };
     Some(SetElement::concat(front.parts()).value(endpoint(SocketAddrV4::new(pod, port.container_port))))
 }

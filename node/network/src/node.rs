@@ -109,7 +109,10 @@ async fn follow(
             install(config, pods).await?;
             installed = Some(pods);
         }
-        let others = all.iter().map(AsRef::as_ref).filter(|node| node.metadata.name.as_deref() != Some(&config.node_name));
+        let others = all
+            .iter()
+            .map(AsRef::as_ref)
+            .filter(|node| node.metadata.name.as_deref() != Some(&config.node_name));
         let wanted = wanted_routes(others);
         if wanted != routes {
             match program(&routes, &wanted).await {
@@ -143,7 +146,9 @@ fn wanted_routes<'a>(others: impl Iterator<Item = &'a Node>) -> BTreeMap<Cidr, I
 async fn program(old: &BTreeMap<Cidr, Ipv4Addr>, new: &BTreeMap<Cidr, Ipv4Addr>) -> nlink::Result<()> {
     let connection = Connection::<Route>::new()?;
     for (pods, via) in old.iter().filter(|(pods, via)| new.get(*pods) != Some(*via)) {
-        connection.del_route_if_exists(Ipv4Route::from_addr(pods.address(), pods.prefix()).gateway(*via)).await?;
+        connection
+            .del_route_if_exists(Ipv4Route::from_addr(pods.address(), pods.prefix()).gateway(*via))
+            .await?;
     }
     for (pods, via) in new.iter().filter(|(pods, via)| old.get(*pods) != Some(*via)) {
         connection.replace_route(Ipv4Route::from_addr(pods.address(), pods.prefix()).gateway(*via)).await?;

@@ -72,7 +72,8 @@ pub(crate) fn elements(entries: &[Entry]) -> Elements {
             At::NodePort => (Ipv4Addr::UNSPECIFIED, true),
         };
         let front = Front { address, protocol: entry.protocol.number(), port: entry.port };
-        let count = u32::try_from(entry.endpoints.len()).expect("a Service has fewer than four billion endpoints");
+        let count =
+            u32::try_from(entry.endpoints.len()).expect("a Service has fewer than four billion endpoints");
         out.fronts.insert(front, Spread { node_port, masquerade: entry.masquerade, endpoints: count });
         for (index, endpoint) in (0..count).zip(&entry.endpoints) {
             out.endpoints.insert((front, index), *endpoint);
@@ -201,12 +202,15 @@ mod tests {
     #[test]
     fn only_what_differs_is_in_a_delta() {
         let mut installed = Installed::default();
-        let first = step(&mut installed, "web", &[entry(80, Protocol::Tcp, &["10.244.0.3:80", "10.244.0.4:80"])]);
+        let first =
+            step(&mut installed, "web", &[entry(80, Protocol::Tcp, &["10.244.0.3:80", "10.244.0.4:80"])]);
         assert_eq!((first.add_fronts.len(), first.add_endpoints.len(), first.add_hairpins.len()), (1, 2, 2));
         assert_eq!(first.new_chains.iter().map(Spread::chain).collect::<Vec<_>>(), ["addr-outside-2"]);
-        let same = step(&mut installed, "web", &[entry(80, Protocol::Tcp, &["10.244.0.3:80", "10.244.0.4:80"])]);
+        let same =
+            step(&mut installed, "web", &[entry(80, Protocol::Tcp, &["10.244.0.3:80", "10.244.0.4:80"])]);
         assert!(same.is_empty());
-        let swapped = step(&mut installed, "web", &[entry(80, Protocol::Tcp, &["10.244.0.3:80", "10.244.0.5:80"])]);
+        let swapped =
+            step(&mut installed, "web", &[entry(80, Protocol::Tcp, &["10.244.0.3:80", "10.244.0.5:80"])]);
         assert_eq!((swapped.add_fronts.len(), swapped.del_fronts.len()), (0, 0));
         assert_eq!((swapped.del_endpoints.len(), swapped.add_endpoints.len()), (1, 1));
         assert_eq!(swapped.del_hairpins.len(), 1);
@@ -242,8 +246,10 @@ mod tests {
         let mut installed = Installed::default();
         step(&mut installed, "old", &[entry(80, Protocol::Tcp, &["10.244.0.3:80"])]);
         let new = elements(&[entry(80, Protocol::Tcp, &["10.244.0.4:80"])]);
-        let delta = installed
-            .replace(vec![(ObjectKey::new("default", "new"), new), (ObjectKey::new("default", "old"), Elements::default())]);
+        let delta = installed.replace(vec![
+            (ObjectKey::new("default", "new"), new),
+            (ObjectKey::new("default", "old"), Elements::default()),
+        ]);
         assert_eq!((delta.del_fronts.len(), delta.add_fronts.len()), (1, 1), "deleted first, then added");
     }
 }

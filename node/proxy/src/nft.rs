@@ -19,8 +19,8 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use nlink::netlink::netfilter::{ConntrackFilter, IpProtocol};
 use nlink::netlink::nftables::{
-    BaseChain, ChainName, FilterHook, NatHook, Priority, Rule, Set, SetDataType, SetElement, SetKeyType, Transaction,
-    Verdict,
+    BaseChain, ChainName, FilterHook, NatHook, Priority, Rule, Set, SetDataType, SetElement, SetKeyType,
+    Transaction, Verdict,
 };
 use nlink::netlink::{Connection, Netfilter, Nftables};
 use oarlock_base::Cidr;
@@ -65,7 +65,8 @@ impl Ruleset {
         }
         let fresh = fresh.add_table(TABLE.0, FAMILY);
         let with_frame = self.frame(fresh).map_err(|source| failed("build the service rules", source))?;
-        let full = self.changes(with_frame, all).map_err(|source| failed("build the service rules", source))?;
+        let full =
+            self.changes(with_frame, all).map_err(|source| failed("build the service rules", source))?;
         full.commit(&self.connection).await.map_err(|source| failed("replace the service rules", source))
     }
 
@@ -74,7 +75,10 @@ impl Ruleset {
         let transaction = self
             .changes(self.connection.transaction(), delta)
             .map_err(|source| failed("build a change of the service rules", source))?;
-        transaction.commit(&self.connection).await.map_err(|source| failed("change the service rules", source))
+        transaction
+            .commit(&self.connection)
+            .await
+            .map_err(|source| failed("change the service rules", source))
     }
 
     /// Everything that does not depend on any Service.
@@ -93,7 +97,9 @@ impl Ruleset {
         }
         t = t
             .add_chain(TABLE.nat_chain("postrouting", NatHook::Postrouting)?)
-            .add_rule(TABLE.rule("postrouting").match_mark_masked(MASQUERADE_MARK, MASQUERADE_MARK).masquerade())
+            .add_rule(
+                TABLE.rule("postrouting").match_mark_masked(MASQUERADE_MARK, MASQUERADE_MARK).masquerade(),
+            )
             .add_rule(TABLE.masquerade_hairpins("postrouting"));
         let hooks = [FilterHook::Input, FilterHook::Forward, FilterHook::Output];
         for (name, hook) in ["reject-input", "reject-forward", "reject-output"].into_iter().zip(hooks) {
@@ -101,7 +107,9 @@ impl Ruleset {
             t = t
                 .add_chain(TABLE.chain(name)?.base(BaseChain::filter(hook, Priority::Filter)))
                 // Not ICMP alone: the kernel sends none back over loopback, where the service range is routed.
-                .add_rule(TABLE.rule(name).match_daddr_v4(address, prefix).match_l4proto(TCP).reject_tcp_reset())
+                .add_rule(
+                    TABLE.rule(name).match_daddr_v4(address, prefix).match_l4proto(TCP).reject_tcp_reset(),
+                )
                 .add_rule(TABLE.rule(name).match_daddr_v4(address, prefix).reject());
         }
         Ok(t)
@@ -121,7 +129,8 @@ impl Ruleset {
         let endpoints = |map: &BTreeMap<(Front, u32), SocketAddrV4>| -> Vec<SetElement> {
             map.iter().map(|(key, endpoint)| endpoint_element(key, *endpoint)).collect()
         };
-        let hairpins = |set: &BTreeSet<Ipv4Addr>| -> Vec<SetElement> { set.iter().copied().map(hairpin).collect() };
+        let hairpins =
+            |set: &BTreeSet<Ipv4Addr>| -> Vec<SetElement> { set.iter().copied().map(hairpin).collect() };
         t = delete(t, &services_map(), &fronts(&delta.del_fronts)?);
         t = delete(t, &endpoints_map(), &endpoints(&delta.del_endpoints));
         t = delete(t, &TABLE.hairpins(), &hairpins(&delta.del_hairpins));
@@ -209,7 +218,6 @@ fn delete(mut t: Transaction, set: &Set, elements: &[SetElement]) -> Transaction
     t
 }
 
-
 #[cfg(test)]
 mod tests {
     //! Against the kernel, in a network namespace of the test's own (root).
@@ -220,9 +228,9 @@ mod tests {
     use std::time::Duration;
 
     use nix::sched::{CloneFlags, unshare};
+    use nlink::netlink::Route;
     use nlink::netlink::addr::Ipv4Address;
     use nlink::netlink::route::Ipv4Route;
-    use nlink::netlink::Route;
     use oarlock_client::ObjectKey;
 
     use super::*;
@@ -285,16 +293,19 @@ mod tests {
         for address in [Ipv4Addr::new(10, 244, 0, 3), Ipv4Addr::new(10, 244, 0, 4), NODE] {
             link.add_address(Ipv4Address::new("lo", address, 32)).await?;
         }
-        link.replace_route(Ipv4Route::from_addr(Ipv4Addr::new(10, 96, 0, 0), 12).dev("lo").prefsrc(NODE)).await
+        link.replace_route(Ipv4Route::from_addr(Ipv4Addr::new(10, 96, 0, 0), 12).dev("lo").prefsrc(NODE))
+            .await
     }
 
     async fn scenario() {
         namespace().await.expect("a namespace to test in");
         let one = greeter("10.244.0.3", "one");
         let two = greeter("10.244.0.4", "two");
-        let ruleset =
-            Ruleset::open("10.244.0.0/16".parse().expect("a range"), "10.96.0.0/12".parse().expect("a range"))
-                .expect("netlink");
+        let ruleset = Ruleset::open(
+            "10.244.0.0/16".parse().expect("a range"),
+            "10.96.0.0/12".parse().expect("a range"),
+        )
+        .expect("netlink");
         let mut installed = Installed::default();
         installed.replace(service(&[one, two]));
         ruleset.reset(&installed.all()).await.expect("installed");

@@ -80,7 +80,8 @@ pub(crate) fn entries<'a>(
         let Some(protocol) = Protocol::parse(port.protocol.as_deref()) else { continue };
         let all = endpoints(slices.clone(), port, node_name, false);
         let local = || endpoints(slices.clone(), port, node_name, true);
-        let inside = if spec.internal_traffic_policy.as_deref() == Some("Local") { local() } else { all.clone() };
+        let inside =
+            if spec.internal_traffic_policy.as_deref() == Some("Local") { local() } else { all.clone() };
         for address in &clusters {
             out.push(Entry {
                 at: At::Address(*address),
@@ -122,7 +123,8 @@ fn addresses<'a>(texts: impl Iterator<Item = &'a String>) -> BTreeSet<Ipv4Addr> 
 fn external_addresses(service: &Service) -> BTreeSet<Ipv4Addr> {
     let given = service.spec.iter().flat_map(|spec| spec.external_ips.iter().flatten());
     let mut found = addresses(given);
-    let balancer = service.status.iter().flat_map(|s| &s.load_balancer).flat_map(|b| b.ingress.iter().flatten());
+    let balancer =
+        service.status.iter().flat_map(|s| &s.load_balancer).flat_map(|b| b.ingress.iter().flatten());
     for ingress in balancer {
         // Mode Proxy: the balancer wants the traffic for itself.
         if ingress.ip_mode.as_deref() != Some("Proxy") {

@@ -25,7 +25,8 @@ use crate::{Config, ProxyError};
 const SERVICE_NAME: &str = "kubernetes.io/service-name";
 const BY_SERVICE: &str = "service";
 /// After a refused transaction.
-const RETRY: Backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(30)).with_jitter(0.2);
+const RETRY: Backoff =
+    Backoff::doubling(Duration::from_millis(100), Duration::from_secs(30)).with_jitter(0.2);
 
 /// Runs until told to stop, and leaves the rules in the kernel: Services go on working while kube-proxy restarts.
 pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), ProxyError> {
@@ -49,7 +50,10 @@ pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), ProxyError> {
     let synced = Arc::new(AtomicBool::new(false));
     if let Some(address) = config.health_address {
         let (health, spawner, seen) = (Health::new(), tasks.spawner(), synced.clone());
-        health.add("sync", move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("not synced".into()) });
+        health.add(
+            "sync",
+            move || if seen.load(Ordering::Relaxed) { Ok(()) } else { Err("not synced".into()) },
+        );
         tasks.spawn("health", |stop| crate::health::serve(address, health, spawner, stop));
     }
     let syncer = Syncer { services, slices, dirty, node_name: config.node_name.clone(), synced };
@@ -114,7 +118,8 @@ impl Syncer {
                 stop.or(self.dirty.changed.notified()).await;
                 continue;
             }
-            let done = if fresh { ruleset.apply(&delta).await } else { ruleset.reset(&installed.all()).await };
+            let done =
+                if fresh { ruleset.apply(&delta).await } else { ruleset.reset(&installed.all()).await };
             match done {
                 Ok(()) => {
                     if let Err(e) = forget_flows(&delta.stale_flows).await {

@@ -26,7 +26,10 @@ pub async fn run(arguments: AgentArguments, stop: Shutdown) -> Result<()> {
     preflight.ranges(&arguments.common);
     preflight.finish()?;
     if !ClusterKeys::are_there(&layout) {
-        bail!("no keys of a cluster in {}: start `oarlock server` with this --data-dir first", layout.data().display());
+        bail!(
+            "no keys of a cluster in {}: start `oarlock server` with this --data-dir first",
+            layout.data().display()
+        );
     }
     let _lock = RoleLock::take(&layout, "agent")?;
     let name = NodeName::of(&arguments.node)?;

@@ -61,10 +61,12 @@ pub async fn kubelet(arguments: KubeletArguments, stop: Shutdown) -> Result<()> 
         .context("the kubelet alone needs --container-runtime-endpoint")?;
     let client = client(&arguments.kubeconfig).await?;
     let ip = IpAddr::from(node.ip);
-    let mut config = oarlock_kubelet::Config::new(&node.name, ip, client, endpoint, arguments.root_dir.clone());
+    let mut config =
+        oarlock_kubelet::Config::new(&node.name, ip, client, endpoint, arguments.root_dir.clone());
     let files = (&arguments.tls_cert_file, &arguments.tls_private_key_file, &arguments.client_ca_file);
     if let (Some(cert), Some(key), Some(ca)) = files {
-        let read = |path: &Path| std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
+        let read =
+            |path: &Path| std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()));
         config.server = Some(oarlock_kubelet::ServerConfig {
             port: arguments.node.kubelet_port,
             bind: IpAddr::from([0, 0, 0, 0]),

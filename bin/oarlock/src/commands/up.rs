@@ -55,7 +55,12 @@ fn check(arguments: &UpArguments, layout: &Layout) -> Result<()> {
     let any = IpAddr::from(Ipv4Addr::UNSPECIFIED);
     let mut preflight = Preflight::default();
     preflight.root();
-    preflight.port("the API server", arguments.server.bind_address, arguments.server.https_port, "--https-port");
+    preflight.port(
+        "the API server",
+        arguments.server.bind_address,
+        arguments.server.https_port,
+        "--https-port",
+    );
     preflight.port("the kubelet", any, arguments.node.kubelet_port, "--kubelet-port");
     preflight.port("kube-proxy", any, arguments.node.proxy_health_port, "--proxy-health-port");
     preflight.writable(layout.data(), "--data-dir");
@@ -93,7 +98,10 @@ impl Parts {
         install_dns(control_plane, common).await?;
         node.ready().await?;
         steps.done(&format!("node {} ready", name.name));
-        println!("\n  export KUBECONFIG={}\n  kubectl get pods --all-namespaces\n", control_plane.kubeconfig.display());
+        println!(
+            "\n  export KUBECONFIG={}\n  kubectl get pods --all-namespaces\n",
+            control_plane.kubeconfig.display()
+        );
         steps.ready();
         tokio::select! {
             failed = control_plane.failed() => failed,

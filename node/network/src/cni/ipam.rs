@@ -76,7 +76,8 @@ impl Leases {
         let mut out = Vec::new();
         let entries = fs::read_dir(&self.dir).map_err(|e| CniError::io("read the leases", &e))?;
         for entry in entries.flatten() {
-            let Some(address) = entry.file_name().to_str().and_then(|name| name.parse::<Ipv4Addr>().ok()) else {
+            let Some(address) = entry.file_name().to_str().and_then(|name| name.parse::<Ipv4Addr>().ok())
+            else {
                 continue;
             };
             // A lease that is half written belongs to a plugin that is at work, or that was killed: not ours to touch.

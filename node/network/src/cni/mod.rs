@@ -82,7 +82,12 @@ async fn add(conf: &NetConf) -> Result<Value, CniError> {
     }
 }
 
-async fn wire(conf: &NetConf, lease: &Lease, netns: &Path, address: Ipv4Addr) -> Result<veth::Pair, CniError> {
+async fn wire(
+    conf: &NetConf,
+    lease: &Lease,
+    netns: &Path,
+    address: Ipv4Addr,
+) -> Result<veth::Pair, CniError> {
     let pair = veth::Pair::new(&lease.container, &lease.interface, address);
     pair.create(netns, conf).await?;
     if !lease.ports.is_empty() {
@@ -101,7 +106,9 @@ async fn release(leases: &Leases, container: &str, interface: &str) -> Result<()
     veth::remove(container, interface).await?;
     for (address, lease) in leases.of(container, interface)? {
         if !lease.ports.is_empty() {
-            nft::unmap_ports(address, &lease.ports).await.map_err(|e| CniError::netlink("unmap host ports", &e))?;
+            nft::unmap_ports(address, &lease.ports)
+                .await
+                .map_err(|e| CniError::netlink("unmap host ports", &e))?;
         }
         leases.release(address)?;
     }

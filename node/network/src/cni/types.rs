@@ -73,8 +73,11 @@ struct Attachment {
 
 impl NetConf {
     pub(crate) fn parse(input: &str) -> Result<Self, CniError> {
-        let conf: Self = serde_json::from_str(input)
-            .map_err(|e| CniError { code: 6, message: "decode the configuration".into(), details: e.to_string() })?;
+        let conf: Self = serde_json::from_str(input).map_err(|e| CniError {
+            code: 6,
+            message: "decode the configuration".into(),
+            details: e.to_string(),
+        })?;
         if !super::VERSIONS.contains(&conf.cni_version.as_str()) {
             return Err(CniError::new(1, &format!("incompatible CNI version {:?}", conf.cni_version)));
         }

@@ -38,9 +38,12 @@ impl Pair {
     }
 
     pub(crate) async fn create(&self, netns: &Path, conf: &NetConf) -> Result<(), CniError> {
-        let node = Connection::<Route>::new().map_err(|e| CniError::netlink("open netlink on the node", &e))?;
-        let pod = Connection::<Route>::new_in(netns).map_err(|e| CniError::netlink("open netlink in the pod", &e))?;
-        let namespace = std::fs::File::open(netns).map_err(|e| CniError::io("open the pod's namespace", &e))?;
+        let node =
+            Connection::<Route>::new().map_err(|e| CniError::netlink("open netlink on the node", &e))?;
+        let pod = Connection::<Route>::new_in(netns)
+            .map_err(|e| CniError::netlink("open netlink in the pod", &e))?;
+        let namespace =
+            std::fs::File::open(netns).map_err(|e| CniError::io("open the pod's namespace", &e))?;
         let mtu = if conf.mtu == 0 { 1500 } else { conf.mtu };
         let link = VethLink::new(&self.host_name, &self.interface)
             .mtu(mtu)
@@ -66,7 +69,8 @@ impl Pair {
     async fn node_end(&self, node: &Connection<Route>, node_ip: Option<Ipv4Addr>) -> nlink::Result<()> {
         let index = index_of(node, &self.host_name).await?;
         node.set_link_up_by_index(index).await?;
-        node.add_neighbor(Neighbor::with_index_v4(index, self.address).lladdr(self.pod_mac).permanent()).await?;
+        node.add_neighbor(Neighbor::with_index_v4(index, self.address).lladdr(self.pod_mac).permanent())
+            .await?;
         let mut route = Ipv4Route::from_addr(self.address, 32).dev_index(index).scope(RouteScope::Link);
         if let Some(source) = node_ip {
             route = route.prefsrc(source);
