@@ -1,10 +1,13 @@
 //! A built-in kind as data: what differs from a plain kind stands in its row, the rest is [`Kind::PLAIN`].
 
 use jiff::Timestamp;
-use oarlock_api::FieldErrors;
+use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
+use crate::names::Faults;
 use crate::strategy::{Context, GracefulDelete, SelectableField, Strategy};
+use crate::value::text;
+use crate::{check, names};
 
 type Cells = fn(&Value, Timestamp) -> Vec<Value>;
 
@@ -17,8 +20,14 @@ pub(crate) struct Kind {
     pub(crate) propagation: &'static str,
     pub(crate) prepare_create: fn(&Context<'_>, &mut Value),
     pub(crate) prepare_update: fn(&Context<'_>, &mut Value, &Value),
-    pub(crate) validate_create: fn(&Context<'_>, &Value) -> FieldErrors,
-    pub(crate) validate_update: fn(&Context<'_>, &Value, &Value) -> FieldErrors,
+    /// The syntax of a new object's name.
+    pub(crate) name: fn(&str) -> Faults,
+    /// Whole objects, new and changed; not what comes by `/status`.
+    pub(crate) validate: fn(&Value, &mut FieldErrors),
+    /// What only a new object may not have.
+    pub(crate) validate_new: fn(&Value, &mut FieldErrors),
+    /// New against old, whatever endpoint it comes by.
+    pub(crate) changes: fn(&Context<'_>, &Value, &Value, &mut FieldErrors),
     pub(crate) canonicalize: fn(&mut Value),
     pub(crate) delete: fn(&Value, Option<i64>) -> GracefulDelete,
     pub(crate) fields: fn(&Value) -> Vec<SelectableField>,
@@ -35,8 +44,10 @@ impl Kind {
         propagation: "Background",
         prepare_create: |_, _| {},
         prepare_update: |_, _, _| {},
-        validate_create: |_, _| FieldErrors::new(),
-        validate_update: |_, _, _| FieldErrors::new(),
+        name: names::subdomain,
+        validate: |_, _| {},
+        validate_new: |_, _| {},
+        changes: |_, _, _, _| {},
         canonicalize: |_| {},
         delete: |_, _| GracefulDelete::Immediate,
         fields: |_| Vec::new(),
@@ -52,6 +63,18 @@ impl Kind {
     pub(crate) const COUNTED_CONDITIONAL: Self = Self { generation: true, ..Self::CONDITIONAL };
 }
 
+impl Kind {
+    fn check_name(&self, object: &Value, errors: &mut FieldErrors) {
+        let (meta, path) = (&object["metadata"], Path::new("metadata"));
+        let base = text(&meta["generateName"]);
+        if !base.is_empty() {
+            let faults = (self.name)(&names::as_prefix(base)).into_iter();
+            errors.extend(faults.map(|fault| FieldError::invalid(path.child("generateName"), base, fault)));
+        }
+        check::optional(&meta["name"], self.name, &path.child("name"), errors);
+    }
+}
+
 impl Strategy for Kind {
     fn prepare_for_create(&self, context: &Context<'_>, object: &mut Value) {
         (self.prepare_create)(context, object);
@@ -61,12 +84,21 @@ impl Strategy for Kind {
         (self.prepare_update)(context, new, old);
     }
 
-    fn validate_create(&self, context: &Context<'_>, object: &Value) -> FieldErrors {
-        (self.validate_create)(context, object)
+    fn validate_create(&self, _context: &Context<'_>, object: &Value) -> FieldErrors {
+        let mut errors = FieldErrors::new();
+        self.check_name(object, &mut errors);
+        (self.validate)(object, &mut errors);
+        (self.validate_new)(object, &mut errors);
+        errors
     }
 
     fn validate_update(&self, context: &Context<'_>, new: &Value, old: &Value) -> FieldErrors {
-        (self.validate_update)(context, new, old)
+        let mut errors = FieldErrors::new();
+        if context.subresource != "status" {
+            (self.validate)(new, &mut errors);
+        }
+        (self.changes)(context, new, old, &mut errors);
+        errors
     }
 
     fn canonicalize(&self, object: &mut Value) {

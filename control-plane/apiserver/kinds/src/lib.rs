@@ -3,15 +3,20 @@
 
 mod apps;
 mod batch;
+mod check;
 mod cluster;
 mod core;
 mod index;
 mod kind;
+mod names;
 mod networking;
+mod podspec;
 mod print;
 mod rbac;
 mod storage;
 mod strategy;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use index::strategy_for;

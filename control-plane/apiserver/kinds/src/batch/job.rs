@@ -9,6 +9,9 @@ use crate::value::{int, is_true, name, object_mut, text};
 pub(crate) static JOB: Kind = Kind {
     // As upstream keeps it for batch/v1.
     propagation: "Orphan",
+    validate: super::validate::job,
+    validate_new: super::validate::new_job,
+    changes: super::validate::job_changes,
     prepare_create: create,
     fields: |job| vec![("status.successful", int(&job["status"]["succeeded"]).to_string())],
     cells: Some(super::cells::job),

@@ -2,6 +2,8 @@
 
 mod cells;
 mod job;
+mod schedule;
+mod validate;
 
 use crate::kind::Kind;
 
@@ -13,4 +15,7 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
-static CRON_JOB: Kind = Kind { cells: Some(cells::cron_job), ..Kind::COUNTED };
+static CRON_JOB: Kind = Kind {
+    name: crate::names::cron_job,
+    validate: validate::cron_job,
+    cells: Some(cells::cron_job), ..Kind::COUNTED };

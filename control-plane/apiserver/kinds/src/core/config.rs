@@ -1,5 +1,7 @@
 //! ConfigMaps, Secrets and ServiceAccounts.
 
+mod validate;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -7,7 +9,12 @@ use serde_json::{Value, json};
 use crate::kind::Kind;
 use crate::value::{object_mut, remove, text};
 
-pub(crate) static CONFIG_MAP: Kind = Kind { cells: Some(super::cells::config_map), ..Kind::PLAIN };
+pub(crate) static CONFIG_MAP: Kind = Kind {
+    validate: validate::config_map,
+    changes: validate::frozen,
+    cells: Some(super::cells::config_map),
+    ..Kind::PLAIN
+};
 
 pub(crate) static SECRET: Kind = Kind {
     prepare_create: |_, secret| merge_string_data(secret),
@@ -19,6 +26,8 @@ pub(crate) static SECRET: Kind = Kind {
         merge_string_data(secret);
     },
     fields: |secret| vec![("type", text(&secret["type"]).to_string())],
+    validate: validate::secret,
+    changes: validate::secret_changes,
     cells: Some(super::cells::secret),
     ..Kind::PLAIN
 };

@@ -7,6 +7,7 @@ use crate::strategy::Context;
 use crate::value::{items, keep, name, object_mut, text};
 
 pub(crate) static NAMESPACE: Kind = Kind {
+    name: crate::names::dns_label,
     prepare_create: create,
     prepare_update: update,
     canonicalize: label_with_name,

@@ -1,5 +1,7 @@
 //! Services. Addresses and node ports are the allocator's affair.
 
+mod validate;
+
 use serde_json::Value;
 
 use crate::kind::Kind;
@@ -8,6 +10,9 @@ use crate::value::{items, remove, text};
 
 pub(crate) static SERVICE: Kind = Kind {
     create_on_update: true,
+    name: crate::names::dns_1035,
+    validate: validate::service,
+    changes: validate::changes,
     prepare_update: update,
     fields: |service| {
         let field = |name: &str| text(&service["spec"][name]).to_string();
@@ -22,8 +27,15 @@ fn is_type(service: &Value, kind: &str) -> bool {
 }
 
 fn externally_reached(service: &Value) -> bool {
-    let addresses = || is_type(service, "ClusterIP") && !items(&service["spec"]["externalIPs"]).is_empty();
-    is_type(service, "LoadBalancer") || is_type(service, "NodePort") || addresses()
+    externally_reached_spec(&service["spec"])
+}
+
+fn externally_reached_spec(spec: &Value) -> bool {
+    match text(&spec["type"]) {
+        "LoadBalancer" | "NodePort" => true,
+        "ClusterIP" => !items(&spec["externalIPs"]).is_empty(),
+        _ => false,
+    }
 }
 
 /// A change of type takes along what only the old type had, where the client did not change it itself.

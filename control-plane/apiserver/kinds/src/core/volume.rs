@@ -1,11 +1,15 @@
 //! PersistentVolumes and their claims.
 
+mod validate;
+
 use serde_json::json;
 
 use crate::kind::Kind;
 
 pub(crate) static CLAIM: Kind = Kind {
     prepare_create: |_, claim| claim["status"] = json!({ "phase": "Pending" }),
+    validate: validate::claim,
+    changes: validate::claim_changes,
     cells: Some(super::cells::claim),
     ..Kind::PLAIN
 };
@@ -20,6 +24,8 @@ pub(crate) static VOLUME: Kind = Kind {
             new["status"]["lastPhaseTransitionTime"] = oarlock_api::meta::print_time(context.now).into();
         }
     },
+    validate: validate::volume,
+    changes: validate::volume_changes,
     cells: Some(super::cells::volume),
     ..Kind::PLAIN
 };

@@ -1,6 +1,7 @@
 //! Roles and their bindings.
 
 mod cells;
+mod validate;
 
 use crate::kind::Kind;
 
@@ -12,6 +13,18 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
-static ROLE: Kind =
-    Kind { create_on_update: true, cells: Some(crate::print::name_and_creation), ..Kind::PLAIN };
-static BINDING: Kind = Kind { create_on_update: true, cells: Some(cells::binding), ..Kind::PLAIN };
+static ROLE: Kind = Kind {
+    create_on_update: true,
+    name: crate::names::anything,
+    validate: validate::role,
+    cells: Some(crate::print::name_and_creation),
+    ..Kind::PLAIN
+};
+static BINDING: Kind = Kind {
+    create_on_update: true,
+    name: crate::names::anything,
+    validate: validate::binding,
+    changes: validate::binding_changes,
+    cells: Some(cells::binding),
+    ..Kind::PLAIN
+};

@@ -1,6 +1,7 @@
 //! The storage group.
 
 mod cells;
+mod validate;
 
 use crate::kind::Kind;
 
@@ -18,7 +19,10 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
 }
 
 static ATTRIBUTES_CLASS: Kind = Kind { cells: Some(cells::attributes_class), ..Kind::PLAIN };
-static CLASS: Kind = Kind { cells: Some(cells::class), ..Kind::PLAIN };
+static CLASS: Kind = Kind {
+    validate: validate::class,
+    changes: validate::class_changes,
+    cells: Some(cells::class), ..Kind::PLAIN };
 static CSI_CAPACITY: Kind = Kind { cells: Some(crate::print::name_and_creation), ..Kind::CONDITIONAL };
 static CSI_DRIVER: Kind = Kind { cells: Some(cells::driver), ..Kind::CONDITIONAL };
 static CSI_NODE: Kind = Kind { cells: Some(cells::node), ..Kind::CONDITIONAL };

@@ -3,10 +3,13 @@
 mod cells;
 mod prepare;
 mod qos;
+mod update;
 
+use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use crate::kind::Kind;
+use crate::podspec;
 use crate::strategy::{GracefulDelete, SelectableField};
 use crate::value::{int, is_true, items, text};
 
@@ -15,11 +18,25 @@ pub(crate) static POD: Kind = Kind {
     generation_changes: Some(|new, old| new["spec"] != old["spec"]),
     prepare_create: prepare::create,
     prepare_update: prepare::update,
+    validate,
+    validate_new,
+    changes: update::validate,
     delete: graceful_delete,
     fields: selectable_fields,
     cells: Some(cells::cells),
     ..Kind::PLAIN
 };
+
+fn validate(pod: &Value, errors: &mut FieldErrors) {
+    podspec::validate(&pod["spec"], &Path::new("spec"), errors);
+}
+
+fn validate_new(pod: &Value, errors: &mut FieldErrors) {
+    if !items(&pod["spec"][podspec::EPHEMERAL]).is_empty() {
+        let at = Path::new("spec").child(podspec::EPHEMERAL);
+        errors.push(FieldError::forbidden(at, "cannot be set on create"));
+    }
+}
 
 /// What no kubelet runs goes at once. (`podStrategy.CheckGracefulDelete`)
 fn graceful_delete(pod: &Value, grace: Option<i64>) -> GracefulDelete {
