@@ -132,7 +132,11 @@ pub(crate) fn selector(selector: &Value, path: &Path, errors: &mut FieldErrors) 
                 errors.push(FieldError::forbidden(path.child("values"), words));
             }
             "Exists" | "DoesNotExist" => {}
-            other => errors.push(FieldError::invalid(path.child("operator"), other, "not a valid selector operator")),
+            other => errors.push(FieldError::invalid(
+                path.child("operator"),
+                other,
+                "not a valid selector operator",
+            )),
         }
         syntax(text(&expression["key"]), names::qualified, &path.child("key"), errors);
         for (index, value) in values.iter().enumerate() {

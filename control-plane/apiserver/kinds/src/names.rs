@@ -3,8 +3,10 @@
 
 use std::net::IpAddr;
 
-pub(crate) use oarlock_api::selector::{dns1123_subdomain_faults as subdomain, label_value_faults as label_value};
 pub(crate) use oarlock_api::selector::qualified_name_faults as qualified;
+pub(crate) use oarlock_api::selector::{
+    dns1123_subdomain_faults as subdomain, label_value_faults as label_value,
+};
 
 const LABEL_MAX: usize = 63;
 const PORT_NAME_MAX: usize = 15;
@@ -95,7 +97,10 @@ pub(crate) fn env_name(name: &str) -> Faults {
     if good && !name.is_empty() {
         return Faults::new();
     }
-    vec!["a valid environment variable name must consist only of printable ASCII characters other than '='".into()]
+    vec![
+        "a valid environment variable name must consist only of printable ASCII characters other than '='"
+            .into(),
+    ]
 }
 
 pub(crate) fn config_key(key: &str) -> Faults {
@@ -127,7 +132,11 @@ pub(crate) fn cidr(value: &str) -> Faults {
         let max = if address.is_ipv4() { 32 } else { 128 };
         !bits.starts_with('+') && bits.parse::<u8>().is_ok_and(|bits| bits <= max)
     });
-    if good { Faults::new() } else { vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into()] }
+    if good {
+        Faults::new()
+    } else {
+        vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into()]
+    }
 }
 
 fn network(cidr: &str) -> Option<(u128, u32, bool)> {

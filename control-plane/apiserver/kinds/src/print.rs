@@ -92,7 +92,8 @@ pub(crate) fn load_balancer(status: &Value) -> String {
         let ip = text(&ingress["ip"]);
         or(ip, text(&ingress["hostname"])).to_string()
     };
-    let mut all: Vec<String> = items(&status["ingress"]).iter().map(named).filter(|n| !n.is_empty()).collect();
+    let mut all: Vec<String> =
+        items(&status["ingress"]).iter().map(named).filter(|n| !n.is_empty()).collect();
     all.sort();
     all.dedup();
     all.join(",")
@@ -122,8 +123,18 @@ mod tests {
     #[test]
     fn durations_read_as_upstreams() {
         let cases = [
-            (0, "0s"), (119, "119s"), (120, "2m"), (121, "2m1s"), (600, "10m"), (7200, "120m"), (10860, "3h1m"),
-            (28800, "8h"), (172_800, "2d"), (176_400, "2d1h"), (691_200, "8d"), (63_072_000, "2y"),
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (121, "2m1s"),
+            (600, "10m"),
+            (7200, "120m"),
+            (10860, "3h1m"),
+            (28800, "8h"),
+            (172_800, "2d"),
+            (176_400, "2d1h"),
+            (691_200, "8d"),
+            (63_072_000, "2y"),
         ];
         for (seconds, want) in cases {
             assert_eq!(human_duration(seconds), want, "{seconds}");

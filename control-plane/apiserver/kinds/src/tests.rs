@@ -53,7 +53,8 @@ fn check_update(name: &str, old: Value, change: impl FnOnce(&mut Value), want: &
 }
 
 fn named(api_version: &str, kind: &str, rest: Value) -> Value {
-    let mut object = json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x", "namespace": "default"}});
+    let mut object =
+        json!({"apiVersion": api_version, "kind": kind, "metadata": {"name": "x", "namespace": "default"}});
     for (field, value) in rest.as_object().into_iter().flatten() {
         object[field] = value.clone();
     }
@@ -77,9 +78,13 @@ fn template() -> Value {
 }
 
 fn workload(kind: &str, rest: Value) -> Value {
-    let mut object = named("apps/v1", kind, json!({
-        "spec": {"selector": {"matchLabels": {"app": "x"}}, "template": template()},
-    }));
+    let mut object = named(
+        "apps/v1",
+        kind,
+        json!({
+            "spec": {"selector": {"matchLabels": {"app": "x"}}, "template": template()},
+        }),
+    );
     for (field, value) in rest.as_object().into_iter().flatten() {
         object["spec"][field] = value.clone();
     }
@@ -100,7 +105,11 @@ fn bootstrap_objects_are_valid() {
 fn pods_are_told_what_is_wrong() {
     check("plain", pod(container(json!({}))), &[]);
     check("empty", pod(json!({})), &["spec.containers: Required value"]);
-    check("no image", pod(json!({"containers": [{"name": "a"}]})), &["spec.containers[0].image: Required value"]);
+    check(
+        "no image",
+        pod(json!({"containers": [{"name": "a"}]})),
+        &["spec.containers[0].image: Required value"],
+    );
     check(
         "name",
         pod(json!({"containers": [{"name": "A", "image": "i"}]})),
@@ -114,7 +123,9 @@ fn pods_are_told_what_is_wrong() {
     check(
         "port",
         pod(container(json!({"ports": [{"containerPort": 70000}]}))),
-        &["spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive"],
+        &[
+            "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and 65535, inclusive",
+        ],
     );
     check(
         "mount",
@@ -124,7 +135,9 @@ fn pods_are_told_what_is_wrong() {
     check(
         "requests over limits",
         pod(container(json!({"resources": {"requests": {"cpu": "2"}, "limits": {"cpu": "1"}}}))),
-        &["spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1"],
+        &[
+            "spec.containers[0].resources.requests: Invalid value: \"2\": must be less than or equal to cpu limit of 1",
+        ],
     );
     check(
         "probe",
@@ -134,7 +147,9 @@ fn pods_are_told_what_is_wrong() {
     check(
         "policy",
         pod(json!({"restartPolicy": "Sometimes", "containers": [{"name": "a", "image": "i"}]})),
-        &["spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\""],
+        &[
+            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+        ],
     );
     check(
         "full",
@@ -164,12 +179,19 @@ fn pods_are_told_what_is_wrong() {
 
 #[test]
 fn pods_change_little() {
-    check_update("image", pod(container(json!({}))), |p| p["spec"]["containers"][0]["image"] = "j".into(), &[]);
+    check_update(
+        "image",
+        pod(container(json!({}))),
+        |p| p["spec"]["containers"][0]["image"] = "j".into(),
+        &[],
+    );
     check_update(
         "command",
         pod(container(json!({}))),
         |p| p["spec"]["containers"][0]["command"] = json!(["x"]),
-        &["spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.init"],
+        &[
+            "spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.init",
+        ],
     );
     check_update(
         "toleration",
@@ -186,7 +208,9 @@ fn workloads_hold_their_selector() {
         check(
             kind,
             workload(kind, json!({"selector": {"matchLabels": {"app": "y"}}})),
-            &["spec.template.metadata.labels: Invalid value: {\"app\":\"x\"}: `selector` does not match template `labels`"],
+            &[
+                "spec.template.metadata.labels: Invalid value: {\"app\":\"x\"}: `selector` does not match template `labels`",
+            ],
         );
     }
     check(
@@ -207,15 +231,27 @@ fn workloads_hold_their_selector() {
 
 #[test]
 fn the_rest_is_told_too() {
-    let job = named("batch/v1", "Job", json!({"spec": {"template": {"spec": {
-        "restartPolicy": "Never", "containers": [{"name": "a", "image": "i"}],
-    }}}}));
+    let job = named(
+        "batch/v1",
+        "Job",
+        json!({"spec": {"template": {"spec": {
+            "restartPolicy": "Never", "containers": [{"name": "a", "image": "i"}],
+        }}}}),
+    );
     let mut with_uid = job.clone();
     with_uid["metadata"]["uid"] = "u".into();
     check("job", with_uid.clone(), &[]);
     with_uid["spec"]["template"]["spec"]["restartPolicy"] = "Always".into();
-    check("job", with_uid, &["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""]);
-    let cron = named("batch/v1", "CronJob", json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": job["spec"]}}}));
+    check(
+        "job",
+        with_uid,
+        &["spec.template.spec.restartPolicy: Required value: valid values: \"OnFailure\", \"Never\""],
+    );
+    let cron = named(
+        "batch/v1",
+        "CronJob",
+        json!({"spec": {"schedule": "* * * * *", "jobTemplate": {"spec": job["spec"]}}}),
+    );
     check("cron", cron, &[]);
     check("service", named("v1", "Service", json!({"spec": {"ports": [{"port": 80}]}})), &[]);
     check("service", named("v1", "Service", json!({"spec": {}})), &["spec.ports: Required value"]);
@@ -230,29 +266,70 @@ fn the_rest_is_told_too() {
         |s| s["type"] = "x".into(),
         &["type: Invalid value: \"x\": field is immutable"],
     );
-    let binding = named("rbac.authorization.k8s.io/v1", "RoleBinding", json!({
-        "roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}],
-    }));
+    let binding = named(
+        "rbac.authorization.k8s.io/v1",
+        "RoleBinding",
+        json!({
+            "roleRef": {"kind": "Role", "name": "r"}, "subjects": [{"kind": "User", "name": "u"}],
+        }),
+    );
     check_update(
         "binding",
         binding,
         |b| b["roleRef"]["name"] = "s".into(),
-        &["roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\",\"name\":\"s\"}: cannot change roleRef"],
+        &[
+            "roleRef: Invalid value: {\"apiGroup\":\"rbac.authorization.k8s.io\",\"kind\":\"Role\",\"name\":\"s\"}: cannot change roleRef",
+        ],
     );
-    check("claim", named("v1", "PersistentVolumeClaim", json!({"spec": {
-        "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
-    }})), &[]);
-    check("slice", named("discovery.k8s.io/v1", "EndpointSlice", json!({
-        "addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 80}],
-    })), &[]);
-    check("lease", named("coordination.k8s.io/v1", "Lease", json!({"spec": {"leaseDurationSeconds": 0}})),
-        &["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"]);
-    check("policy", named("networking.k8s.io/v1", "NetworkPolicy", json!({"spec": {
-        "podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]}],
-    }})), &[]);
-    check("ingress", named("networking.k8s.io/v1", "Ingress", json!({"spec": {"rules": [{"http": {"paths": [
-        {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "s", "port": {"number": 80}}}},
-    ]}}]}})), &[]);
+    check(
+        "claim",
+        named(
+            "v1",
+            "PersistentVolumeClaim",
+            json!({"spec": {
+                "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}},
+            }}),
+        ),
+        &[],
+    );
+    check(
+        "slice",
+        named(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            json!({
+                "addressType": "IPv4", "endpoints": [{"addresses": ["10.0.0.1"]}], "ports": [{"port": 80}],
+            }),
+        ),
+        &[],
+    );
+    check(
+        "lease",
+        named("coordination.k8s.io/v1", "Lease", json!({"spec": {"leaseDurationSeconds": 0}})),
+        &["spec.leaseDurationSeconds: Invalid value: 0: must be greater than 0"],
+    );
+    check(
+        "policy",
+        named(
+            "networking.k8s.io/v1",
+            "NetworkPolicy",
+            json!({"spec": {
+                "podSelector": {}, "ingress": [{"from": [{"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16"]}}]}],
+            }}),
+        ),
+        &[],
+    );
+    check(
+        "ingress",
+        named(
+            "networking.k8s.io/v1",
+            "Ingress",
+            json!({"spec": {"rules": [{"http": {"paths": [
+                {"path": "/", "pathType": "Prefix", "backend": {"service": {"name": "s", "port": {"number": 80}}}},
+            ]}}]}}),
+        ),
+        &[],
+    );
 }
 
 #[test]
@@ -273,4 +350,82 @@ fn pods_go_with_grace_where_they_run() {
     ] {
         assert_eq!(strategy.graceful_delete(pod, grace), want, "{pod} {grace:?}");
     }
+}
+
+fn check_cells(name: &str, object: Value, want: &[(usize, Value)]) {
+    let strategy = strategy_for(&resource_of(&object));
+    let cells = strategy.table_cells(&object, Timestamp::UNIX_EPOCH).expect("the kind has cells");
+    for (index, want) in want {
+        assert_eq!(&cells[*index], want, "{name}: {cells:?}");
+    }
+}
+
+#[test]
+fn rows_read_as_upstreams() {
+    check_cells(
+        "balanced",
+        named(
+            "v1",
+            "Service",
+            json!({"spec": {
+                "type": "LoadBalancer", "clusterIPs": ["10.0.0.9"],
+                "ports": [{"port": 80, "protocol": "TCP"}, {"port": 443, "nodePort": 30443, "protocol": "TCP"}],
+            }}),
+        ),
+        &[
+            (2, "10.0.0.9".into()),
+            (3, "<pending>".into()),
+            (4, "80/TCP,443:30443/TCP".into()),
+            (5, "<unknown>".into()),
+        ],
+    );
+    check_cells(
+        "node",
+        json!({"apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": "n", "labels": {"node-role.kubernetes.io/control-plane": ""}},
+            "spec": {"unschedulable": true},
+            "status": {"conditions": [{"type": "Ready", "status": "True"}],
+                "addresses": [{"type": "InternalIP", "address": "10.0.0.1"}]},
+        }),
+        &[
+            (1, "Ready,SchedulingDisabled".into()),
+            (2, "control-plane".into()),
+            (5, "10.0.0.1".into()),
+            (6, "<none>".into()),
+        ],
+    );
+    check_cells(
+        "slice",
+        named(
+            "discovery.k8s.io/v1",
+            "EndpointSlice",
+            json!({
+                "addressType": "IPv4", "ports": [{"port": 80}],
+                "endpoints": [{"addresses": ["1.1.1.1"]}, {"addresses": ["2.2.2.2"]}, {"addresses": ["3.3.3.3"]}, {"addresses": ["4.4.4.4"]}],
+            }),
+        ),
+        &[(2, "80".into()), (3, "1.1.1.1,2.2.2.2,3.3.3.3 + 1 more...".into())],
+    );
+    check_cells(
+        "deployment",
+        workload("Deployment", json!({"replicas": 3})),
+        &[(1, "0/3".into()), (2, 0.into()), (5, "a".into()), (7, "app=x".into())],
+    );
+}
+
+#[test]
+fn generations_count_what_upstream_counts() {
+    let grows = |api_version: &str, kind: &str, old: Value, new: Value| {
+        let (old, new) = (named(api_version, kind, old), named(api_version, kind, new));
+        let strategy = strategy_for(&resource_of(&old));
+        assert!(strategy.has_generation(), "{kind}");
+        strategy.generation_changes(&new, &old)
+    };
+    assert!(grows("v1", "Pod", json!({"spec": {"a": 1}}), json!({"spec": {"a": 2}})));
+    assert!(!grows("v1", "Pod", json!({"status": {"a": 1}}), json!({"status": {"a": 2}})));
+    let annotated = json!({"metadata": {"annotations": {"a": "b"}}});
+    assert!(grows("apps/v1", "Deployment", json!({}), annotated.clone()));
+    assert!(!grows("apps/v1", "ReplicaSet", json!({}), annotated));
+    let labelled = json!({"metadata": {"labels": {"a": "b"}}});
+    assert!(grows("discovery.k8s.io/v1", "EndpointSlice", json!({}), labelled));
 }

@@ -34,6 +34,11 @@ pub(crate) fn quantity(value: &Value) -> Option<Quantity> {
     if value.is_null() { None } else { Quantity::from_value(value).ok() }
 }
 
+/// The items of a list under `field`, if there is one.
+pub(crate) fn items_mut<'v>(value: &'v mut Value, field: &str) -> &'v mut [Value] {
+    value.get_mut(field).and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice)
+}
+
 /// The object under `field`, made where there is none.
 pub(crate) fn object_mut<'v>(value: &'v mut Value, field: &str) -> &'v mut Map<String, Value> {
     if !value.is_object() {

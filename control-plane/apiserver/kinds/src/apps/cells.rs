@@ -67,10 +67,13 @@ pub(super) fn daemon_set(set: &Value, now: Timestamp) -> Vec<Value> {
 
 pub(super) fn controller_revision(revision: &Value, now: Timestamp) -> Vec<Value> {
     let owner = items(&revision["metadata"]["ownerReferences"]).iter().find(|o| o["controller"] == true);
-    let controller = owner.map_or_else(|| NONE.to_string(), |owner| {
-        let (group, _) = oarlock_api::gvk::split_api_version(text(&owner["apiVersion"]));
-        let kind = oarlock_api::GroupKind::new(group, text(&owner["kind"]));
-        format!("{}/{}", kind.to_string().to_lowercase(), text(&owner["name"]))
-    });
+    let controller = owner.map_or_else(
+        || NONE.to_string(),
+        |owner| {
+            let (group, _) = oarlock_api::gvk::split_api_version(text(&owner["apiVersion"]));
+            let kind = oarlock_api::GroupKind::new(group, text(&owner["kind"]));
+            format!("{}/{}", kind.to_string().to_lowercase(), text(&owner["name"]))
+        },
+    );
     vec![name_of(revision), controller.into(), int(&revision["revision"]).into(), age(revision, now)]
 }

@@ -20,12 +20,16 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
 static CONTROLLER_REVISION: Kind = Kind {
     validate: validate::revision,
     changes: validate::revision_changes,
-    cells: Some(cells::controller_revision), ..Kind::PLAIN };
+    cells: Some(cells::controller_revision),
+    ..Kind::PLAIN
+};
 
 static DAEMON_SET: Kind = Kind {
     validate: validate::daemon_set,
     changes: validate::selector_stays,
-    cells: Some(cells::daemon_set), ..Kind::COUNTED };
+    cells: Some(cells::daemon_set),
+    ..Kind::COUNTED
+};
 
 static DEPLOYMENT: Kind = Kind {
     // Annotations count: the controller copies them.
@@ -49,4 +53,6 @@ static REPLICA_SET: Kind = Kind {
 static STATEFUL_SET: Kind = Kind {
     validate: validate::stateful_set,
     changes: validate::stateful_set_changes,
-    cells: Some(cells::stateful_set), ..Kind::COUNTED };
+    cells: Some(cells::stateful_set),
+    ..Kind::COUNTED
+};

@@ -28,16 +28,21 @@ fn pods(spec: &Value, kind: &str, path: &Path, errors: &mut FieldErrors) {
     }
     let (template, at) = (&spec["template"], path.child("template"));
     let labels = &template["metadata"]["labels"];
-    if LabelSelector::from_value(selector).is_ok_and(|s| !s.is_nothing() && !s.is_everything() && !s.matches(labels)) {
+    if LabelSelector::from_value(selector)
+        .is_ok_and(|s| !s.is_nothing() && !s.is_everything() && !s.matches(labels))
+    {
         let words = "`selector` does not match template `labels`";
         errors.push(FieldError::invalid(at.child("metadata").child("labels"), labels.clone(), words));
     }
     podspec::validate_template(template, &at, errors);
-    podspec::always_restarts(template, kind, &at, errors);
+    let runs_as = if kind == "Deployment" { "ReplicaSet" } else { kind };
+    podspec::always_restarts(template, runs_as, &at, errors);
 }
 
 fn empty_words(kind: &str) -> String {
-    format!("empty selector is invalid for {}", kind.to_lowercase())
+    // Upstream says the same of replica sets as of deployments.
+    let told = if kind == "ReplicaSet" { "deployment".into() } else { kind.to_lowercase() };
+    format!("empty selector is invalid for {told}")
 }
 
 fn counts(spec: &Value, fields: &[&str], path: &Path, errors: &mut FieldErrors) {
@@ -61,7 +66,9 @@ pub(super) fn deployment(deployment: &Value, errors: &mut FieldErrors) {
         other => errors.push(FieldError::not_supported(at, other, &["Recreate", "RollingUpdate"])),
     }
     counts(spec, &["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"], &path, errors);
-    if let Some(deadline) = spec["progressDeadlineSeconds"].as_i64().filter(|d| *d <= int(&spec["minReadySeconds"])) {
+    if let Some(deadline) =
+        spec["progressDeadlineSeconds"].as_i64().filter(|d| *d <= int(&spec["minReadySeconds"]))
+    {
         let words = "must be greater than minReadySeconds";
         errors.push(FieldError::invalid(path.child("progressDeadlineSeconds"), deadline, words));
     }
@@ -81,7 +88,11 @@ fn rolling(update: &Value, path: &Path, errors: &mut FieldErrors) {
     }
     if is_zero(&update["maxUnavailable"]) && is_zero(&update["maxSurge"]) {
         let words = "may not be 0 when `maxSurge` is 0";
-        errors.push(FieldError::invalid(path.child("maxUnavailable"), update["maxUnavailable"].clone(), words));
+        errors.push(FieldError::invalid(
+            path.child("maxUnavailable"),
+            update["maxUnavailable"].clone(),
+            words,
+        ));
     }
     at_most_all(&update["maxUnavailable"], &path.child("maxUnavailable"), errors);
 }
@@ -129,13 +140,22 @@ fn daemon_rolling(update: &Value, path: &Path, errors: &mut FieldErrors) {
 pub(super) fn stateful_set(set: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&set["spec"], Path::new("spec"));
     let policies = ["OrderedReady", "Parallel"];
-    check::must_be_one_of(&spec["podManagementPolicy"], &policies, &path.child("podManagementPolicy"), errors);
+    check::must_be_one_of(
+        &spec["podManagementPolicy"],
+        &policies,
+        &path.child("podManagementPolicy"),
+        errors,
+    );
     let (strategy, at) = (&spec["updateStrategy"], path.child("updateStrategy"));
     match text(&strategy["type"]) {
         "" => errors.push(FieldError::required(at, "")),
         "OnDelete" if strategy["rollingUpdate"].is_object() => {
             let words = "only allowed for updateStrategy 'RollingUpdate'";
-            errors.push(FieldError::invalid(at.child("rollingUpdate"), strategy["rollingUpdate"].clone(), words));
+            errors.push(FieldError::invalid(
+                at.child("rollingUpdate"),
+                strategy["rollingUpdate"].clone(),
+                words,
+            ));
         }
         "OnDelete" => {}
         "RollingUpdate" => {
@@ -160,14 +180,29 @@ pub(super) fn stateful_set(set: &Value, errors: &mut FieldErrors) {
 /// The selector of a workload stays.
 pub(super) fn selector_stays(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
     if context.subresource.is_empty() {
-        check::immutable(&new["spec"]["selector"], &old["spec"]["selector"], &Path::new("spec").child("selector"), errors);
+        check::immutable(
+            &new["spec"]["selector"],
+            &old["spec"]["selector"],
+            &Path::new("spec").child("selector"),
+            errors,
+        );
     }
 }
 
-pub(super) fn stateful_set_changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+pub(super) fn stateful_set_changes(
+    _context: &Context<'_>,
+    new: &Value,
+    old: &Value,
+    errors: &mut FieldErrors,
+) {
     const FREE: [&str; 7] = [
-        "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
-        "persistentVolumeClaimRetentionPolicy", "minReadySeconds",
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
     ];
     let fixed = |spec: &Value| -> Vec<(String, Value)> {
         let kept = entries(spec).filter(|(field, _)| !FREE.contains(field));

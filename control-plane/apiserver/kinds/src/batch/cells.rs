@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::print::{NONE, age, has_condition, human_duration, joined, name_of, selector, since, text_or, time_of};
+use crate::print::{
+    NONE, age, has_condition, human_duration, joined, name_of, selector, since, text_or, time_of,
+};
 use crate::value::{int, items, text};
 
 pub(super) fn job(job: &Value, now: Timestamp) -> Vec<Value> {

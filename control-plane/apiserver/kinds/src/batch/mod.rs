@@ -18,4 +18,6 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
 static CRON_JOB: Kind = Kind {
     name: crate::names::cron_job,
     validate: validate::cron_job,
-    cells: Some(cells::cron_job), ..Kind::COUNTED };
+    cells: Some(cells::cron_job),
+    ..Kind::COUNTED
+};

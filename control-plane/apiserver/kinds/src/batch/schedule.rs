@@ -1,7 +1,8 @@
 //! The syntax of cron schedules: five fields, or a name such as `@daily`.
 
 const NAMED: [&str; 7] = ["@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly"];
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const MONTHS: [&str; 12] =
+    ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 const DAYS: [&str; 7] = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"];
 
 /// What is wrong with a schedule.
@@ -17,7 +18,10 @@ pub(super) fn fault(schedule: &str) -> Option<String> {
     }
     let bounds: [(u32, u32, &[&str], u32); 5] =
         [(0, 59, &[], 0), (0, 23, &[], 0), (1, 31, &[], 0), (1, 12, &MONTHS, 1), (0, 6, &DAYS, 0)];
-    fields.iter().zip(bounds).find_map(|(field, bounds)| field.split(',').find_map(|part| part_fault(part, bounds)))
+    fields
+        .iter()
+        .zip(bounds)
+        .find_map(|(field, bounds)| field.split(',').find_map(|part| part_fault(part, bounds)))
 }
 
 /// `*`, `?`, `5`, `1-5`, each perhaps with a step.

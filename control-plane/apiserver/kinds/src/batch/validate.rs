@@ -69,7 +69,9 @@ pub(super) fn new_job(job: &Value, errors: &mut FieldErrors) {
     let (labels, path) = (&job["spec"]["template"]["metadata"]["labels"], Path::new("spec"));
     let at = path.child("template").child("metadata").child("labels");
     let (uid, name) = (text(&job["metadata"]["uid"]), name(job));
-    for (label, want) in [(CONTROLLER_UID, uid), (JOB_NAME, name), ("controller-uid", uid), ("job-name", name)] {
+    for (label, want) in
+        [(CONTROLLER_UID, uid), (JOB_NAME, name), ("controller-uid", uid), ("job-name", name)]
+    {
         if text(&labels[label]) != want {
             let words = format!("must be '{want}'");
             errors.push(FieldError::invalid(at.key(label), labels[label].clone(), words));
@@ -87,7 +89,8 @@ pub(super) fn job_changes(context: &Context<'_>, new: &Value, old: &Value, error
         check::immutable(&now["completions"], &was["completions"], &path.child("completions"), errors);
     }
     let unstarted = is_true(&was["suspend"]) && old["status"]["startTime"].is_null();
-    let mut fields = vec!["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"];
+    let mut fields =
+        vec!["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"];
     if !unstarted {
         fields.push("template");
     }
@@ -108,7 +111,11 @@ pub(super) fn cron_job(cron: &Value, errors: &mut FieldErrors) {
         errors.push(FieldError::invalid(at, when, fault));
     }
     if given["timeZone"] == "" {
-        errors.push(FieldError::invalid(path.child("timeZone"), "", "timeZone must be nil or non-empty string"));
+        errors.push(FieldError::invalid(
+            path.child("timeZone"),
+            "",
+            "timeZone must be nil or non-empty string",
+        ));
     } else if text(&given["timeZone"]).eq_ignore_ascii_case("local") {
         let words = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
         errors.push(FieldError::invalid(path.child("timeZone"), given["timeZone"].clone(), words));

@@ -7,7 +7,8 @@ use crate::kind::Kind;
 use crate::print::{NONE, UNKNOWN, UNSET, age, int_or_string, name_of, or};
 use crate::value::{int, items, text};
 
-pub(super) static AUTOSCALER: Kind = Kind { validate: super::validate::autoscaler, cells: Some(cells), ..Kind::PLAIN };
+pub(super) static AUTOSCALER: Kind =
+    Kind { validate: super::validate::autoscaler, cells: Some(cells), ..Kind::PLAIN };
 
 fn cells(scaler: &Value, now: Timestamp) -> Vec<Value> {
     let (spec, status) = (&scaler["spec"], &scaler["status"]);
@@ -55,7 +56,9 @@ fn target(spec: &Value, status: Option<&Value>) -> String {
     if name.is_empty() {
         return format!("{}/{}", now("value"), text(&wanted["value"]));
     }
-    let percent = |value: &Value, absent: &str| value.as_i64().map_or_else(|| absent.into(), |n| format!("{n}%"));
-    let (has, wants) = (percent(&current["averageUtilization"], UNKNOWN), percent(&wanted["averageUtilization"], "<auto>"));
+    let percent =
+        |value: &Value, absent: &str| value.as_i64().map_or_else(|| absent.into(), |n| format!("{n}%"));
+    let (has, wants) =
+        (percent(&current["averageUtilization"], UNKNOWN), percent(&wanted["averageUtilization"], "<auto>"));
     format!("{name}{has}/{wants}")
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::strategy::{Context, SelectableField};
-use crate::value::{keep, object_mut, text};
+use crate::value::{items_mut, keep, object_mut, text};
 
 pub(super) static REQUEST: Kind = Kind {
     prepare_create: create,
@@ -14,7 +14,8 @@ pub(super) static REQUEST: Kind = Kind {
     ..Kind::PLAIN
 };
 
-pub(super) static TRUST_BUNDLE: Kind = Kind { name: crate::names::anything, fields: signer, ..Kind::CONDITIONAL };
+pub(super) static TRUST_BUNDLE: Kind =
+    Kind { name: crate::names::anything, fields: signer, ..Kind::CONDITIONAL };
 
 pub(super) static POD_REQUEST: Kind = Kind {
     fields: |request| {
@@ -60,7 +61,8 @@ fn update(context: &Context<'_>, new: &mut Value, old: &Value) {
 
 fn stamp(context: &Context<'_>, request: &mut Value) {
     let now = oarlock_api::meta::print_time(context.now);
-    for condition in request["status"]["conditions"].as_array_mut().into_iter().flatten() {
+    let Some(status) = request.get_mut("status") else { return };
+    for condition in items_mut(status, "conditions") {
         for field in ["lastUpdateTime", "lastTransitionTime"] {
             if text(&condition[field]).is_empty() {
                 condition[field] = now.clone().into();

@@ -19,7 +19,9 @@ pub(super) static DEFINITION: Kind = Kind {
 /// Every version that objects may have been stored in.
 fn remember_storage_version(definition: &mut Value) {
     let versions = items(&definition["spec"]["versions"]);
-    let Some(current) = versions.iter().find(|v| is_true(&v["storage"])).map(|v| text(&v["name"]).to_string()) else {
+    let Some(current) =
+        versions.iter().find(|v| is_true(&v["storage"])).map(|v| text(&v["name"]).to_string())
+    else {
         return;
     };
     let status = object_mut(definition, "status");

@@ -46,18 +46,27 @@ static PRIORITY_CLASS: Kind = Kind {
     validate: validate::priority_class,
     validate_new: validate::new_priority_class,
     changes: validate::priority_class_changes,
-    cells: Some(cells::priority_class), ..Kind::PLAIN };
+    cells: Some(cells::priority_class),
+    ..Kind::PLAIN
+};
 static LEASE: Kind = Kind {
     validate: validate::lease,
-    create_on_update: true, cells: Some(cells::lease), ..Kind::CONDITIONAL };
+    create_on_update: true,
+    cells: Some(cells::lease),
+    ..Kind::CONDITIONAL
+};
 static LEASE_CANDIDATE: Kind = Kind { create_on_update: true, ..Kind::CONDITIONAL };
 static DISRUPTION_BUDGET: Kind = Kind {
     validate: validate::disruption_budget,
-    cells: Some(cells::disruption_budget), ..Kind::COUNTED_CONDITIONAL };
+    cells: Some(cells::disruption_budget),
+    ..Kind::COUNTED_CONDITIONAL
+};
 static RUNTIME_CLASS: Kind = Kind {
     validate: validate::runtime_class,
     changes: validate::runtime_class_changes,
-    cells: Some(cells::runtime_class), ..Kind::CONDITIONAL };
+    cells: Some(cells::runtime_class),
+    ..Kind::CONDITIONAL
+};
 static WEBHOOKS: Kind = Kind { cells: Some(cells::webhooks), ..Kind::COUNTED_CONDITIONAL };
 static POLICY: Kind = Kind { cells: Some(cells::policy), ..Kind::COUNTED_CONDITIONAL };
 static POLICY_BINDING: Kind = Kind { cells: Some(cells::policy_binding), ..Kind::COUNTED_CONDITIONAL };

@@ -38,7 +38,12 @@ pub(super) fn disruption_budget(budget: &Value, errors: &mut FieldErrors) {
     }
     check::selector(&spec["selector"], &path.child("selector"), errors);
     let policies = ["AlwaysAllow", "IfHealthyBudget"];
-    check::one_of(&spec["unhealthyPodEvictionPolicy"], &policies, &path.child("unhealthyPodEvictionPolicy"), errors);
+    check::one_of(
+        &spec["unhealthyPodEvictionPolicy"],
+        &policies,
+        &path.child("unhealthyPodEvictionPolicy"),
+        errors,
+    );
 }
 
 pub(super) fn priority_class(class: &Value, errors: &mut FieldErrors) {
@@ -72,25 +77,46 @@ pub(super) fn new_priority_class(class: &Value, errors: &mut FieldErrors) {
     }
 }
 
-pub(super) fn priority_class_changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+pub(super) fn priority_class_changes(
+    _context: &Context<'_>,
+    new: &Value,
+    old: &Value,
+    errors: &mut FieldErrors,
+) {
     if int(&new["value"]) != int(&old["value"]) {
         errors.push(FieldError::forbidden(Path::new("value"), "may not be changed in an update."));
     }
-    check::immutable(&new["preemptionPolicy"], &old["preemptionPolicy"], &Path::new("preemptionPolicy"), errors);
+    check::immutable(
+        &new["preemptionPolicy"],
+        &old["preemptionPolicy"],
+        &Path::new("preemptionPolicy"),
+        errors,
+    );
 }
 
 pub(super) fn runtime_class(class: &Value, errors: &mut FieldErrors) {
     check::syntax(text(&class["handler"]), names::dns_label, &Path::new("handler"), errors);
 }
 
-pub(super) fn runtime_class_changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+pub(super) fn runtime_class_changes(
+    _context: &Context<'_>,
+    new: &Value,
+    old: &Value,
+    errors: &mut FieldErrors,
+) {
     check::immutable(&new["handler"], &old["handler"], &Path::new("handler"), errors);
 }
 
 pub(super) fn autoscaler(scaler: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&scaler["spec"], Path::new("spec"));
     let (least, most) = (spec["minReplicas"].as_i64(), int(&spec["maxReplicas"]));
-    check::at_least(&spec["minReplicas"], 1, "must be greater than or equal to 1", &path.child("minReplicas"), errors);
+    check::at_least(
+        &spec["minReplicas"],
+        1,
+        "must be greater than or equal to 1",
+        &path.child("minReplicas"),
+        errors,
+    );
     if most < 1 {
         errors.push(FieldError::invalid(path.child("maxReplicas"), most, "must be greater than 0"));
     }

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::print::{NONE, UNKNOWN, UNSET, age, first_of, joined, labels, load_balancer, name_of, or, since, text_or};
+use crate::print::{
+    NONE, UNKNOWN, UNSET, age, first_of, joined, labels, load_balancer, name_of, or, since, text_or,
+};
 use crate::value::{entries, int, is_true, items, quantity, text, texts};
 
 pub(super) fn config_map(map: &Value, now: Timestamp) -> Vec<Value> {
@@ -150,7 +152,8 @@ fn external_address(service: &Value) -> String {
         "ClusterIP" | "NodePort" => or(&own.join(","), NONE).into(),
         "LoadBalancer" => {
             let balanced = load_balancer(&service["status"]["loadBalancer"]);
-            let all: Vec<&str> = std::iter::once(balanced.as_str()).filter(|b| !b.is_empty()).chain(own).collect();
+            let all: Vec<&str> =
+                std::iter::once(balanced.as_str()).filter(|b| !b.is_empty()).chain(own).collect();
             or(&all.join(","), "<pending>").into()
         }
         "ExternalName" => text(&service["spec"]["externalName"]).into(),
@@ -160,7 +163,10 @@ fn external_address(service: &Value) -> String {
 
 fn access_modes(modes: &Value) -> String {
     let short = [
-        ("ReadWriteOnce", "RWO"), ("ReadOnlyMany", "ROX"), ("ReadWriteMany", "RWX"), ("ReadWriteOncePod", "RWOP"),
+        ("ReadWriteOnce", "RWO"),
+        ("ReadOnlyMany", "ROX"),
+        ("ReadWriteMany", "RWX"),
+        ("ReadWriteOncePod", "RWOP"),
     ];
     let has = |mode: &str| items(modes).iter().any(|m| m == mode);
     short.iter().filter(|(mode, _)| has(mode)).map(|(_, short)| *short).collect::<Vec<_>>().join(",")
@@ -172,7 +178,11 @@ fn storage_class(object: &Value) -> &str {
 }
 
 fn phase(object: &Value) -> &str {
-    if object["metadata"]["deletionTimestamp"].is_null() { text(&object["status"]["phase"]) } else { "Terminating" }
+    if object["metadata"]["deletionTimestamp"].is_null() {
+        text(&object["status"]["phase"])
+    } else {
+        "Terminating"
+    }
 }
 
 fn amount(value: &Value) -> String {

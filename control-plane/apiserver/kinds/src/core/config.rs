@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
-use crate::value::{object_mut, remove, text};
+use crate::value::{items_mut, object_mut, remove, text};
 
 pub(crate) static CONFIG_MAP: Kind = Kind {
     validate: validate::config_map,
@@ -53,7 +53,7 @@ fn merge_string_data(secret: &mut Value) {
 
 /// Of references to secrets only the name counts.
 fn trim_secrets(account: &mut Value) {
-    for reference in account["secrets"].as_array_mut().into_iter().flatten() {
+    for reference in items_mut(account, "secrets") {
         *reference = json!({ "name": reference["name"] });
     }
 }

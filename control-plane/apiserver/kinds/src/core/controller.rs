@@ -19,7 +19,9 @@ pub(crate) static POD_TEMPLATE: Kind = Kind {
     validate: |template, errors| {
         crate::podspec::validate_template(&template["template"], &Path::new("template"), errors);
     },
-    cells: Some(super::cells::pod_template), ..Kind::COUNTED };
+    cells: Some(super::cells::pod_template),
+    ..Kind::COUNTED
+};
 
 fn validate(controller: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&controller["spec"], Path::new("spec"));

@@ -41,5 +41,6 @@ fn update(context: &Context<'_>, new: &mut Value, old: &Value) {
 
 fn label_with_name(namespace: &mut Value) {
     let label = name(namespace).to_string();
-    object_mut(&mut namespace["metadata"], "labels").insert("kubernetes.io/metadata.name".into(), label.into());
+    object_mut(&mut namespace["metadata"], "labels")
+        .insert("kubernetes.io/metadata.name".into(), label.into());
 }

@@ -15,12 +15,8 @@ pub(crate) static LIMIT_RANGE: Kind = Kind {
     ..Kind::PLAIN
 };
 
-pub(crate) static RESOURCE_QUOTA: Kind = Kind {
-    validate: quota,
-    changes: quota_changes,
-    cells: Some(super::cells::quota),
-    ..Kind::PLAIN
-};
+pub(crate) static RESOURCE_QUOTA: Kind =
+    Kind { validate: quota, changes: quota_changes, cells: Some(super::cells::quota), ..Kind::PLAIN };
 
 fn limit_range(range: &Value, errors: &mut FieldErrors) {
     let path = Path::new("spec").child("limits");
@@ -28,8 +24,13 @@ fn limit_range(range: &Value, errors: &mut FieldErrors) {
         let path = path.index(index);
         check::named(&limit["type"], names::qualified, &path.child("type"), errors);
         if limit["type"] == "Pod" {
-            for field in ["default", "defaultRequest"].iter().filter(|f| entries(&limit[**f]).next().is_some()) {
-                errors.push(FieldError::forbidden(path.child(field), "may not be specified when `type` is 'Pod'"));
+            for field in
+                ["default", "defaultRequest"].iter().filter(|f| entries(&limit[**f]).next().is_some())
+            {
+                errors.push(FieldError::forbidden(
+                    path.child(field),
+                    "may not be specified when `type` is 'Pod'",
+                ));
             }
         }
         limit_order(limit, &path, errors);

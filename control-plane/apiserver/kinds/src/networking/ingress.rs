@@ -108,7 +108,9 @@ fn service_backend(service: &Value, path: &Path, errors: &mut FieldErrors) {
     let (name, number) = (text(&service["port"]["name"]), int(&service["port"]["number"]));
     let at = path.child("port");
     match (name.is_empty(), number == 0) {
-        (false, false) => errors.push(FieldError::invalid(path.clone(), "", "cannot set both port name & port number")),
+        (false, false) => {
+            errors.push(FieldError::invalid(path.clone(), "", "cannot set both port name & port number"))
+        }
         (true, true) => errors.push(FieldError::required(path.clone(), "port name or number is required")),
         (false, true) => check::syntax(name, names::port_name, &at.child("name"), errors),
         (true, false) => check::port(&number.into(), &at.child("number"), errors),

@@ -32,14 +32,11 @@ static ENDPOINT_SLICE: Kind = Kind {
 static INGRESS_CLASS: Kind = Kind {
     validate: ingress::class,
     changes: ingress::class_changes,
-    cells: Some(cells::ingress_class), ..Kind::COUNTED };
-static INGRESS: Kind = Kind {
-    validate: ingress::validate,
-    cells: Some(cells::ingress), ..Kind::COUNTED };
-static NETWORK_POLICY: Kind = Kind {
-    validate: policy::validate,
-    cells: Some(cells::network_policy), ..Kind::COUNTED };
-static IP_ADDRESS: Kind = Kind {
-    name: crate::names::ip,
-    cells: Some(cells::ip_address), ..Kind::PLAIN };
+    cells: Some(cells::ingress_class),
+    ..Kind::COUNTED
+};
+static INGRESS: Kind = Kind { validate: ingress::validate, cells: Some(cells::ingress), ..Kind::COUNTED };
+static NETWORK_POLICY: Kind =
+    Kind { validate: policy::validate, cells: Some(cells::network_policy), ..Kind::COUNTED };
+static IP_ADDRESS: Kind = Kind { name: crate::names::ip, cells: Some(cells::ip_address), ..Kind::PLAIN };
 static SERVICE_CIDR: Kind = Kind { cells: Some(cells::service_cidr), ..Kind::PLAIN };

@@ -40,12 +40,20 @@ fn port(port: &Value, path: &Path, errors: &mut FieldErrors) {
         return;
     }
     if port["port"].is_null() {
-        errors.push(FieldError::invalid(at, end.clone(), "may not be specified when `port` is not specified"));
+        errors.push(FieldError::invalid(
+            at,
+            end.clone(),
+            "may not be specified when `port` is not specified",
+        ));
     } else if port["port"].is_string() {
         errors.push(FieldError::invalid(at, end.clone(), "may not be specified when `port` is non-numeric"));
     } else {
         if int(end) < int(&port["port"]) {
-            errors.push(FieldError::invalid(at.clone(), end.clone(), "must be greater than or equal to `port`"));
+            errors.push(FieldError::invalid(
+                at.clone(),
+                end.clone(),
+                "must be greater than or equal to `port`",
+            ));
         }
         check::port(end, &at, errors);
     }

@@ -16,7 +16,12 @@ const ENDPOINTS_MAX: usize = 1000;
 const TOPOLOGY_MAX: usize = 16;
 
 pub(super) fn validate(slice: &Value, errors: &mut FieldErrors) {
-    check::must_be_one_of(&slice["addressType"], &["FQDN", "IPv4", "IPv6"], &Path::new("addressType"), errors);
+    check::must_be_one_of(
+        &slice["addressType"],
+        &["FQDN", "IPv4", "IPv6"],
+        &Path::new("addressType"),
+        errors,
+    );
     let (list, path) = (items(&slice["endpoints"]), Path::new("endpoints"));
     if list.len() > ENDPOINTS_MAX {
         return errors.push(FieldError::too_many(path, list.len(), ENDPOINTS_MAX));
@@ -68,7 +73,10 @@ fn special(ip: Option<IpAddr>, address: &str, path: &Path, errors: &mut FieldErr
         (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
     ] {
         if is {
-            let words = format!("{words}{}", if ip.is_unspecified() { format!(" ({address})") } else { String::new() });
+            let words = format!(
+                "{words}{}",
+                if ip.is_unspecified() { format!(" ({address})") } else { String::new() }
+            );
             errors.push(FieldError::invalid(path.clone(), address, words));
         }
     }

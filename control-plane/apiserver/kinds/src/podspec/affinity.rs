@@ -77,13 +77,21 @@ fn node_requirement(requirement: &Value, path: &Path, errors: &mut FieldErrors) 
             errors.push(FieldError::required(at, "must be specified when `operator` is 'In' or 'NotIn'"));
         }
         "Exists" | "DoesNotExist" if values > 0 => {
-            errors.push(FieldError::forbidden(at, "may not be specified when `operator` is 'Exists' or 'DoesNotExist'"));
+            errors.push(FieldError::forbidden(
+                at,
+                "may not be specified when `operator` is 'Exists' or 'DoesNotExist'",
+            ));
         }
         "Gt" | "Lt" if values != 1 => {
-            errors.push(FieldError::required(at, "must be specified single value when `operator` is 'Lt' or 'Gt'"));
+            errors.push(FieldError::required(
+                at,
+                "must be specified single value when `operator` is 'Lt' or 'Gt'",
+            ));
         }
         "In" | "NotIn" | "Exists" | "DoesNotExist" | "Gt" | "Lt" => {}
-        other => errors.push(FieldError::invalid(path.child("operator"), other, "not a valid selector operator")),
+        other => {
+            errors.push(FieldError::invalid(path.child("operator"), other, "not a valid selector operator"))
+        }
     }
     check::syntax(text(&requirement["key"]), names::qualified, &path.child("key"), errors);
 }

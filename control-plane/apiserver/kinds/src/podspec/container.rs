@@ -58,7 +58,12 @@ fn common(container: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut Fi
     ports(&container["ports"], &path.child("ports"), errors);
     env::all(container, path, errors);
     mounts(container, volumes, path, errors);
-    check::must_be_one_of(&container["imagePullPolicy"], &PULL_POLICIES, &path.child("imagePullPolicy"), errors);
+    check::must_be_one_of(
+        &container["imagePullPolicy"],
+        &PULL_POLICIES,
+        &path.child("imagePullPolicy"),
+        errors,
+    );
     check::one_of(&container["restartPolicy"], &RESTART_POLICIES, &path.child("restartPolicy"), errors);
     resources::requirements(&container["resources"], &path.child("resources"), errors);
     security::container(&container["securityContext"], &path.child("securityContext"), errors);
@@ -131,7 +136,9 @@ fn used_host_ports(container: &Value, used: &mut HashSet<String>, path: &Path, e
 }
 
 fn own_network_ports(container: &Value, path: &Path, errors: &mut FieldErrors) {
-    for (index, port) in items(&container["ports"]).iter().enumerate().filter(|(_, port)| !super::same_port(port)) {
+    for (index, port) in
+        items(&container["ports"]).iter().enumerate().filter(|(_, port)| !super::same_port(port))
+    {
         let at = path.child("ports").index(index).child("containerPort");
         let words = "must match `hostPort` when `hostNetwork` is true";
         errors.push(FieldError::invalid(at, port["containerPort"].clone(), words));
@@ -150,7 +157,11 @@ fn mounts(container: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut Fi
         if check::required(&mount["mountPath"], &path.child("mountPath"), errors)
             && !paths.insert(text(&mount["mountPath"]))
         {
-            errors.push(FieldError::invalid(path.child("mountPath"), mount["mountPath"].clone(), "must be unique"));
+            errors.push(FieldError::invalid(
+                path.child("mountPath"),
+                mount["mountPath"].clone(),
+                "must be unique",
+            ));
         }
         let (sub, expression) = (text(&mount["subPath"]), text(&mount["subPathExpr"]));
         super::volume::inner_path(sub, &path.child("subPath"), errors);
@@ -163,7 +174,9 @@ fn mounts(container: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut Fi
     }
     for (index, device) in items(&container["volumeDevices"]).iter().enumerate() {
         let path = path.child("volumeDevices").index(index);
-        if check::required(&device["name"], &path.child("name"), errors) && !volumes.contains_key(text(&device["name"])) {
+        if check::required(&device["name"], &path.child("name"), errors)
+            && !volumes.contains_key(text(&device["name"]))
+        {
             errors.push(FieldError::not_found(path.child("name"), device["name"].clone()));
         }
         check::required(&device["devicePath"], &path.child("devicePath"), errors);

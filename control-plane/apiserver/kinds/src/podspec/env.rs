@@ -49,7 +49,11 @@ fn from(source: &Value, path: &Path, errors: &mut FieldErrors) {
         check::named(&source[*field]["name"], names::subdomain, &path.child(field).child("name"), errors);
     }
     match given {
-        0 => errors.push(FieldError::invalid(path.clone(), "", "must specify one of: `configMapRef` or `secretRef`")),
+        0 => errors.push(FieldError::invalid(
+            path.clone(),
+            "",
+            "must specify one of: `configMapRef` or `secretRef`",
+        )),
         1 => {}
         _ => errors.push(FieldError::invalid(path.clone(), "", TOO_MANY)),
     }
@@ -112,7 +116,11 @@ pub(super) fn resource_ref(reference: &Value, supported: &[&str], path: &Path, e
         check::one_of(&reference["resource"], supported, &at, errors);
     }
     if int(&reference["divisor"]) < 0 {
-        errors.push(FieldError::invalid(path.child("divisor"), reference["divisor"].clone(), check::NOT_NEGATIVE));
+        errors.push(FieldError::invalid(
+            path.child("divisor"),
+            reference["divisor"].clone(),
+            check::NOT_NEGATIVE,
+        ));
     }
 }
 
@@ -132,6 +140,9 @@ pub(super) fn downward_item(item: &Value, path: &Path, errors: &mut FieldErrors)
         check::required(&reference["containerName"], &path.child("containerName"), errors);
         resource_ref(reference, &ENV_RESOURCES, &path, errors);
     } else {
-        errors.push(FieldError::required(path.child("fieldRef"), "one of fieldRef and resourceFieldRef is required"));
+        errors.push(FieldError::required(
+            path.child("fieldRef"),
+            "one of fieldRef and resourceFieldRef is required",
+        ));
     }
 }

@@ -11,7 +11,9 @@ pub(super) fn probe(probe: &Value, kind: &str, path: &Path, errors: &mut FieldEr
         return;
     }
     handler(probe, &["exec", "httpGet", "tcpSocket", "grpc"], path, errors);
-    for field in ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"] {
+    for field in
+        ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
+    {
         check::not_negative(&probe[field], &path.child(field), errors);
     }
     if kind != "readinessProbe" && probe["successThreshold"].as_i64().is_some_and(|n| n != 1) {

@@ -9,8 +9,8 @@ mod scheduling;
 mod security;
 mod volume;
 
-pub(crate) use container::EPHEMERAL;
 pub(crate) use affinity::node_selector;
+pub(crate) use container::EPHEMERAL;
 pub(crate) use resources::{not_negative, requirements};
 
 use std::collections::HashMap;
@@ -31,7 +31,12 @@ type Volumes<'a> = HashMap<&'a str, &'a Value>;
 pub(crate) fn validate(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     let volumes = volume::all(&spec["volumes"], &path.child("volumes"), errors);
     container::all(spec, &volumes, path, errors);
-    check::must_be_one_of(&spec["restartPolicy"], &["Always", "Never", "OnFailure"], &path.child("restartPolicy"), errors);
+    check::must_be_one_of(
+        &spec["restartPolicy"],
+        &["Always", "Never", "OnFailure"],
+        &path.child("restartPolicy"),
+        errors,
+    );
     dns(spec, path, errors);
     check::labels(&spec["nodeSelector"], &path.child("nodeSelector"), errors);
     security::pod(spec, path, errors);

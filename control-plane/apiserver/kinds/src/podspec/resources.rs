@@ -28,7 +28,11 @@ pub(crate) fn requirements(resources: &Value, path: &Path, errors: &mut FieldErr
         let (Some(asked), limit) = (quantity(request), quantity(&limits[name])) else { continue };
         match limit {
             Some(limit) if is_whole(name) && limit != asked => {
-                errors.push(FieldError::invalid(at.clone(), asked.to_string(), format!("must be equal to {name} limit of {limit}")));
+                errors.push(FieldError::invalid(
+                    at.clone(),
+                    asked.to_string(),
+                    format!("must be equal to {name} limit of {limit}"),
+                ));
             }
             Some(limit) if asked > limit => {
                 let words = format!("must be less than or equal to {name} limit of {limit}");
@@ -58,7 +62,10 @@ pub(crate) fn list(list: &Value, path: &Path, errors: &mut FieldErrors) {
 fn resource_name(name: &str, path: &Path, errors: &mut FieldErrors) {
     check::syntax(name, names::qualified, path, errors);
     if !name.contains('/') && !STANDARD.contains(&name) && !is_huge_pages(name) {
-        for words in ["must be a standard resource type or fully qualified", "must be a standard resource for containers"] {
+        for words in [
+            "must be a standard resource type or fully qualified",
+            "must be a standard resource for containers",
+        ] {
             errors.push(FieldError::invalid(path.clone(), name, words));
         }
     }

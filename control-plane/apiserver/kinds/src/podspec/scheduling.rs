@@ -17,7 +17,8 @@ pub(super) fn tolerations(list: &Value, path: &Path, errors: &mut FieldErrors) {
         let (key, operator) = (text(&toleration["key"]), text(&toleration["operator"]));
         check::optional(&toleration["key"], names::qualified, &path.child("key"), errors);
         if key.is_empty() && operator != "Exists" {
-            let words = "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
+            let words =
+                "operator must be Exists when `key` is empty, which means \"match all values and all keys\"";
             errors.push(FieldError::invalid(path.child("operator"), operator, words));
         }
         if !toleration["tolerationSeconds"].is_null() && toleration["effect"] != "NoExecute" {
@@ -25,12 +26,16 @@ pub(super) fn tolerations(list: &Value, path: &Path, errors: &mut FieldErrors) {
             errors.push(FieldError::invalid(path.child("effect"), text(&toleration["effect"]), words));
         }
         match operator {
-            "" | "Equal" => check::syntax(text(&toleration["value"]), names::label_value, &path.child("operator"), errors),
+            "" | "Equal" => {
+                check::syntax(text(&toleration["value"]), names::label_value, &path.child("operator"), errors)
+            }
             "Exists" if !text(&toleration["value"]).is_empty() => {
                 let words = "value must be empty when `operator` is 'Exists'";
                 errors.push(FieldError::invalid(path.child("operator"), toleration.clone(), words));
             }
-            _ => check::one_of(&toleration["operator"], &["Equal", "Exists"], &path.child("operator"), errors),
+            _ => {
+                check::one_of(&toleration["operator"], &["Equal", "Exists"], &path.child("operator"), errors)
+            }
         }
         check::one_of(&toleration["effect"], &EFFECTS, &path.child("effect"), errors);
     }
@@ -58,7 +63,13 @@ pub(super) fn spread(list: &Value, path: &Path, errors: &mut FieldErrors) {
     let mut seen = HashSet::new();
     for (index, constraint) in items(list).iter().enumerate() {
         let path = path.index(index);
-        check::at_least(&int(&constraint["maxSkew"]).into(), 1, "must be greater than zero", &path.child("maxSkew"), errors);
+        check::at_least(
+            &int(&constraint["maxSkew"]).into(),
+            1,
+            "must be greater than zero",
+            &path.child("maxSkew"),
+            errors,
+        );
         let (key, action) = (text(&constraint["topologyKey"]), text(&constraint["whenUnsatisfiable"]));
         if key.is_empty() {
             errors.push(FieldError::required(path.child("topologyKey"), "can not be empty"));

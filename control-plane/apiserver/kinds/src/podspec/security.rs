@@ -71,7 +71,11 @@ fn profile(profile: &Value, word: &str, path: &Path, errors: &mut FieldErrors) {
             super::volume::inner_path(text(local), &at, errors);
         }
     } else if !local.is_null() {
-        errors.push(FieldError::invalid(at, local.clone(), format!("can only be set when {word} type is Localhost")));
+        errors.push(FieldError::invalid(
+            at,
+            local.clone(),
+            format!("can only be set when {word} type is Localhost"),
+        ));
     }
 }
 
@@ -87,7 +91,9 @@ pub(super) fn container(context: &Value, path: &Path, errors: &mut FieldErrors) 
             errors.push(refuse("cannot set `allowPrivilegeEscalation` to false and `privileged` to true"));
         }
         if texts(&context["capabilities"]["add"]).any(|c| c == "CAP_SYS_ADMIN") {
-            errors.push(refuse("cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN"));
+            errors.push(refuse(
+                "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
+            ));
         }
     }
 }

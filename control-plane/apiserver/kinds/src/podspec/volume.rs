@@ -38,7 +38,8 @@ pub(super) fn all<'a>(volumes: &'a Value, path: &Path, errors: &mut FieldErrors)
 }
 
 fn source(volume: &Value, path: &Path, errors: &mut FieldErrors) {
-    let sources: Vec<(&str, &Value)> = entries(volume).filter(|(field, v)| *field != "name" && v.is_object()).collect();
+    let sources: Vec<(&str, &Value)> =
+        entries(volume).filter(|(field, v)| *field != "name" && v.is_object()).collect();
     if sources.is_empty() {
         errors.push(FieldError::required(path.clone(), "must specify a volume type"));
     }
@@ -126,7 +127,13 @@ fn projected(source: &Value, path: &Path, errors: &mut FieldErrors) {
                 "downwardAPI" => downward(source, &path, errors),
                 "serviceAccountToken" => {
                     let (seconds, at) = (&source["expirationSeconds"], path.child("expirationSeconds"));
-                    check::at_least(seconds, SECONDS_MIN, "may not specify a duration less than 10 minutes", &at, errors);
+                    check::at_least(
+                        seconds,
+                        SECONDS_MIN,
+                        "may not specify a duration less than 10 minutes",
+                        &at,
+                        errors,
+                    );
                     if check::required(&source["path"], &path.child("path"), errors) {
                         inner_path(text(&source["path"]), &path.child("path"), errors);
                     }

@@ -18,7 +18,10 @@ pub(super) fn role(role: &Value, errors: &mut FieldErrors) {
     let at = Path::new("aggregationRule").child("clusterRoleSelectors");
     let selectors = &role["aggregationRule"]["clusterRoleSelectors"];
     if role["aggregationRule"].is_object() && items(selectors).is_empty() {
-        errors.push(FieldError::required(at.clone(), "at least one clusterRoleSelector required if aggregationRule is non-nil"));
+        errors.push(FieldError::required(
+            at.clone(),
+            "at least one clusterRoleSelector required if aggregationRule is non-nil",
+        ));
     }
     for (index, selector) in items(selectors).iter().enumerate() {
         check::selector(selector, &at.index(index), errors);
@@ -43,10 +46,16 @@ fn rule_of(rule: &Value, of_cluster: bool, path: &Path, errors: &mut FieldErrors
         return;
     }
     if !given("apiGroups") {
-        errors.push(FieldError::required(path.child("apiGroups"), "resource rules must supply at least one api group"));
+        errors.push(FieldError::required(
+            path.child("apiGroups"),
+            "resource rules must supply at least one api group",
+        ));
     }
     if !given("resources") {
-        errors.push(FieldError::required(path.child("resources"), "resource rules must supply at least one resource"));
+        errors.push(FieldError::required(
+            path.child("resources"),
+            "resource rules must supply at least one resource",
+        ));
     }
 }
 
@@ -93,6 +102,10 @@ fn subject(subject: &Value, of_cluster: bool, path: &Path, errors: &mut FieldErr
 
 pub(super) fn binding_changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
     if new["roleRef"] != old["roleRef"] {
-        errors.push(FieldError::invalid(Path::new("roleRef"), new["roleRef"].clone(), "cannot change roleRef"));
+        errors.push(FieldError::invalid(
+            Path::new("roleRef"),
+            new["roleRef"].clone(),
+            "cannot change roleRef",
+        ));
     }
 }

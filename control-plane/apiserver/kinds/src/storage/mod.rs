@@ -22,7 +22,9 @@ static ATTRIBUTES_CLASS: Kind = Kind { cells: Some(cells::attributes_class), ..K
 static CLASS: Kind = Kind {
     validate: validate::class,
     changes: validate::class_changes,
-    cells: Some(cells::class), ..Kind::PLAIN };
+    cells: Some(cells::class),
+    ..Kind::PLAIN
+};
 static CSI_CAPACITY: Kind = Kind { cells: Some(crate::print::name_and_creation), ..Kind::CONDITIONAL };
 static CSI_DRIVER: Kind = Kind { cells: Some(cells::driver), ..Kind::CONDITIONAL };
 static CSI_NODE: Kind = Kind { cells: Some(cells::node), ..Kind::CONDITIONAL };

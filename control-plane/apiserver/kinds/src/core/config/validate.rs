@@ -81,7 +81,9 @@ pub(super) fn secret(secret: &Value, errors: &mut FieldErrors) {
         errors.push(FieldError::required(path.key("password"), ""));
     }
     let account = "kubernetes.io/service-account.name";
-    if kind == "kubernetes.io/service-account-token" && text(&secret["metadata"]["annotations"][account]).is_empty() {
+    if kind == "kubernetes.io/service-account-token"
+        && text(&secret["metadata"]["annotations"][account]).is_empty()
+    {
         let at = Path::new("metadata").child("annotations").key(account);
         errors.push(FieldError::required(at, ""));
     }

@@ -165,9 +165,7 @@ mod tests {
     #[test]
     fn states_read_as_upstreams() {
         let spec = json!({"containers": [{"name": "a"}]});
-        let with = |phase: &str, container: Value| {
-            json!({"spec": spec, "status": {"phase": phase, "containerStatuses": [container]}})
-        };
+        let with = |phase: &str, container: Value| json!({"spec": spec, "status": {"phase": phase, "containerStatuses": [container]}});
         check("new", json!({"spec": spec, "status": {"phase": "Pending"}}), ["0/1", "Pending", "0"]);
         check(
             "running",
@@ -176,10 +174,13 @@ mod tests {
         );
         check(
             "crashing",
-            with("Running", json!({
-                "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-                "lastState": {"terminated": {"finishedAt": "2026-01-01T00:59:55Z"}},
-            })),
+            with(
+                "Running",
+                json!({
+                    "restartCount": 3, "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+                    "lastState": {"terminated": {"finishedAt": "2026-01-01T00:59:55Z"}},
+                }),
+            ),
             ["0/1", "CrashLoopBackOff", "3 (5s ago)"],
         );
         check(
@@ -202,7 +203,11 @@ mod tests {
         });
         let pod = |statuses: Value| json!({"spec": spec, "status": {"phase": "Pending", "initContainerStatuses": statuses}});
         let up = json!({"name": "s", "started": true, "ready": true, "state": {"running": {}}});
-        check("second of two", pod(json!([up, {"name": "i", "state": {"running": {}}}])), ["1/2", "Init:1/2", "0"]);
+        check(
+            "second of two",
+            pod(json!([up, {"name": "i", "state": {"running": {}}}])),
+            ["1/2", "Init:1/2", "0"],
+        );
         check(
             "failed",
             pod(json!([up, {"name": "i", "state": {"terminated": {"exitCode": 2}}}])),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::qos;
 use crate::strategy::Context;
-use crate::value::{items, keep, text};
+use crate::value::{items, items_mut, keep, text};
 
 pub(super) fn create(_context: &Context<'_>, pod: &mut Value) {
     let class = qos::class(&pod["spec"]);
@@ -56,9 +56,10 @@ fn resize(new: &mut Value, old: &Value) {
     keep(new, old, "status");
     keep(new, old, "metadata");
     for list in ["initContainers", "containers"] {
-        let (wanted, now) = (items(&asked[list]), &mut new["spec"][list]);
-        for container in now.as_array_mut().into_iter().flatten() {
-            let Some(wanted) = wanted.iter().find(|w| w["name"] == container["name"]) else { continue };
+        for container in items_mut(&mut new["spec"], list) {
+            let Some(wanted) = items(&asked[list]).iter().find(|w| w["name"] == container["name"]) else {
+                continue;
+            };
             keep(container, wanted, "resources");
             keep(container, wanted, "resizePolicy");
         }

@@ -14,7 +14,10 @@ pub(super) fn class(spec: &Value) -> &'static str {
     let (mut requests, mut limits) = (Sums::default(), Sums::default());
     let mut guaranteed = true;
     let pod_level = &spec["resources"];
-    if entries(&pod_level["requests"]).chain(entries(&pod_level["limits"])).any(|(name, _)| COUNTED.contains(&name)) {
+    if entries(&pod_level["requests"])
+        .chain(entries(&pod_level["limits"]))
+        .any(|(name, _)| COUNTED.contains(&name))
+    {
         guaranteed &= add(pod_level, &mut requests, &mut limits);
     } else {
         for list in ["containers", "initContainers"] {
@@ -26,7 +29,8 @@ pub(super) fn class(spec: &Value) -> &'static str {
     if requests.is_empty() && limits.is_empty() {
         return "BestEffort";
     }
-    let equal = requests.len() == limits.len() && requests.iter().all(|(name, q)| limits.get(name) == Some(q));
+    let equal =
+        requests.len() == limits.len() && requests.iter().all(|(name, q)| limits.get(name) == Some(q));
     if guaranteed && equal { "Guaranteed" } else { "Burstable" }
 }
 
@@ -44,7 +48,7 @@ fn sum<'a>(list: &'a Value, sums: &mut Sums<'a>) -> usize {
     for (name, value) in entries(list).filter(|(name, _)| COUNTED.contains(name)) {
         let Some(amount) = quantity(value).filter(|q| !q.is_zero() && !q.is_negative()) else { continue };
         found += 1;
-        sums.entry(name).and_modify(|sum| *sum = *sum + amount).or_insert(amount);
+        sums.entry(name).and_modify(|sum| *sum += amount).or_insert(amount);
     }
     found
 }
@@ -65,7 +69,11 @@ mod tests {
             (json!({"limits": {"example.com/gpu": "1"}}), "BestEffort"),
         ];
         for (resources, want) in cases {
-            assert_eq!(class(&json!({"containers": [{"name": "a", "resources": resources}]})), want, "{resources}");
+            assert_eq!(
+                class(&json!({"containers": [{"name": "a", "resources": resources}]})),
+                want,
+                "{resources}"
+            );
         }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::check;
 use crate::strategy::Context;
-use crate::value::{items, remove, text};
+use crate::value::{items, items_mut, remove, text};
 
 const WORDS: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
      `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
@@ -14,8 +14,11 @@ const WORDS: &str = "pod updates may not change fields other than `spec.containe
 pub(super) fn validate(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
     match context.subresource {
         "status" => {
-            let (path, class) = (Path::new("status").child("qosClass"), |pod: &Value| pod["status"]["qosClass"].clone());
-            check::immutable(&class(new), &class(old), &path, errors);
+            let (path, class) =
+                (Path::new("status").child("qosClass"), |pod: &Value| pod["status"]["qosClass"].clone());
+            if !class(old).is_null() {
+                check::immutable(&class(new), &class(old), &path, errors);
+            }
         }
         "ephemeralcontainers" => ephemeral(&new["spec"], &old["spec"], errors),
         "resize" => {}
@@ -89,8 +92,11 @@ fn tolerations(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) 
 
 fn gates(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
     let was = items(&old["schedulingGates"]);
-    for (index, gate) in items(&new["schedulingGates"]).iter().enumerate().filter(|(_, gate)| !was.contains(gate)) {
-        let words = format!("only deletion is allowed, but found new scheduling gate '{}'", text(&gate["name"]));
+    for (index, gate) in
+        items(&new["schedulingGates"]).iter().enumerate().filter(|(_, gate)| !was.contains(gate))
+    {
+        let words =
+            format!("only deletion is allowed, but found new scheduling gate '{}'", text(&gate["name"]));
         errors.push(FieldError::forbidden(path.child("schedulingGates").index(index), words));
     }
 }
@@ -98,7 +104,7 @@ fn gates(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
 fn same_but_for_what_may_change(new: &Value, old: &Value) -> bool {
     let mut new = new.clone();
     for list in ["containers", "initContainers"] {
-        for (now, was) in new[list].as_array_mut().into_iter().flatten().zip(items(&old[list])) {
+        for (now, was) in items_mut(&mut new, list).iter_mut().zip(items(&old[list])) {
             crate::value::keep(now, was, "image");
         }
     }
@@ -108,14 +114,13 @@ fn same_but_for_what_may_change(new: &Value, old: &Value) -> bool {
     if gated {
         free.extend(["nodeSelector", "affinity"]);
     }
-    if old["terminationGracePeriodSeconds"].as_i64().is_some_and(|s| s < 0) && new["terminationGracePeriodSeconds"] == 1 {
+    if old["terminationGracePeriodSeconds"].as_i64().is_some_and(|s| s < 0)
+        && new["terminationGracePeriodSeconds"] == 1
+    {
         free.push("terminationGracePeriodSeconds");
     }
     for field in free {
         crate::value::keep(&mut new, old, field);
-    }
-    if new.get("initContainers").is_some_and(Value::is_null) {
-        remove(&mut new, "initContainers");
     }
     new == *old
 }

@@ -29,7 +29,12 @@ pub(super) fn service(service: &Value, errors: &mut FieldErrors) {
     }
     ports(&spec["ports"], headless, &path.child("ports"), errors);
     check::labels(&spec["selector"], &path.child("selector"), errors);
-    check::must_be_one_of(&spec["sessionAffinity"], &["ClientIP", "None"], &path.child("sessionAffinity"), errors);
+    check::must_be_one_of(
+        &spec["sessionAffinity"],
+        &["ClientIP", "None"],
+        &path.child("sessionAffinity"),
+        errors,
+    );
     affinity_config(spec, &path, errors);
     for (index, ip) in texts(&spec["externalIPs"]).enumerate() {
         check::syntax(ip, names::ip, &path.child("externalIPs").index(index), errors);
@@ -116,7 +121,12 @@ fn traffic(spec: &Value, path: &Path, errors: &mut FieldErrors) {
         errors.push(FieldError::forbidden(path.child("loadBalancerClass"), words));
     }
     for (index, range) in texts(&spec["loadBalancerSourceRanges"]).enumerate() {
-        check::syntax(range.trim(), names::cidr, &path.child("loadBalancerSourceRanges").index(index), errors);
+        check::syntax(
+            range.trim(),
+            names::cidr,
+            &path.child("loadBalancerSourceRanges").index(index),
+            errors,
+        );
     }
 }
 
@@ -126,7 +136,11 @@ fn addresses(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     if let (Some(first), Some(single)) = (all.first(), spec["clusterIP"].as_str())
         && *first != single
     {
-        errors.push(FieldError::invalid(at.clone(), spec["clusterIPs"].clone(), "first value must match `clusterIP`"));
+        errors.push(FieldError::invalid(
+            at.clone(),
+            spec["clusterIPs"].clone(),
+            "first value must match `clusterIP`",
+        ));
     }
     if spec["type"] == "ExternalName" {
         if !all.is_empty() {

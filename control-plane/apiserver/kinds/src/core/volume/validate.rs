@@ -13,8 +13,15 @@ const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
 const SOURCE_WORDS: &str = "spec.persistentvolumesource is immutable after creation";
 /// What of a volume's spec is no source.
 const PLAIN_FIELDS: [&str; 9] = [
-    "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy",
-    "storageClassName", "volumeAttributesClassName", "volumeMode",
+    "accessModes",
+    "capacity",
+    "claimRef",
+    "mountOptions",
+    "nodeAffinity",
+    "persistentVolumeReclaimPolicy",
+    "storageClassName",
+    "volumeAttributesClassName",
+    "volumeMode",
 ];
 
 fn modes(spec: &Value, words: &str, path: &Path, errors: &mut FieldErrors) {
@@ -34,7 +41,11 @@ fn storage(list: &Value, path: &Path, errors: &mut FieldErrors) {
     match quantity(&list["storage"]) {
         None => errors.push(FieldError::required(path.key("storage"), "")),
         Some(amount) if amount.is_negative() || amount.is_zero() => {
-            errors.push(FieldError::invalid(path.key("storage"), amount.to_string(), "must be greater than zero"));
+            errors.push(FieldError::invalid(
+                path.key("storage"),
+                amount.to_string(),
+                "must be greater than zero",
+            ));
         }
         Some(_) => {}
     }
@@ -69,6 +80,10 @@ pub(super) fn claim_changes(context: &Context<'_>, new: &Value, old: &Value, err
     if text(&was["volumeName"]).is_empty() {
         remove(&mut now, "volumeName");
     }
+    // The default class may come later.
+    if was["storageClassName"].is_null() {
+        remove(&mut now, "storageClassName");
+    }
     crate::value::keep(&mut now, was, "volumeAttributesClassName");
     if now != *was {
         let words = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
@@ -88,15 +103,20 @@ pub(super) fn volume(volume: &Value, errors: &mut FieldErrors) {
     } else {
         storage(&spec["capacity"], &path.child("capacity"), errors);
     }
-    check::one_of(&spec["persistentVolumeReclaimPolicy"], &POLICIES, &path.child("persistentVolumeReclaimPolicy"), errors);
+    check::one_of(
+        &spec["persistentVolumeReclaimPolicy"],
+        &POLICIES,
+        &path.child("persistentVolumeReclaimPolicy"),
+        errors,
+    );
     check::one_of(&spec["volumeMode"], &VOLUME_MODES, &path.child("volumeMode"), errors);
     check::optional(&spec["storageClassName"], names::subdomain, &path.child("storageClassName"), errors);
     match source_of(spec).as_slice() {
         [] => errors.push(FieldError::required(path.clone(), "must specify a volume type")),
         [_] => {}
-        [_, more @ ..] => errors.extend(
-            more.iter().map(|(kind, _)| FieldError::forbidden(path.child(kind), "may not specify more than 1 volume type")),
-        ),
+        [_, more @ ..] => errors.extend(more.iter().map(|(kind, _)| {
+            FieldError::forbidden(path.child(kind), "may not specify more than 1 volume type")
+        })),
     }
     if spec["hostPath"].is_object() {
         check::required(&spec["hostPath"]["path"], &path.child("hostPath").child("path"), errors);
