@@ -51,6 +51,8 @@ static REPLICA_SET: Kind = Kind {
 };
 
 static STATEFUL_SET: Kind = Kind {
+    // Its pods' host names begin with it.
+    name: crate::names::dns_label,
     validate: validate::stateful_set,
     changes: validate::stateful_set_changes,
     cells: Some(cells::stateful_set),

@@ -34,7 +34,13 @@ fn pods(spec: &Value, kind: &str, path: &Path, errors: &mut FieldErrors) {
         let words = "`selector` does not match template `labels`";
         errors.push(FieldError::invalid(at.child("metadata").child("labels"), labels.clone(), words));
     }
-    podspec::validate_template(template, &at, errors);
+    if kind == "StatefulSet" {
+        // Its containers mount claims that are no volumes of the template: the pods are validated instead.
+        check::labels(labels, &at.child("labels"), errors);
+        check::annotations(&template["metadata"]["annotations"], &at.child("annotations"), errors);
+    } else {
+        podspec::validate_template(template, &at, errors);
+    }
     let runs_as = if kind == "Deployment" { "ReplicaSet" } else { kind };
     podspec::always_restarts(template, runs_as, &at, errors);
 }

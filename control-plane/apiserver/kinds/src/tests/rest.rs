@@ -31,6 +31,24 @@ fn workloads_hold_their_selector() {
 }
 
 #[test]
+fn stateful_sets_mount_their_claims() {
+    let mut set = workload("StatefulSet", json!({}));
+    set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
+        json!([{"name": "data", "mountPath": "/d"}]);
+    set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}}]);
+    check("claims", set.clone(), &[]);
+    check_update("scale", set.clone(), |s| s["spec"]["replicas"] = 5.into(), &[]);
+    check_update(
+        "service",
+        set,
+        |s| s["spec"]["serviceName"] = "other".into(),
+        &[
+            "spec: Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template'",
+        ],
+    );
+}
+
+#[test]
 fn the_rest_is_told_too() {
     let job = named(
         "batch/v1",
