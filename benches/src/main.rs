@@ -58,12 +58,20 @@ fn main() -> Result<()> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
-        match cli.command {
-            None => measure::run(cli.measure).await,
-            Some(Command::Load(one)) => load::one(&one.kubeconfig, &one.server_pid, &one.shape).await,
-            Some(Command::Compare(two)) => {
-                load::compare((&two.a, &two.a_pid), (&two.b, &two.b_pid), &two.shape).await
-            }
+        tokio::select! {
+            done = run(cli) => done,
+            // What was started is taken down as it is dropped.
+            signal = tokio::signal::ctrl_c() => { signal?; anyhow::bail!("interrupted") }
         }
     })
+}
+
+async fn run(cli: Cli) -> Result<()> {
+    match cli.command {
+        None => measure::run(cli.measure).await,
+        Some(Command::Load(one)) => load::one(&one.kubeconfig, &one.server_pid, &one.shape).await,
+        Some(Command::Compare(two)) => {
+            load::compare((&two.a, &two.a_pid), (&two.b, &two.b_pid), &two.shape).await
+        }
+    }
 }

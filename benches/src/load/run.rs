@@ -22,6 +22,8 @@ use crate::processes;
 use crate::stats::Samples;
 use crate::tls::Target;
 
+/// Ends a load on a server that hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 /// Watchers that have not got everything by then are reported with what they have.
 const WATCH_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -114,7 +116,8 @@ async fn work(
             return Ok(latencies_ms);
         }
         let began = Instant::now();
-        wire.exchange(worker.into(), verb.wanted(namespace, at)).await?;
+        let exchange = wire.exchange(worker.into(), verb.wanted(namespace, at));
+        tokio::time::timeout(PATIENCE, exchange).await.context("the server does not answer")??;
         latencies_ms.push(began.elapsed().as_secs_f64() * 1e3);
     }
 }
