@@ -25,7 +25,7 @@ pub(crate) enum Answer {
     },
     /// The name is another name (ExternalName): the record, and where to go on.
     Alias {
-        record: Record,
+        record: Box<Record>,
         target: Name,
     },
     /// The name exists, but nothing of this type.
@@ -341,7 +341,7 @@ fn alias(name: &Name, target: Option<&str>) -> Answer {
     match target {
         Some(target) => {
             let record = Record::from_rdata(name.clone(), TTL, RData::CNAME(CNAME(target.clone())));
-            Answer::Alias { record, target }
+            Answer::Alias { record: Box::new(record), target }
         }
         None => Answer::NoData,
     }

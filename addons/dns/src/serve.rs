@@ -65,7 +65,7 @@ impl Resolver {
         self.view.synced().await;
         let reply = match self.lookup(&question) {
             Answer::Elsewhere => return self.elsewhere(bytes, &query, transport).await,
-            Answer::Alias { record, target } => self.follow(&query, record, target, transport).await,
+            Answer::Alias { record, target } => self.follow(&query, *record, target, transport).await,
             Answer::Records { answers, additionals } => {
                 let mut reply = reply(&query);
                 reply.add_answers(answers);
@@ -116,7 +116,7 @@ impl Resolver {
                     break;
                 }
                 Answer::Alias { record, target: next } => {
-                    out.add_answer(record);
+                    out.add_answer(*record);
                     target = next;
                 }
                 Answer::Elsewhere => {

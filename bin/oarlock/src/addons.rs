@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 const WRITTEN_FROM: &str = "oarlock.dev/manifest-hash";
 
 /// Applies YAML documents in their order.
-pub async fn apply(client: &kube::Client, manifest: &str) -> Result<()> {
+pub(crate) async fn apply(client: &kube::Client, manifest: &str) -> Result<()> {
     for document in manifest.split("\n---\n") {
         let object =
             oarlock_api::codec::yaml::parse(document.as_bytes()).map_err(|e| anyhow::anyhow!("{e}"))?;

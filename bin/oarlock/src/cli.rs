@@ -60,7 +60,7 @@ enum Command {
 }
 
 #[derive(Args)]
-pub struct UpArguments {
+pub(crate) struct UpArguments {
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
@@ -70,7 +70,7 @@ pub struct UpArguments {
 }
 
 #[derive(Args)]
-pub struct ServerArguments {
+pub(crate) struct ServerArguments {
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
@@ -78,7 +78,7 @@ pub struct ServerArguments {
 }
 
 #[derive(Args)]
-pub struct AgentArguments {
+pub(crate) struct AgentArguments {
     #[command(flatten)]
     pub common: Common,
     #[command(flatten)]
@@ -90,7 +90,7 @@ pub struct AgentArguments {
 
 /// What a component in a process of its own needs to reach the API.
 #[derive(Args)]
-pub struct ClientArguments {
+pub(crate) struct ClientArguments {
     /// The file that says where the API server is and who asks
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: PathBuf,
@@ -106,7 +106,7 @@ pub struct ClientArguments {
 }
 
 #[derive(Args)]
-pub struct ControllerArguments {
+pub(crate) struct ControllerArguments {
     #[command(flatten)]
     pub client: ClientArguments,
     /// Addresses of pods, dealt out to nodes
@@ -118,7 +118,7 @@ pub struct ControllerArguments {
 }
 
 #[derive(Args)]
-pub struct KubeletArguments {
+pub(crate) struct KubeletArguments {
     #[command(flatten)]
     pub node: NodeFlags,
     /// The file that says where the API server is and who asks
@@ -154,7 +154,7 @@ pub struct KubeletArguments {
 }
 
 #[derive(Args)]
-pub struct ProxyArguments {
+pub(crate) struct ProxyArguments {
     #[command(flatten)]
     pub client: ClientArguments,
     /// Name of the Node [default: the host's name]
@@ -175,7 +175,7 @@ pub struct ProxyArguments {
 }
 
 #[derive(Args)]
-pub struct RuntimeArguments {
+pub(crate) struct RuntimeArguments {
     #[command(flatten)]
     pub place: Place,
     /// A YAML file with any of these settings, by the names of their flags
@@ -190,7 +190,7 @@ pub struct RuntimeArguments {
 }
 
 #[derive(Args)]
-pub struct DnsArguments {
+pub(crate) struct DnsArguments {
     /// Domain of the cluster's DNS names
     #[arg(long, value_name = "D", default_value = "cluster.local")]
     pub cluster_domain: String,
@@ -212,7 +212,7 @@ pub struct DnsArguments {
 }
 
 #[derive(Subcommand)]
-pub enum ImageCommand {
+pub(crate) enum ImageCommand {
     /// Takes the images of an archive (OCI layout or docker save; - is standard input)
     Import {
         #[command(flatten)]
@@ -239,7 +239,7 @@ pub enum ImageCommand {
 }
 
 /// Reads the arguments and runs the command to its end.
-pub fn run(arguments: Vec<OsString>) -> Result<()> {
+pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
     let arguments = settings::arguments(arguments)?;
     let cli = match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli,

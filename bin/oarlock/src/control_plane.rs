@@ -1,6 +1,6 @@
 //! The control plane of this process: store, API server, controllers, scheduler.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -19,13 +19,12 @@ const AUTHENTICATED: &str = "system:authenticated";
 const MASTERS: &str = "system:masters";
 
 /// A control plane that serves.
-pub struct ControlPlane {
+pub(crate) struct ControlPlane {
     pub keys: ClusterKeys,
     pub connector: Connector,
     /// The API server as this machine's clients reach it.
     pub url: String,
     pub kubeconfig: PathBuf,
-    pub advertise: Ipv4Addr,
     store: Arc<Embedded>,
     api: Tasks,
     loops: Option<Tasks>,
@@ -35,7 +34,7 @@ pub struct ControlPlane {
 
 impl ControlPlane {
     /// Opens the store and serves the API; returns when `/readyz` is ok.
-    pub async fn start(layout: &Layout, common: &Common, flags: &ServerFlags) -> Result<Self> {
+    pub(crate) async fn start(layout: &Layout, common: &Common, flags: &ServerFlags) -> Result<Self> {
         let keys = ClusterKeys::load_or_create(layout)?;
         let advertise = match flags.advertise_address {
             Some(address) => address,
@@ -67,22 +66,11 @@ impl ControlPlane {
         }
         let kubeconfig = write_kubeconfig(layout, flags, &keys, &url)?;
         let loops_stop = Shutdown::new();
-        Ok(Self {
-            keys,
-            connector,
-            url,
-            kubeconfig,
-            advertise,
-            store,
-            api,
-            loops: None,
-            api_stop,
-            loops_stop,
-        })
+        Ok(Self { keys, connector, url, kubeconfig, store, api, loops: None, api_stop, loops_stop })
     }
 
     /// Starts controllers and scheduler.
-    pub fn start_loops(&mut self, common: &Common) {
+    pub(crate) fn start_loops(&mut self, common: &Common) {
         let mut loops = Tasks::new("control-loops", &self.loops_stop);
         let controllers = oarlock_controllers::Config {
             cluster_cidr: Some(common.cluster_cidr),
@@ -98,16 +86,16 @@ impl ControlPlane {
     }
 
     /// A client in memory, as this user.
-    pub fn client(&self, user: &str, groups: &[&str]) -> kube::Client {
+    pub(crate) fn client(&self, user: &str, groups: &[&str]) -> kube::Client {
         client(&self.connector, user, groups)
     }
 
-    pub fn admin(&self) -> kube::Client {
+    pub(crate) fn admin(&self) -> kube::Client {
         self.client("system:admin", &[MASTERS])
     }
 
     /// Returns when a part of the control plane has failed; never otherwise.
-    pub async fn failed(&mut self) -> Result<()> {
+    pub(crate) async fn failed(&mut self) -> Result<()> {
         match &mut self.loops {
             Some(loops) => tokio::select! {
                 ended = join_early(&mut self.api) => ended,
@@ -118,7 +106,7 @@ impl ControlPlane {
     }
 
     /// Ends the loops first, then the API server, then the store.
-    pub async fn stop(mut self) -> Result<()> {
+    pub(crate) async fn stop(mut self) -> Result<()> {
         self.loops_stop.trigger();
         let loops = match self.loops.take() {
             Some(loops) => loops.join().await,
@@ -136,7 +124,7 @@ async fn join_early(tasks: &mut Tasks) -> Result<()> {
     tasks.failed().await.map_err(Into::into)
 }
 
-pub fn client(connector: &Connector, user: &str, groups: &[&str]) -> kube::Client {
+pub(crate) fn client(connector: &Connector, user: &str, groups: &[&str]) -> kube::Client {
     let groups = groups.iter().copied().chain([AUTHENTICATED]).map(str::to_string).collect();
     connector.client(User { name: user.to_string(), groups, ..User::default() })
 }

@@ -7,21 +7,20 @@ use oarlock_pki::{Authority, Identity, Kubeconfig, Profile, SigningKey, SubjectN
 
 use crate::layout::Layout;
 
-pub const NODES_GROUP: &str = "system:nodes";
+pub(crate) const NODES_GROUP: &str = "system:nodes";
 const MASTERS_GROUP: &str = "system:masters";
-pub const SCHEDULER: &str = "system:kube-scheduler";
-pub const CONTROLLER_MANAGER: &str = "system:kube-controller-manager";
-pub const PROXY: &str = "system:kube-proxy";
+pub(crate) const SCHEDULER: &str = "system:kube-scheduler";
+pub(crate) const PROXY: &str = "system:kube-proxy";
 
 /// The keys of a cluster whose control plane is on this machine.
-pub struct ClusterKeys {
+pub(crate) struct ClusterKeys {
     pub authority: Authority,
     pub service_accounts: SigningKey,
     layout: Layout,
 }
 
 /// The names and addresses of the API server.
-pub struct ServerNames<'a> {
+pub(crate) struct ServerNames<'a> {
     pub cluster_domain: &'a str,
     pub first_service_ip: Ipv4Addr,
     pub advertise: IpAddr,
@@ -30,7 +29,7 @@ pub struct ServerNames<'a> {
 }
 
 impl ClusterKeys {
-    pub fn load_or_create(layout: &Layout) -> Result<Self> {
+    pub(crate) fn load_or_create(layout: &Layout) -> Result<Self> {
         let authority =
             Authority::load_or_create(&layout.pki("ca.crt"), &layout.pki("ca.key"), "kubernetes")?;
         let service_accounts = SigningKey::load_or_create(&layout.pki("sa.key"))?;
@@ -38,11 +37,11 @@ impl ClusterKeys {
     }
 
     /// Whether a control plane has made its keys here, so that an agent can make its own.
-    pub fn are_there(layout: &Layout) -> bool {
+    pub(crate) fn are_there(layout: &Layout) -> bool {
         layout.pki("ca.key").exists()
     }
 
-    pub fn api_server(&self, names: &ServerNames<'_>) -> Result<Identity> {
+    pub(crate) fn api_server(&self, names: &ServerNames<'_>) -> Result<Identity> {
         let domain = names.cluster_domain;
         let mut all: Vec<SubjectName> = [
             "kubernetes".to_string(),
@@ -66,29 +65,29 @@ impl ClusterKeys {
         self.kept("apiserver", &Profile::server("kube-apiserver", all))
     }
 
-    pub fn kubelet_client(&self) -> Result<Identity> {
+    pub(crate) fn kubelet_client(&self) -> Result<Identity> {
         self.kept(
             "apiserver-kubelet-client",
             &Profile::client("kube-apiserver-kubelet-client", MASTERS_GROUP),
         )
     }
 
-    pub fn admin(&self) -> Result<Identity> {
+    pub(crate) fn admin(&self) -> Result<Identity> {
         self.kept("admin", &Profile::client("kubernetes-admin", MASTERS_GROUP))
     }
 
     /// The kubelet's side as a server, and as a client of the API.
-    pub fn kubelet_server(&self, node: &str, ip: IpAddr) -> Result<Identity> {
+    pub(crate) fn kubelet_server(&self, node: &str, ip: IpAddr) -> Result<Identity> {
         let names = vec![SubjectName::Dns(node.to_string()), SubjectName::Ip(ip)];
         self.kept(&format!("kubelet-{node}"), &Profile::server(&format!("system:node:{node}"), names))
     }
 
     /// An identity for a component in a process of its own; made each time, never written.
-    pub fn client(&self, user: &str, group: &str) -> Result<Identity> {
+    pub(crate) fn client(&self, user: &str, group: &str) -> Result<Identity> {
         Ok(self.authority.issue(&Profile::client(user, group))?)
     }
 
-    pub fn kubeconfig(&self, server: &str, user: &str, identity: &Identity) -> String {
+    pub(crate) fn kubeconfig(&self, server: &str, user: &str, identity: &Identity) -> String {
         kubeconfig_yaml(&Kubeconfig {
             cluster: "oarlock",
             user,

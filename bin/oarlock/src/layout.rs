@@ -2,19 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-pub const DEFAULT_DATA_DIR: &str = "/var/lib/oarlock";
+pub(crate) const DEFAULT_DATA_DIR: &str = "/var/lib/oarlock";
 const RUN_ROOT: &str = "/run/oarlock";
 
 /// The paths of one cluster or node on this machine.
 #[derive(Debug, Clone)]
-pub struct Layout {
+pub(crate) struct Layout {
     data: PathBuf,
     run: PathBuf,
 }
 
 impl Layout {
     /// Two clusters on one machine have two data directories, and so two run directories.
-    pub fn new(data: &Path) -> Self {
+    pub(crate) fn new(data: &Path) -> Self {
         let data = std::path::absolute(data).unwrap_or_else(|_| data.to_path_buf());
         let run = Path::new(RUN_ROOT).join(Self::tag_of(&data));
         Self { data, run }
@@ -31,69 +31,69 @@ impl Layout {
         format!("{:08x}", hash as u32 ^ (hash >> 32) as u32)
     }
 
-    pub fn tag(&self) -> String {
+    pub(crate) fn tag(&self) -> String {
         Self::tag_of(&self.data)
     }
 
-    pub fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         &self.data
     }
 
-    pub fn run(&self) -> &Path {
+    pub(crate) fn run(&self) -> &Path {
         &self.run
     }
 
-    pub fn pki(&self, file: &str) -> PathBuf {
+    pub(crate) fn pki(&self, file: &str) -> PathBuf {
         self.data.join("pki").join(file)
     }
 
-    pub fn store(&self) -> PathBuf {
+    pub(crate) fn store(&self) -> PathBuf {
         self.data.join("store.redb")
     }
 
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.data.join("kubeconfig")
     }
 
-    pub fn kubelet(&self) -> PathBuf {
+    pub(crate) fn kubelet(&self) -> PathBuf {
         self.data.join("kubelet")
     }
 
-    pub fn pod_logs(&self) -> PathBuf {
+    pub(crate) fn pod_logs(&self) -> PathBuf {
         self.data.join("pod-logs")
     }
 
-    pub fn static_pods(&self) -> PathBuf {
+    pub(crate) fn static_pods(&self) -> PathBuf {
         self.data.join("manifests")
     }
 
-    pub fn runtime(&self) -> PathBuf {
+    pub(crate) fn runtime(&self) -> PathBuf {
         self.data.join("runtime")
     }
 
-    pub fn runtime_run(&self) -> PathBuf {
+    pub(crate) fn runtime_run(&self) -> PathBuf {
         self.run.join("runtime")
     }
 
-    pub fn runtime_socket(&self) -> PathBuf {
+    pub(crate) fn runtime_socket(&self) -> PathBuf {
         self.run.join("runtime.sock")
     }
 
-    pub fn cni_conf(&self) -> PathBuf {
+    pub(crate) fn cni_conf(&self) -> PathBuf {
         self.data.join("cni/net.d")
     }
 
-    pub fn cni_bin(&self) -> PathBuf {
+    pub(crate) fn cni_bin(&self) -> PathBuf {
         self.data.join("cni/bin")
     }
 
     /// Addresses are leased to sandboxes of this boot only.
-    pub fn cni_state(&self) -> PathBuf {
+    pub(crate) fn cni_state(&self) -> PathBuf {
         self.run.join("addresses")
     }
 
     /// Held while a cluster or an agent runs here; its content is the process.
-    pub fn lock(&self, role: &str) -> PathBuf {
+    pub(crate) fn lock(&self, role: &str) -> PathBuf {
         self.run.join(format!("{role}.lock"))
     }
 }

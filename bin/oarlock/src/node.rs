@@ -21,13 +21,13 @@ const GRACE_SECONDS_MAX: i64 = 10;
 
 /// Who and where this node is.
 #[derive(Clone)]
-pub struct NodeName {
+pub(crate) struct NodeName {
     pub name: String,
     pub ip: Ipv4Addr,
 }
 
 impl NodeName {
-    pub fn of(flags: &NodeFlags) -> Result<Self> {
+    pub(crate) fn of(flags: &NodeFlags) -> Result<Self> {
         let name = match &flags.node_name {
             Some(name) => name.to_lowercase(),
             None => preflight::host_name()?,
@@ -41,7 +41,7 @@ impl NodeName {
 }
 
 /// What the node's parts ask the API with, and the kubelet serves with.
-pub struct NodeAccess {
+pub(crate) struct NodeAccess {
     pub kubelet: kube::Client,
     /// kube-proxy and the network plugin.
     pub proxy: kube::Client,
@@ -50,21 +50,21 @@ pub struct NodeAccess {
 }
 
 /// The container runtime of this node: ours, until it is told to stop, or somebody else's.
-pub struct Runtime {
+pub(crate) struct Runtime {
     pub endpoint: String,
     tasks: Option<Tasks>,
     stop: Shutdown,
 }
 
 impl Runtime {
-    pub async fn start(layout: &Layout, flags: &NodeFlags) -> Result<Self> {
+    pub(crate) async fn start(layout: &Layout, flags: &NodeFlags) -> Result<Self> {
         match &flags.container_runtime_endpoint {
             Some(endpoint) => Ok(Self { endpoint: endpoint.clone(), tasks: None, stop: Shutdown::new() }),
             None => Self::built_in(layout, &flags.insecure_registries).await,
         }
     }
 
-    pub async fn built_in(layout: &Layout, insecure_registries: &[String]) -> Result<Self> {
+    pub(crate) async fn built_in(layout: &Layout, insecure_registries: &[String]) -> Result<Self> {
         let socket = layout.runtime_socket();
         let config = oarlock_runtime::Config {
             socket: socket.clone(),
@@ -89,7 +89,7 @@ impl Runtime {
         Ok(Self { endpoint: format!("unix://{}", socket.display()), tasks: Some(tasks), stop })
     }
 
-    pub async fn failed(&mut self) -> Result<()> {
+    pub(crate) async fn failed(&mut self) -> Result<()> {
         match &mut self.tasks {
             Some(tasks) => tasks.failed().await.map_err(Into::into),
             None => std::future::pending().await,
@@ -97,7 +97,7 @@ impl Runtime {
     }
 
     /// Leaves the containers running.
-    pub async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(self) -> Result<()> {
         self.stop.trigger();
         match self.tasks {
             Some(tasks) => tasks.join().await.map_err(Into::into),
@@ -107,14 +107,14 @@ impl Runtime {
 }
 
 /// A node at work.
-pub struct Node {
+pub(crate) struct Node {
     tasks: Tasks,
     stop: Shutdown,
     ready: watch::Receiver<bool>,
 }
 
 impl Node {
-    pub fn start(
+    pub(crate) fn start(
         layout: &Layout,
         common: &Common,
         flags: &NodeFlags,
@@ -146,7 +146,7 @@ impl Node {
     }
 
     /// Returns when the Node has been registered as ready.
-    pub async fn ready(&mut self) -> Result<()> {
+    pub(crate) async fn ready(&mut self) -> Result<()> {
         let Self { tasks, ready, .. } = self;
         tokio::select! {
             waited = ready.wait_for(|ready| *ready) => waited.map(|_| ()).context("the kubelet ended while it started"),
@@ -154,31 +154,31 @@ impl Node {
         }
     }
 
-    pub async fn failed(&mut self) -> Result<()> {
+    pub(crate) async fn failed(&mut self) -> Result<()> {
         self.tasks.failed().await.map_err(Into::into)
     }
 
     /// Leaves pods, rules and routes as they are.
-    pub async fn stop(self) -> Result<()> {
+    pub(crate) async fn stop(self) -> Result<()> {
         self.stop.trigger();
         self.tasks.join().await.map_err(Into::into)
     }
 }
 
 /// Ends and removes every pod that the runtime knows, all at once, and undoes what the node did to the network.
-pub async fn take_pods_down(layout: &Layout, endpoint: &str) -> Result<()> {
+pub(crate) async fn take_pods_down(layout: &Layout, endpoint: &str) -> Result<()> {
     oarlock_kubelet::take_down(endpoint, GRACE_SECONDS_MAX).await?;
     clean_network(layout).await
 }
 
-pub async fn clean_network(layout: &Layout) -> Result<()> {
+pub(crate) async fn clean_network(layout: &Layout) -> Result<()> {
     oarlock_proxy::cleanup().await?;
     oarlock_network::cleanup(&layout.cni_conf()).await?;
     Ok(())
 }
 
 /// Removes sockets, locks and mounts of this boot, once nothing runs any more. The runtime mounts its directory on itself.
-pub fn remove_run(layout: &Layout) -> Result<()> {
+pub(crate) fn remove_run(layout: &Layout) -> Result<()> {
     use nix::errno::Errno;
     match nix::mount::umount2(&layout.runtime_run(), nix::mount::MntFlags::MNT_DETACH) {
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
@@ -257,6 +257,6 @@ fn labels(pairs: &[String]) -> Result<BTreeMap<String, String>> {
 }
 
 /// The address of cluster DNS.
-pub fn dns_address(common: &Common) -> Result<IpAddr> {
+pub(crate) fn dns_address(common: &Common) -> Result<IpAddr> {
     common.service_cidr.nth(DNS_INDEX).map(IpAddr::from).context("the service range has no tenth address")
 }

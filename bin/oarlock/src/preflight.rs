@@ -8,19 +8,19 @@ use anyhow::{Result, bail};
 
 /// Collects faults, so that a person sees all of them at once.
 #[derive(Default)]
-pub struct Preflight {
+pub(crate) struct Preflight {
     faults: Vec<String>,
 }
 
 impl Preflight {
-    pub fn root(&mut self) {
+    pub(crate) fn root(&mut self) {
         if !nix::unistd::geteuid().is_root() {
             self.faults.push("not root: containers need root; run it with sudo".into());
         }
     }
 
     /// A port that must be free; 0 always is.
-    pub fn port(&mut self, what: &str, address: IpAddr, port: u16, flag: &str) {
+    pub(crate) fn port(&mut self, what: &str, address: IpAddr, port: u16, flag: &str) {
         if port == 0 {
             return;
         }
@@ -30,7 +30,7 @@ impl Preflight {
     }
 
     /// A directory that must take files; it is made where it is missing.
-    pub fn writable(&mut self, dir: &Path, flag: &str) {
+    pub(crate) fn writable(&mut self, dir: &Path, flag: &str) {
         let probe = dir.join(".oarlock-probe");
         let tried = fs::create_dir_all(dir)
             .and_then(|()| fs::write(&probe, b""))
@@ -44,7 +44,7 @@ impl Preflight {
     }
 
     /// What the node needs of the kernel.
-    pub fn kernel(&mut self) {
+    pub(crate) fn kernel(&mut self) {
         let filesystems = fs::read_to_string("/proc/filesystems").unwrap_or_default();
         if !filesystems.lines().any(|line| line.split_whitespace().next_back() == Some("overlay"))
             && !loaded("overlay")
@@ -66,7 +66,7 @@ impl Preflight {
     }
 
     /// Ranges that overlap would make addresses mean two things.
-    pub fn ranges(&mut self, common: &crate::settings::Common) {
+    pub(crate) fn ranges(&mut self, common: &crate::settings::Common) {
         let (pods, services) = (common.cluster_cidr, common.service_cidr);
         if pods.overlaps(&services) {
             self.faults.push(format!(
@@ -80,7 +80,7 @@ impl Preflight {
         }
     }
 
-    pub fn finish(self) -> Result<()> {
+    pub(crate) fn finish(self) -> Result<()> {
         match self.faults.as_slice() {
             [] => Ok(()),
             [one] => bail!("{one}"),
@@ -94,7 +94,7 @@ fn loaded(module: &str) -> bool {
 }
 
 /// The address by which this machine reaches others: the source of a packet to the world. Nothing is sent.
-pub fn own_address() -> Result<std::net::Ipv4Addr> {
+pub(crate) fn own_address() -> Result<std::net::Ipv4Addr> {
     let found = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         // A documentation address (RFC 5737): only the route to it counts.
         socket.connect("192.0.2.1:9")?;
@@ -118,7 +118,7 @@ fn first_address() -> Result<std::net::Ipv4Addr> {
     bail!("this machine has no network address; name one with --node-ip")
 }
 
-pub fn host_name() -> Result<String> {
+pub(crate) fn host_name() -> Result<String> {
     let name = nix::unistd::gethostname()?;
     Ok(name.to_string_lossy().to_lowercase())
 }

@@ -14,7 +14,7 @@ use crate::layout::DEFAULT_DATA_DIR;
 
 /// Where the cluster keeps its state; all commands about a cluster on this machine take it.
 #[derive(Args, Debug, Clone)]
-pub struct Place {
+pub(crate) struct Place {
     /// Where the cluster keeps its state
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA_DIR)]
     pub data_dir: PathBuf,
@@ -22,7 +22,7 @@ pub struct Place {
 
 /// What `up`, `server` and `agent` have in common.
 #[derive(Args, Debug, Clone)]
-pub struct Common {
+pub(crate) struct Common {
     #[command(flatten)]
     pub place: Place,
     /// A YAML file with any of these settings, by the names of their flags
@@ -44,7 +44,7 @@ pub struct Common {
 
 /// What `up` and `server` take for the API server.
 #[derive(Args, Debug, Clone)]
-pub struct ServerFlags {
+pub(crate) struct ServerFlags {
     /// Port of the API server; 0 takes a free one
     #[arg(long, value_name = "N", default_value_t = 6443)]
     pub https_port: u16,
@@ -64,7 +64,7 @@ pub struct ServerFlags {
 
 /// What `up` and `agent` take for the node.
 #[derive(Args, Debug, Clone)]
-pub struct NodeFlags {
+pub(crate) struct NodeFlags {
     /// Name of the Node [default: the host's name]
     #[arg(long, value_name = "NAME")]
     pub node_name: Option<String>,
@@ -89,7 +89,7 @@ pub struct NodeFlags {
 }
 
 /// The arguments with those of the `--config` file put before the typed ones.
-pub fn arguments(typed: Vec<OsString>) -> Result<Vec<OsString>> {
+pub(crate) fn arguments(typed: Vec<OsString>) -> Result<Vec<OsString>> {
     let Some(path) = config_path(&typed) else { return Ok(typed) };
     let text = std::fs::read(&path).with_context(|| format!("read the configuration {}", path.display()))?;
     let from_file =

@@ -3,21 +3,21 @@
 use std::time::Instant;
 
 /// Prints steps on standard output; logs go to standard error.
-pub struct Steps {
+pub(crate) struct Steps {
     start: Instant,
 }
 
 impl Steps {
-    pub fn begin() -> Self {
+    pub(crate) fn begin() -> Self {
         Self { start: Instant::now() }
     }
 
-    pub fn done(&self, what: &str) {
+    pub(crate) fn done(&self, what: &str) {
         println!("{:>7.3} s  {what}", self.start.elapsed().as_secs_f64());
     }
 
     /// The last line of a start: scripts wait for it.
-    pub fn ready(&self) {
+    pub(crate) fn ready(&self) {
         println!("ready in {:.3} s", self.start.elapsed().as_secs_f64());
     }
 }

@@ -13,7 +13,7 @@ use crate::node::{Node, NodeAccess, NodeName, Runtime};
 use crate::preflight::Preflight;
 use crate::steps::Steps;
 
-pub async fn run(arguments: AgentArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn run(arguments: AgentArguments, stop: Shutdown) -> Result<()> {
     let steps = Steps::begin();
     let layout = Layout::new(&arguments.common.place.data_dir);
     let any = std::net::IpAddr::from(std::net::Ipv4Addr::UNSPECIFIED);

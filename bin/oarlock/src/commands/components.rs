@@ -17,7 +17,7 @@ use crate::node::{NodeName, Runtime};
 use crate::preflight;
 
 /// A client from the text of a kubeconfig.
-pub async fn client_of(kubeconfig: &str) -> Result<kube::Client> {
+pub(crate) async fn client_of(kubeconfig: &str) -> Result<kube::Client> {
     let config = Kubeconfig::from_yaml(kubeconfig).context("read the kubeconfig")?;
     let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await?;
     Ok(kube::Client::try_from(config)?)
@@ -33,14 +33,14 @@ fn election(arguments: &ClientArguments, name: &str) -> Result<Option<LeaderElec
     Ok(arguments.leader_elect.then(|| LeaderElection::new("kube-system", name, &identity)))
 }
 
-pub async fn scheduler(arguments: ClientArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn scheduler(arguments: ClientArguments, stop: Shutdown) -> Result<()> {
     let mut config = oarlock_scheduler::Config::new(client(&arguments.kubeconfig).await?);
     config.leader_election = election(&arguments, "kube-scheduler")?;
     Ok(oarlock_scheduler::run(config, stop).await?)
 }
 
 /// All controllers act as the user of the kubeconfig.
-pub async fn controllers(arguments: ControllerArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn controllers(arguments: ControllerArguments, stop: Shutdown) -> Result<()> {
     let shared = client(&arguments.client.kubeconfig).await?;
     let root_ca = std::fs::read_to_string(&arguments.root_ca_file)
         .with_context(|| format!("read {}", arguments.root_ca_file.display()))?;
@@ -52,7 +52,7 @@ pub async fn controllers(arguments: ControllerArguments, stop: Shutdown) -> Resu
     Ok(oarlock_controllers::run(config, stop).await?)
 }
 
-pub async fn kubelet(arguments: KubeletArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn kubelet(arguments: KubeletArguments, stop: Shutdown) -> Result<()> {
     let node = NodeName::of(&arguments.node)?;
     let endpoint = arguments
         .node
@@ -82,7 +82,7 @@ pub async fn kubelet(arguments: KubeletArguments, stop: Shutdown) -> Result<()> 
     Ok(oarlock_kubelet::run(config, stop).await?)
 }
 
-pub async fn proxy(arguments: ProxyArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn proxy(arguments: ProxyArguments, stop: Shutdown) -> Result<()> {
     let node_name = match arguments.hostname_override {
         Some(name) => name,
         None => preflight::host_name()?,
@@ -103,7 +103,7 @@ pub async fn proxy(arguments: ProxyArguments, stop: Shutdown) -> Result<()> {
     Ok(oarlock_proxy::run(config, stop).await?)
 }
 
-pub async fn runtime(arguments: RuntimeArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn runtime(arguments: RuntimeArguments, stop: Shutdown) -> Result<()> {
     let layout = Layout::new(&arguments.place.data_dir);
     let mut runtime = Runtime::built_in(&layout, &arguments.insecure_registries).await?;
     println!("ready at {}", runtime.endpoint);
@@ -115,7 +115,7 @@ pub async fn runtime(arguments: RuntimeArguments, stop: Shutdown) -> Result<()> 
     ended.and(stopped)
 }
 
-pub async fn dns(arguments: DnsArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn dns(arguments: DnsArguments, stop: Shutdown) -> Result<()> {
     let client = match &arguments.kubeconfig {
         Some(path) => client(path).await?,
         None => {

@@ -16,7 +16,7 @@ use crate::settings::Place;
 const PATIENCE: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-pub async fn run(place: &Place) -> Result<()> {
+pub(crate) async fn run(place: &Place) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         bail!("not root: containers need root; run it with sudo");
     }

@@ -9,7 +9,7 @@ use crate::cli::ImageCommand;
 use crate::layout::Layout;
 use crate::settings::Place;
 
-pub async fn run(command: ImageCommand) -> Result<()> {
+pub(crate) async fn run(command: ImageCommand) -> Result<()> {
     match command {
         ImageCommand::Import { place, archive } => import(&place, &archive).await,
         ImageCommand::Pull { place, image } => {

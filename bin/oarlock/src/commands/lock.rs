@@ -9,13 +9,13 @@ use nix::unistd::Pid;
 
 use crate::layout::Layout;
 
-pub const ROLES: [&str; 3] = ["up", "server", "agent"];
+pub(super) const ROLES: [&str; 3] = ["up", "server", "agent"];
 
 /// Held while the process runs.
-pub struct RoleLock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
+pub(super) struct RoleLock(#[expect(dead_code, reason = "held, not read")] Flock<File>);
 
 impl RoleLock {
-    pub fn take(layout: &Layout, role: &str) -> Result<Self> {
+    pub(super) fn take(layout: &Layout, role: &str) -> Result<Self> {
         std::fs::create_dir_all(layout.run()).with_context(|| format!("make {}", layout.run().display()))?;
         let path = layout.lock(role);
         let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
@@ -40,7 +40,7 @@ impl RoleLock {
 }
 
 /// The process that holds the lock, if any does.
-pub fn holder(layout: &Layout, role: &str) -> Option<Pid> {
+pub(super) fn holder(layout: &Layout, role: &str) -> Option<Pid> {
     let mut file = File::open(layout.lock(role)).ok()?;
     let mut pid = String::new();
     file.read_to_string(&mut pid).ok()?;

@@ -1,12 +1,12 @@
 //! One file per subcommand, or per family of them.
 
-pub mod agent;
-pub mod components;
-pub mod down;
-pub mod image;
-pub mod kubeconfig;
+pub(crate) mod agent;
+pub(crate) mod components;
+pub(crate) mod down;
+pub(crate) mod image;
+pub(crate) mod kubeconfig;
 mod lock;
-pub mod server;
-pub mod status;
-pub mod up;
-pub mod version;
+pub(crate) mod server;
+pub(crate) mod status;
+pub(crate) mod up;
+pub(crate) mod version;

@@ -11,11 +11,11 @@ use crate::layout::Layout;
 use crate::preflight::Preflight;
 use crate::steps::Steps;
 
-pub async fn run(arguments: ServerArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn run(arguments: ServerArguments, stop: Shutdown) -> Result<()> {
     serve(arguments, stop, true).await
 }
 
-pub async fn api_only(arguments: ServerArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn api_only(arguments: ServerArguments, stop: Shutdown) -> Result<()> {
     serve(arguments, stop, false).await
 }
 

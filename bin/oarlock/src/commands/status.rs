@@ -11,7 +11,7 @@ use super::{kubeconfig, version};
 use crate::layout::Layout;
 use crate::settings::Place;
 
-pub async fn run(place: &Place) -> Result<()> {
+pub(crate) async fn run(place: &Place) -> Result<()> {
     let layout = Layout::new(&place.data_dir);
     println!("oarlock    {}", version::VERSION);
     for role in ROLES {

@@ -16,7 +16,7 @@ use crate::node::{Node, NodeAccess, NodeName, Runtime, dns_address, remove_run, 
 use crate::preflight::Preflight;
 use crate::steps::Steps;
 
-pub async fn run(arguments: UpArguments, stop: Shutdown) -> Result<()> {
+pub(crate) async fn run(arguments: UpArguments, stop: Shutdown) -> Result<()> {
     let steps = Steps::begin();
     let layout = Layout::new(&arguments.common.place.data_dir);
     check(&arguments, &layout)?;
@@ -127,7 +127,10 @@ impl Parts {
 }
 
 /// Cluster DNS, from the image that this binary is.
-pub async fn install_dns(control_plane: &ControlPlane, common: &crate::settings::Common) -> Result<()> {
+pub(crate) async fn install_dns(
+    control_plane: &ControlPlane,
+    common: &crate::settings::Common,
+) -> Result<()> {
     let image = format!("oarlock.local/oarlock:{VERSION}");
     let manifest = oarlock_dns::manifest(&image, &common.cluster_domain, dns_address(common)?);
     addons::apply(&control_plane.admin(), &manifest).await

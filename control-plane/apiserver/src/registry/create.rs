@@ -55,7 +55,9 @@ impl Registry {
         let mut request = admission(Operation::Create, served, write, place, Some(&mut object), None);
         self.mutate(&mut request).await.map_err(refused)?;
         fill_system_fields(&mut object, namespace, storage.strategy.has_generation());
-        clear_status(storage.api, &mut object);
+        if !storage.strategy.keeps_status_on_create() {
+            clear_status(storage.api, &mut object);
+        }
         storage.strategy.prepare_for_create(&context(write, namespace), &mut object);
         let held = self.services.for_create(storage, &mut object).map_err(refused)?;
         let mut errors = meta::validate_create(&object, storage.api.namespaced);
@@ -77,6 +79,10 @@ impl Registry {
             }
             return Ok(object);
         }
+        if has_revision(&object) {
+            let why = "resourceVersion should not be set on objects to be created";
+            return Err(refused(Status::new(500, "", why)));
+        }
         let value = crate::encode::stored(storage, &object);
         match self.put(storage, &key, value, Revision(0)).await.map_err(refused)? {
             Err(_) => Err((Status::already_exists(&served.group_resource, &name), true)),
@@ -95,7 +101,6 @@ fn fill_system_fields(object: &mut Value, namespace: &str, has_generation: bool)
     for field in [
         "deletionTimestamp",
         "deletionGracePeriodSeconds",
-        "resourceVersion",
         "selfLink",
         "managedFields",
         "generation",
@@ -110,6 +115,11 @@ fn fill_system_fields(object: &mut Value, namespace: &str, has_generation: bool)
     if !namespace.is_empty() && meta.get("namespace").and_then(Value::as_str).is_none_or(str::is_empty) {
         meta.insert("namespace".into(), namespace.into());
     }
+}
+
+/// A client took the object for one that is there. (`storage.ErrResourceVersionSetOnCreate`)
+fn has_revision(object: &Value) -> bool {
+    object["metadata"]["resourceVersion"].as_str().is_some_and(|text| text.parse().is_ok_and(|n: u64| n != 0))
 }
 
 /// A kind with a status subresource is created without one.
