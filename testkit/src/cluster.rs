@@ -1,12 +1,13 @@
 //! A cluster as a user has it: the built binary, started with `up`, spoken to with kubectl.
 
-use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 
+use crate::output::{Output, run};
+use crate::process::{Process, oarlock_path};
 use crate::{NetNs, busybox_archive, eventually};
 
 /// The image that tests run containers from.
@@ -21,28 +22,22 @@ pub struct Settings {
     pub arguments: Vec<String>,
     /// Bring the busybox image along.
     pub busybox: bool,
+    /// `server` and `agent` in two processes instead of `up`.
+    pub apart: bool,
 }
 
 /// A running cluster; gone, with its containers, when dropped.
 pub struct Cluster {
-    child: Option<Child>,
-    netns: NetNs,
+    processes: Vec<(&'static str, Process)>,
+    pub(crate) netns: NetNs,
     dir: tempfile::TempDir,
     settings: Settings,
-}
-
-/// What a command gave.
-pub struct Output {
-    pub ok: bool,
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
 }
 
 impl Cluster {
     pub fn start(settings: Settings) -> Result<Self> {
         let dir = tempfile::Builder::new().prefix("oarlock-test-").tempdir()?;
-        let mut cluster = Self { child: None, netns: NetNs::new()?, dir, settings };
+        let mut cluster = Self { processes: Vec::new(), netns: NetNs::new()?, dir, settings };
         cluster.up()?;
         if cluster.settings.busybox {
             let archive = cluster.dir.path().join("busybox.tar");
@@ -77,55 +72,76 @@ impl Cluster {
         self.netns.address
     }
 
-    pub fn pid(&self) -> Option<u32> {
-        self.child.as_ref().map(Child::id)
+    /// The process of this role: `up`, or `server` and `agent`.
+    pub fn pid(&self, role: &str) -> Option<u32> {
+        self.processes.iter().find(|(name, _)| *name == role).map(|(_, process)| process.id())
     }
 
-    /// Starts the process and waits for its word that it is ready.
+    /// Starts what the settings say, and waits for its word that it is ready.
     pub fn up(&mut self) -> Result<()> {
-        let log = std::fs::OpenOptions::new().create(true).append(true).open(self.log_path())?;
+        for role in if self.settings.apart { &["server", "agent"][..] } else { &["up"] } {
+            self.start_role(role)?;
+        }
+        Ok(())
+    }
+
+    /// Starts one process and waits for its word that it is ready.
+    pub fn start_role(&mut self, role: &'static str) -> Result<()> {
+        let mut command = self.role_command(role)?;
+        command.args(&self.settings.arguments);
+        let (process, ready) = Process::start(&mut command, &self.log_path())?;
+        self.processes.push((role, process));
+        ready.recv_timeout(PATIENCE).map_err(|e| anyhow::anyhow!("{role} is not ready ({e}); its log:\n{}", self.log()))
+    }
+
+    fn role_command(&self, role: &str) -> Result<Command> {
         let mut command = self.netns.command(&oarlock_path()?.display().to_string());
-        command
-            .args(["up", "--data-dir", &self.data_dir().display().to_string()])
-            .args(["--node-name", "node-1"])
-            .args(&self.settings.arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log);
-        let mut child = command.spawn().context("start oarlock")?;
-        let stdout = child.stdout.take().context("its output is piped")?;
-        self.child = Some(child);
-        let (told, ready) = std::sync::mpsc::channel();
-        let mut copy = std::fs::OpenOptions::new().append(true).open(self.log_path())?;
-        std::thread::spawn(move || {
-            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-                // The log is for people who look into a failed test.
-                let _ = writeln!(copy, "{line}");
-                if line.trim_start().starts_with("ready") {
-                    // Told twice is as good as once.
-                    let _ = told.send(());
-                }
-            }
-        });
-        ready.recv_timeout(PATIENCE).map_err(|e| anyhow::anyhow!("not ready ({e}); its log:\n{}", self.log()))
+        command.args([role, "--data-dir", &self.data_dir().display().to_string()]);
+        if role != "server" {
+            command.args(["--node-name", "node-1"]);
+        }
+        Ok(command)
     }
 
     /// SIGTERM, and wait for the end.
     pub fn stop(&mut self) -> Result<()> {
-        self.end(nix::sys::signal::Signal::SIGTERM)
+        self.end_all(nix::sys::signal::Signal::SIGTERM)
     }
 
     /// SIGKILL: nothing is said to anybody.
     pub fn kill(&mut self) -> Result<()> {
-        self.end(nix::sys::signal::Signal::SIGKILL)
+        self.end_all(nix::sys::signal::Signal::SIGKILL)
     }
 
-    fn end(&mut self, signal: nix::sys::signal::Signal) -> Result<()> {
-        let Some(mut child) = self.child.take() else { return Ok(()) };
-        let pid = nix::unistd::Pid::from_raw(i32::try_from(child.id())?);
-        nix::sys::signal::kill(pid, signal).context("signal oarlock")?;
-        child.wait()?;
+    pub fn stop_role(&mut self, role: &str) -> Result<()> {
+        self.end(role, nix::sys::signal::Signal::SIGTERM)
+    }
+
+    pub fn kill_role(&mut self, role: &str) -> Result<()> {
+        self.end(role, nix::sys::signal::Signal::SIGKILL)
+    }
+
+    /// The node first: it tells the control plane how it ends.
+    fn end_all(&mut self, signal: nix::sys::signal::Signal) -> Result<()> {
+        while let Some((_, process)) = self.processes.pop() {
+            process.end(signal)?;
+        }
         Ok(())
+    }
+
+    /// Waits for processes that something else has asked to end.
+    pub fn reap(&mut self) -> Result<()> {
+        while let Some((_, process)) = self.processes.pop() {
+            process.wait()?;
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, role: &str, signal: nix::sys::signal::Signal) -> Result<()> {
+        match self.processes.iter().position(|(name, _)| *name == role) {
+            Some(at) => self.processes.remove(at).1.end(signal),
+            None => bail!("no {role} runs"),
+        }
     }
 
     pub fn log_path(&self) -> PathBuf {
@@ -147,6 +163,11 @@ impl Cluster {
     /// A command in the cluster's network, as somebody on the node would type it.
     pub fn on_node(&self, program: &str, arguments: &[&str]) -> Output {
         run(self.netns.command(program).args(arguments), None)
+    }
+
+    /// A command in the cluster's network, for those who want to keep it running.
+    pub fn node_command(&self, program: &str) -> Command {
+        self.netns.command(program)
     }
 
     pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
@@ -238,37 +259,4 @@ impl Drop for Cluster {
 pub fn kubectl_path() -> String {
     let tools = std::env::var("OARLOCK_TEST_TOOLS").unwrap_or_else(|_| "/usr/local/lib/oarlock-tests".into());
     format!("{tools}/kubectl")
-}
-
-/// The binary that was built with these tests: two folders above the test's own executable.
-fn oarlock_path() -> Result<PathBuf> {
-    if let Ok(path) = std::env::var("OARLOCK") {
-        return Ok(path.into());
-    }
-    let own = std::env::current_exe()?;
-    let path = own.parent().and_then(Path::parent).context("a test executable lies in target/…/deps")?.join("oarlock");
-    if !path.exists() {
-        bail!("{} is not built: make test builds it first", path.display());
-    }
-    Ok(path)
-}
-
-fn run(command: &mut Command, input: Option<&str>) -> Output {
-    let result = (|| {
-        let stdin = if input.is_some() { Stdio::piped() } else { Stdio::null() };
-        let mut child = command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        if let (Some(mut stdin), Some(text)) = (child.stdin.take(), input) {
-            stdin.write_all(text.as_bytes())?;
-        }
-        child.wait_with_output()
-    })();
-    match result {
-        Ok(output) => Output {
-            ok: output.status.success(),
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        },
-        Err(e) => Output { ok: false, code: None, stdout: String::new(), stderr: e.to_string() },
-    }
 }

@@ -5,10 +5,17 @@
 
 mod cluster;
 mod eventually;
+mod http;
 mod image;
 mod netns;
+mod output;
+mod process;
+mod reboot;
 
-pub use cluster::{Cluster, Output, Settings, kubectl_path};
+pub use cluster::{Cluster, Settings, kubectl_path};
 pub use eventually::eventually;
 pub use image::busybox_archive;
+pub use http::{Answer, Who};
 pub use netns::NetNs;
+pub use output::Output;
+pub use process::oarlock_path;
