@@ -22,7 +22,8 @@ pub struct LogOptions {
 /// nothing.
 pub fn init_logs(options: &LogOptions) {
     let default = match options.verbosity {
-        0 | 1 => "warn,oarlock=info",
+        // The client's errors are told by those who asked it.
+        0 | 1 => "warn,kube_client=off,oarlock=info",
         2..=4 => "info,oarlock=debug",
         _ => "debug,oarlock=trace",
     };

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -24,7 +23,7 @@ pub(crate) async fn run(place: &Place) -> Result<()> {
     for role in ROLES {
         if let Some(pid) = holder(&layout, role) {
             println!("stopping {role} (process {pid})");
-            end(pid).await?;
+            end(&layout, role, pid).await?;
         }
     }
     if layout.runtime().exists() && layout.runtime_run().exists() {
@@ -40,11 +39,11 @@ pub(crate) async fn run(place: &Place) -> Result<()> {
     Ok(())
 }
 
-async fn end(pid: Pid) -> Result<()> {
+async fn end(layout: &Layout, role: &str, pid: Pid) -> Result<()> {
     kill(pid, Signal::SIGTERM).with_context(|| format!("end process {pid}"))?;
     let gone = async {
-        // A process that is no child of ours gives no signal of its end.
-        while kill(pid, None) != Err(Errno::ESRCH) {
+        // No child of ours, so no signal of its end; and its parent may leave it a zombie, whose locks are free already.
+        while holder(layout, role) == Some(pid) {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
