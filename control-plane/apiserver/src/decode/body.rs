@@ -9,11 +9,12 @@ use crate::body::Body;
 
 /// Upstream's `MaxRequestBodyBytes`.
 const BODY_MAX: usize = 3 * 1024 * 1024;
+/// So much of a refused body is read all the same: a client that is cut off while it sends does not see the answer.
+const DISCARDED_MAX: usize = 4 * BODY_MAX;
 
 pub(crate) async fn read_body(mut body: Body) -> Result<Bytes, Status> {
-    let too_large = || Status::request_entity_too_large(format!("limit is {BODY_MAX}"));
     if body.size_hint().lower() > BODY_MAX as u64 {
-        return Err(too_large());
+        return Err(too_large(body).await);
     }
     let mut whole = BytesMut::new();
     let mut first: Option<Bytes> = None;
@@ -30,9 +31,20 @@ pub(crate) async fn read_body(mut body: Body) -> Result<Bytes, Status> {
         }
         whole.extend_from_slice(&data);
         if whole.len() > BODY_MAX {
-            return Err(too_large());
+            return Err(too_large(body).await);
         }
     }
     let whole = first.unwrap_or_else(|| whole.freeze());
-    if whole.len() > BODY_MAX { Err(too_large()) } else { Ok(whole) }
+    if whole.len() > BODY_MAX { Err(too_large(body).await) } else { Ok(whole) }
+}
+
+async fn too_large(mut rest: Body) -> Status {
+    let mut discarded = 0;
+    while let Some(Ok(frame)) = rest.frame().await {
+        discarded += frame.data_ref().map_or(0, Bytes::len);
+        if discarded > DISCARDED_MAX {
+            break;
+        }
+    }
+    Status::request_entity_too_large(format!("limit is {BODY_MAX}"))
 }
