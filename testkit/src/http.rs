@@ -38,7 +38,7 @@ impl Cluster {
         let file = self.scratch().join("body");
         std::fs::write(&file, body)?;
         let mut command = self.node_command("curl");
-        command.args(["-sSk", "-i", "-X", method, &format!("https://127.0.0.1:6443{path}")]);
+        command.args(["-sSk", "--http1.1", "-i", "-X", method, &format!("https://127.0.0.1:6443{path}")]);
         if !body.is_empty() {
             // Without Expect, for a server that answers before it has read all.
             command.args(["-H", "Expect:", "--data-binary", &format!("@{}", file.display())]);
