@@ -10,6 +10,7 @@ mod health;
 mod serve;
 mod view;
 
+use futures::future::BoxFuture;
 use std::net::SocketAddr;
 
 use k8s_openapi::api::core::v1::{Namespace, Service};
@@ -48,7 +49,13 @@ pub enum DnsError {
 }
 
 /// Answers until told to stop. Queries that come before the cluster is known wait for it.
-pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), DnsError> {
+///
+/// The future is boxed so that it is compiled in this crate, and not again in the binary.
+pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, Result<(), DnsError>> {
+    Box::pin(run_to_end(config, shutdown))
+}
+
+async fn run_to_end(config: Config, shutdown: Shutdown) -> Result<(), DnsError> {
     let mut tasks = Tasks::new("dns", &shutdown);
     let informers = Informers::new(config.client.clone(), tasks.spawner());
     let view = ClusterView::new(

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use oarlock_api::{GroupResource, Status};
 use oarlock_apiserver_access::admission::AdmissionChain;
@@ -83,7 +84,13 @@ pub struct ApiServer {
 
 impl ApiServer {
     /// Reads the store, binds the socket, and begins to create what every cluster has.
-    pub async fn new(config: Config) -> Result<Self, Error> {
+    ///
+    /// The future is boxed so that it is compiled in this crate, and not again in the binary.
+    pub fn new(config: Config) -> BoxFuture<'static, Result<Self, Error>> {
+        Box::pin(Self::start(config))
+    }
+
+    async fn start(config: Config) -> Result<Self, Error> {
         oarlock_pki::install_crypto_provider();
         let tls = Arc::new(listen::Tls::new(&config.serving, config.client_ca_pem.as_deref())?);
         let listener = bind(config.bind).await?;
@@ -157,7 +164,11 @@ impl ApiServer {
     }
 
     /// Serves until the shutdown: then no new connections, watches end, and requests under way are finished.
-    pub async fn run(self, shutdown: Shutdown) -> Result<(), Error> {
+    pub fn run(self, shutdown: Shutdown) -> BoxFuture<'static, Result<(), Error>> {
+        Box::pin(self.run_to_end(shutdown))
+    }
+
+    async fn run_to_end(self, shutdown: Shutdown) -> Result<(), Error> {
         let Self { server, listener, tls, mut tasks, .. } = self;
         let whole = tasks.shutdown().clone();
         tasks.spawn("listen", move |stop| async move {

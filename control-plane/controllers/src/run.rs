@@ -1,5 +1,6 @@
 //! Starts the controllers, as the leader if there is an election, and waits for them.
 
+use futures::future::BoxFuture;
 use oarlock_base::{Shutdown, TaskError, Tasks};
 use oarlock_client::{LeaderError, lead};
 use thiserror::Error;
@@ -31,7 +32,13 @@ pub enum Error {
 }
 
 /// Runs all controllers until `shutdown`, or until the lease is lost.
-pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), Error> {
+///
+/// The future is boxed so that it is compiled in this crate, and not again in the binary.
+pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(run_to_end(config, shutdown))
+}
+
+async fn run_to_end(config: Config, shutdown: Shutdown) -> Result<(), Error> {
     let Some(election) = config.leader_election.clone() else {
         return Ok(run_controllers(config, shutdown).await?);
     };

@@ -1,5 +1,6 @@
 //! Wires a scheduler together.
 
+use futures::future::BoxFuture;
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,7 +20,13 @@ use crate::schedule::Scheduler;
 use crate::watch;
 
 /// Schedules until it is told to stop, or loses the lease.
-pub async fn run(mut config: Config, shutdown: Shutdown) -> Result<(), SchedulerError> {
+///
+/// The future is boxed so that it is compiled in this crate, and not again in the binary.
+pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, Result<(), SchedulerError>> {
+    Box::pin(run_to_end(config, shutdown))
+}
+
+async fn run_to_end(mut config: Config, shutdown: Shutdown) -> Result<(), SchedulerError> {
     let profiles = profiles_of(&mut config)?;
     let Some(election) = config.leader_election.take() else {
         return schedule(config, profiles, shutdown).await;

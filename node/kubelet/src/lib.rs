@@ -32,6 +32,7 @@ mod translate;
 mod volumes;
 mod worker;
 
+use futures::future::BoxFuture;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -64,7 +65,13 @@ pub enum Error {
 }
 
 /// Runs the kubelet until the shutdown. Containers go on without it.
-pub async fn run(mut config: Config, shutdown: Shutdown) -> Result<(), Error> {
+///
+/// The future is boxed so that it is compiled in this crate, and not again in the binary.
+pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(run_to_end(config, shutdown))
+}
+
+async fn run_to_end(mut config: Config, shutdown: Shutdown) -> Result<(), Error> {
     for path in [&config.root_dir, &config.pod_logs_dir] {
         let made = tokio::fs::create_dir_all(path).await;
         made.map_err(|source| Error::Directory { path: path.clone(), source })?;

@@ -1,5 +1,6 @@
 //! The node's half: the kernel's settings, the CNI configuration, and routes to the pods of other nodes.
 
+use futures::future::BoxFuture;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
@@ -21,7 +22,13 @@ use crate::{Config, NetworkError, PLUGIN, nft};
 const CONF_FILE: &str = "10-oarlock.conflist";
 
 /// Runs until told to stop. What it has set up stays: pods outlive the agent.
-pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), NetworkError> {
+///
+/// The future is boxed so that it is compiled in this crate, and not again in the binary.
+pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, Result<(), NetworkError>> {
+    Box::pin(run_to_end(config, shutdown))
+}
+
+async fn run_to_end(config: Config, shutdown: Shutdown) -> Result<(), NetworkError> {
     prepare(&config)?;
     let mut installed = None;
     if let Some(pods) = config.pod_cidr {

@@ -1,5 +1,6 @@
 //! The loop: what has changed since the last round becomes one transaction.
 
+use futures::future::BoxFuture;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +30,13 @@ const RETRY: Backoff =
     Backoff::doubling(Duration::from_millis(100), Duration::from_secs(30)).with_jitter(0.2);
 
 /// Runs until told to stop, and leaves the rules in the kernel: Services go on working while kube-proxy restarts.
-pub async fn run(config: Config, shutdown: Shutdown) -> Result<(), ProxyError> {
+///
+/// The future is boxed so that it is compiled in this crate, and not again in the binary.
+pub fn run(config: Config, shutdown: Shutdown) -> BoxFuture<'static, Result<(), ProxyError>> {
+    Box::pin(run_to_end(config, shutdown))
+}
+
+async fn run_to_end(config: Config, shutdown: Shutdown) -> Result<(), ProxyError> {
     let mut tasks = Tasks::new("kube-proxy", &shutdown);
     let informers = Informers::new(config.client.clone(), tasks.spawner());
     let services = informers.of::<Service>();

@@ -1,5 +1,6 @@
 //! Starts the runtime and serves it.
 
+use futures::future::BoxFuture;
 use std::convert::Infallible;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -88,7 +89,13 @@ pub enum Error {
 }
 
 /// Runs until `shutdown`. `ready` is told when CRI is served. Containers are left running.
-pub async fn run(config: Config, ready: oneshot::Sender<()>, shutdown: Shutdown) -> Result<(), Error> {
+///
+/// The future is boxed so that it is compiled in this crate, and not again in the binary.
+pub fn run(config: Config, ready: oneshot::Sender<()>, shutdown: Shutdown) -> BoxFuture<'static, Result<(), Error>> {
+    Box::pin(run_to_end(config, ready, shutdown))
+}
+
+async fn run_to_end(config: Config, ready: oneshot::Sender<()>, shutdown: Shutdown) -> Result<(), Error> {
     prepare(&config)?;
     let images = ImageStore::open(&config.root_dir.join("images")).map_err(Error::Images)?;
     if let Some(version) = &config.self_image {
