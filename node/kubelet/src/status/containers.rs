@@ -32,7 +32,7 @@ pub(super) fn container_status(
         None => status.last_state.or(Some(ContainerState::default())),
     };
     if newest.is_some_and(|seen| seen.state() == v1::ContainerState::ContainerCreated)
-        || newest.is_none() && !facts.ended
+        || newest.is_none() && (!facts.ended || kind == Kind::Regular && !initialised(pod, observed))
     {
         let default = if pod.init_containers().is_empty() { "ContainerCreating" } else { "PodInitializing" };
         status.state = Some(waiting(default, None));
@@ -42,6 +42,17 @@ pub(super) fn container_status(
     }
     readiness(kind, container, newest, memory, &mut status);
     status
+}
+
+/// Whether the pod has come so far that its containers were to be started: only then can one be missing.
+fn initialised(pod: &Pod, observed: &Observed) -> bool {
+    let status = pod.status();
+    let mut told = status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let done = |name: &str| {
+        observed.containers.iter().any(|seen| seen.name() == name && seen.exited() && seen.status.exit_code == 0)
+    };
+    told.any(|condition| condition.type_ == "Initialized" && condition.status == "True")
+        || pod.init_containers().iter().all(|container| is_sidecar(container) || done(&container.name))
 }
 
 fn waiting(reason: &str, message: Option<String>) -> ContainerState {
