@@ -37,7 +37,6 @@ check:
 
 ## make test    all tests: units, components, and end to end with the built binary and real containers (root)
 test:
-	cargo build --package oarlock
 	cargo test --workspace
 
 ## make bench   measures the release build: start, pods, memory, size

@@ -10,8 +10,18 @@ use anyhow::{Context, Result, bail};
 const FILE_LINES_MAX: usize = 800;
 const FUNCTION_LINES_MAX: usize = 100;
 const LIST: &str = "xtask/tidy.txt";
-const ROOTS: [&str; 9] =
-    ["addons", "benches", "bin", "control-plane", "machinery", "node", "testkit", "tests", "xtask"];
+const ROOTS: [&str; 10] = [
+    "addons",
+    "benches",
+    "bin",
+    "control-plane",
+    "examples",
+    "machinery",
+    "node",
+    "testkit",
+    "tests",
+    "xtask",
+];
 
 pub(crate) fn run() -> Result<()> {
     let mut found = BTreeMap::new();

@@ -18,6 +18,9 @@ fn main() -> ExitCode {
     // these names, by the hundred.
     let arguments: Vec<std::ffi::OsString> = std::env::args_os().collect();
     let invoked = arguments.first().map(std::path::Path::new).and_then(|p| p.file_name()).unwrap_or_default();
+    if invoked == oarlock_network::LOOPBACK {
+        return exit(oarlock_network::loopback_main());
+    }
     if invoked == oarlock_network::PLUGIN {
         return exit(oarlock_network::cni_main());
     }
