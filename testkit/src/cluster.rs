@@ -91,7 +91,9 @@ impl Cluster {
         command.args(&self.settings.arguments);
         let (process, ready) = Process::start(&mut command, &self.log_path())?;
         self.processes.push((role, process));
-        ready.recv_timeout(PATIENCE).map_err(|e| anyhow::anyhow!("{role} is not ready ({e}); its log:\n{}", self.log()))
+        ready
+            .recv_timeout(PATIENCE)
+            .map_err(|e| anyhow::anyhow!("{role} is not ready ({e}); its log:\n{}", self.log()))
     }
 
     fn role_command(&self, role: &str) -> Result<Command> {
@@ -208,7 +210,11 @@ impl Cluster {
     pub fn wait_for(&self, arguments: &[&str], holds: impl Fn(&str) -> bool) -> String {
         eventually(&format!("kubectl {arguments:?}\n{}", self.tail()), PATIENCE, || {
             let output = self.try_kubectl(arguments);
-            if output.ok && holds(&output.stdout) { Ok(output.stdout) } else { Err(output.stdout + &output.stderr) }
+            if output.ok && holds(&output.stdout) {
+                Ok(output.stdout)
+            } else {
+                Err(output.stdout + &output.stderr)
+            }
         })
     }
 
@@ -225,7 +231,8 @@ impl Cluster {
         let text = std::fs::read_to_string(self.data_dir().join("kubeconfig"))?;
         let text = text.replace("127.0.0.1", &self.netns.address.to_string());
         let config = kube::config::Kubeconfig::from_yaml(&text)?;
-        let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
+        let config =
+            kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
         Ok(kube::Client::try_from(config)?)
     }
 

@@ -6,7 +6,11 @@ use std::time::{Duration, Instant};
 /// Looks again and again until `look` gives a value; after `patience` panics with what it said last. The limit is only
 /// there to end a broken test: no test measures time by it.
 #[track_caller]
-pub fn eventually<T, E: Display>(what: &str, patience: Duration, mut look: impl FnMut() -> Result<T, E>) -> T {
+pub fn eventually<T, E: Display>(
+    what: &str,
+    patience: Duration,
+    mut look: impl FnMut() -> Result<T, E>,
+) -> T {
     let start = Instant::now();
     loop {
         match look() {

@@ -34,7 +34,14 @@ pub enum Who<'a> {
 
 impl Cluster {
     /// Sends one request with curl. The body goes through a file, so it may be large.
-    pub fn http(&self, who: Who<'_>, method: &str, path: &str, headers: &[&str], body: &str) -> Result<Answer> {
+    pub fn http(
+        &self,
+        who: Who<'_>,
+        method: &str,
+        path: &str,
+        headers: &[&str],
+        body: &str,
+    ) -> Result<Answer> {
         let file = self.scratch().join("body");
         std::fs::write(&file, body)?;
         let mut command = self.node_command("curl");
@@ -78,6 +85,7 @@ impl Cluster {
 fn parse(bytes: &[u8]) -> Result<Answer> {
     let text = String::from_utf8_lossy(bytes);
     let (headers, body) = text.split_once("\r\n\r\n").context("no HTTP answer")?;
-    let code = headers.split(' ').nth(1).and_then(|code| code.trim().parse().ok()).context("a status line")?;
+    let code =
+        headers.split(' ').nth(1).and_then(|code| code.trim().parse().ok()).context("a status line")?;
     Ok(Answer { code, headers: headers.to_lowercase(), body: body.to_string() })
 }

@@ -8,8 +8,9 @@ use sha2::{Digest as _, Sha256};
 
 /// What containers of the tests run; links to one static binary.
 const APPLETS: [&str; 29] = [
-    "sh", "ls", "cat", "echo", "sleep", "true", "false", "wget", "httpd", "nc", "nslookup", "id", "hostname", "env", "ps",
-    "mkdir", "touch", "grep", "head", "tail", "tar", "test", "stat", "kill", "date", "seq", "yes", "dd", "tee",
+    "sh", "ls", "cat", "echo", "sleep", "true", "false", "wget", "httpd", "nc", "nslookup", "id", "hostname",
+    "env", "ps", "mkdir", "touch", "grep", "head", "tail", "tar", "test", "stat", "kill", "date", "seq",
+    "yes", "dd", "tee",
 ];
 
 /// Writes a docker archive with one image of this name. Needs Debian's busybox-static.
@@ -40,7 +41,9 @@ pub fn busybox_archive(to: &Path, name: &str) -> Result<()> {
     let manifest =
         serde_json::to_vec(&json!([{"Config": config_name, "RepoTags": [name], "Layers": ["layer.tar"]}]))?;
     let mut archive = tar::Builder::new(std::fs::File::create(to)?);
-    for (path, content) in [(config_name.as_str(), &config), ("layer.tar", &layer), ("manifest.json", &manifest)] {
+    for (path, content) in
+        [(config_name.as_str(), &config), ("layer.tar", &layer), ("manifest.json", &manifest)]
+    {
         let mut header = entry(tar::EntryType::Regular, content.len() as u64, 0o644);
         archive.append_data(&mut header, path, content.as_slice())?;
     }

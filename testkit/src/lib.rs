@@ -14,8 +14,8 @@ mod reboot;
 
 pub use cluster::{Cluster, Settings, kubectl_path};
 pub use eventually::eventually;
-pub use image::busybox_archive;
 pub use http::{Answer, Who};
+pub use image::busybox_archive;
 pub use netns::NetNs;
 pub use output::Output;
 pub use process::oarlock_path;

@@ -70,7 +70,8 @@ impl Drop for NetNs {
 }
 
 fn ip(arguments: &str) -> Result<()> {
-    let output = Command::new("ip").args(arguments.split(' ')).output().context("run ip (Debian: iproute2)")?;
+    let output =
+        Command::new("ip").args(arguments.split(' ')).output().context("run ip (Debian: iproute2)")?;
     if !output.status.success() {
         bail!("ip {arguments}: {}", String::from_utf8_lossy(&output.stderr).trim());
     }

@@ -58,7 +58,11 @@ pub fn oarlock_path() -> Result<PathBuf> {
         return Ok(path.into());
     }
     let own = std::env::current_exe()?;
-    let path = own.parent().and_then(Path::parent).context("a test executable lies in target/…/deps")?.join("oarlock");
+    let path = own
+        .parent()
+        .and_then(Path::parent)
+        .context("a test executable lies in target/…/deps")?
+        .join("oarlock");
     if !path.exists() {
         bail!("{} is not built: make test builds it first", path.display());
     }

@@ -46,7 +46,9 @@ fn end_processes(tag: &str) -> usize {
     let (cgroup, run) = (format!("/oarlock-{tag}"), format!("/run/oarlock/{tag}"));
     let mut ended = 0;
     for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else { continue };
+        let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
         let read = |file: &str| fs::read(entry.path().join(file)).unwrap_or_default();
         let found = |file: &str, what: &str| String::from_utf8_lossy(&read(file)).contains(what);
         let zombie = found("stat", ") Z ");

@@ -5,11 +5,14 @@ use std::time::Duration;
 use oarlock_testkit::{Cluster, Settings, eventually};
 
 const PATIENCE: Duration = Duration::from_secs(90);
-const IDS: [&str; 5] = ["get", "pods", "-l", "app=steady", "-o=jsonpath={.items[*].status.containerStatuses[*].containerID}"];
-const RESTARTS: [&str; 5] = ["get", "pods", "-l", "app=steady", "-o=jsonpath={.items[*].status.containerStatuses[*].restartCount}"];
+const IDS: [&str; 5] =
+    ["get", "pods", "-l", "app=steady", "-o=jsonpath={.items[*].status.containerStatuses[*].containerID}"];
+const RESTARTS: [&str; 5] =
+    ["get", "pods", "-l", "app=steady", "-o=jsonpath={.items[*].status.containerStatuses[*].restartCount}"];
 const NAMES: [&str; 5] = ["get", "pods", "-l", "app=steady", "-o=jsonpath={.items[*].metadata.name}"];
 const READY: [&str; 5] = ["get", "deployment", "steady", "-o", "jsonpath={.status.readyReplicas}"];
-const NODE: [&str; 5] = ["get", "node", "node-1", "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].status}"];
+const NODE: [&str; 5] =
+    ["get", "node", "node-1", "-o", "jsonpath={.status.conditions[?(@.type=='Ready')].status}"];
 
 fn deployment(cluster: &Cluster) -> String {
     format!(
@@ -33,7 +36,8 @@ fn unharmed(cluster: &Cluster, before: &str) {
 
 #[track_caller]
 fn exec_works(cluster: &Cluster) {
-    let pod = cluster.kubectl(&["get", "pods", "-l", "app=steady", "-o", "jsonpath={.items[0].metadata.name}"]);
+    let pod =
+        cluster.kubectl(&["get", "pods", "-l", "app=steady", "-o", "jsonpath={.items[0].metadata.name}"]);
     eventually("exec", PATIENCE, || {
         let said = cluster.try_kubectl(&["exec", &pod, "--", "echo", "here"]);
         if said.stdout == "here\n" { Ok(()) } else { Err(said.stderr) }
@@ -63,7 +67,16 @@ fn containers_outlive_both_processes() {
         unharmed(&cluster, &before);
         // The agent hears of what is new.
         let name = format!("after-{kill}");
-        cluster.kubectl(&["run", &name, "--image", cluster.busybox(), "--image-pull-policy=Never", "--", "sleep", "3600"]);
+        cluster.kubectl(&[
+            "run",
+            &name,
+            "--image",
+            cluster.busybox(),
+            "--image-pull-policy=Never",
+            "--",
+            "sleep",
+            "3600",
+        ]);
         cluster.wait_ready(&name);
         cluster.kubectl(&["delete", "pod", &name, "--now"]);
     }
@@ -93,7 +106,8 @@ fn a_machine_that_lost_its_power_comes_back() {
 
     cluster.kubectl(&["get", "configmap", "kept"]);
     let old: Vec<&str> = before.split(' ').collect();
-    cluster.wait_for(&IDS, |ids| ids.split(' ').filter(|id| !id.is_empty() && !old.contains(id)).count() == 2);
+    cluster
+        .wait_for(&IDS, |ids| ids.split(' ').filter(|id| !id.is_empty() && !old.contains(id)).count() == 2);
     cluster.wait_for(&READY, |ready| ready == "2");
     assert_eq!(cluster.kubectl(&NAMES), names, "the pods are the same, in new sandboxes");
     exec_works(&cluster);
@@ -102,7 +116,8 @@ fn a_machine_that_lost_its_power_comes_back() {
     // DNS works for new and for old pods.
     let pod = names.split(' ').next().expect("a pod");
     eventually("DNS", PATIENCE, || {
-        let said = cluster.try_kubectl(&["exec", pod, "--", "nslookup", "kubernetes.default.svc.cluster.local"]);
+        let said =
+            cluster.try_kubectl(&["exec", pod, "--", "nslookup", "kubernetes.default.svc.cluster.local"]);
         if said.stdout.contains("10.96.0.1") { Ok(()) } else { Err(said.stdout + &said.stderr) }
     });
 }

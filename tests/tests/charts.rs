@@ -13,7 +13,9 @@ fn a_chart_is_installed_changed_undone_and_removed() {
     let cluster = Cluster::start(Settings::default()).expect("a cluster");
     let chart = cluster.scratch().join("small");
     std::fs::create_dir_all(chart.join("templates")).expect("made");
-    for (file, text) in [("Chart.yaml", CHART), ("values.yaml", "colour: blue\nport: 80\n"), ("templates/all.yaml", TEMPLATE)] {
+    for (file, text) in
+        [("Chart.yaml", CHART), ("values.yaml", "colour: blue\nport: 80\n"), ("templates/all.yaml", TEMPLATE)]
+    {
         std::fs::write(chart.join(file), text).expect("written");
     }
     let chart = chart.display().to_string();
@@ -23,7 +25,10 @@ fn a_chart_is_installed_changed_undone_and_removed() {
     assert!(installed.ok && installed.stdout.contains("STATUS: deployed"), "{installed:?}");
     assert_eq!(cluster.kubectl(&COLOUR), "blue");
     let before = cluster.kubectl(&address);
-    let changed = helm(&cluster, &["upgrade", "one", &chart, "--set", "colour=red,port=81", "--wait", "--server-side=false"]);
+    let changed = helm(
+        &cluster,
+        &["upgrade", "one", &chart, "--set", "colour=red,port=81", "--wait", "--server-side=false"],
+    );
     assert!(changed.ok, "{changed:?}");
     assert_eq!(cluster.kubectl(&COLOUR), "red");
     assert_eq!(cluster.kubectl(&address), before.replace(" 80", " 81"), "the address stays");
@@ -35,7 +40,11 @@ fn a_chart_is_installed_changed_undone_and_removed() {
     let removed = helm(&cluster, &["uninstall", "one", "--wait"]);
     assert!(removed.ok, "{removed:?}");
     assert!(cluster.try_kubectl(&COLOUR).stderr.contains("NotFound"));
-    assert_eq!(cluster.kubectl(&["get", "secrets", "-l", "owner=helm", "-o", "name"]), "", "no record is left");
+    assert_eq!(
+        cluster.kubectl(&["get", "secrets", "-l", "owner=helm", "-o", "name"]),
+        "",
+        "no record is left"
+    );
 }
 
 /// helm stands beside kubectl.

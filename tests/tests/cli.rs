@@ -81,7 +81,10 @@ fn refusals(cluster: &Cluster) {
     refused(&unwritable, "is not writable");
     let agent = oarlock(cluster, &["agent", "--data-dir", &dir, ports[1], ports[2]]);
     refused(&agent, "start `oarlock server` with this --data-dir first");
-    assert!(!Path::new(&dir).join("store.redb").exists() && !Path::new(&dir).join("pki").exists(), "nothing half-started");
+    assert!(
+        !Path::new(&dir).join("store.redb").exists() && !Path::new(&dir).join("pki").exists(),
+        "nothing half-started"
+    );
     let socket = oarlock(cluster, &["image", "list", "--data-dir", &dir]);
     refused(&socket, "start `oarlock up` first");
 }

@@ -2,7 +2,10 @@
 
 use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod};
-use kube::api::{Api, AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use kube::api::{
+    Api, AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams, PostParams, WatchEvent,
+    WatchParams,
+};
 use oarlock_testkit::{Cluster, Settings};
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -54,9 +57,11 @@ async fn logs(pods: &Api<Pod>) -> anyhow::Result<()> {
 
 async fn exec(pods: &Api<Pod>) -> anyhow::Result<()> {
     let params = AttachParams::default().stdin(true).stderr(true);
-    let mut process = pods.exec("box", ["sh", "-c", "read line; echo got $line; echo err >&2; exit 5"], &params).await?;
+    let mut process =
+        pods.exec("box", ["sh", "-c", "read line; echo got $line; echo err >&2; exit 5"], &params).await?;
     let mut stdin = process.stdin().expect("asked for");
-    let (mut stdout, mut stderr) = (process.stdout().expect("asked for"), process.stderr().expect("asked for"));
+    let (mut stdout, mut stderr) =
+        (process.stdout().expect("asked for"), process.stderr().expect("asked for"));
     let status = process.take_status().expect("once");
     stdin.write_all(b"this\n").await?;
     let (mut out, mut err) = (String::new(), String::new());
@@ -64,7 +69,10 @@ async fn exec(pods: &Api<Pod>) -> anyhow::Result<()> {
     stderr.read_to_string(&mut err).await?;
     assert_eq!((out.as_str(), err.as_str()), ("got this\n", "err\n"));
     let status = status.await.expect("a status");
-    assert_eq!((status.status.as_deref(), status.reason.as_deref()), (Some("Failure"), Some("NonZeroExitCode")));
+    assert_eq!(
+        (status.status.as_deref(), status.reason.as_deref()),
+        (Some("Failure"), Some("NonZeroExitCode"))
+    );
     let cause = status.details.and_then(|details| details.causes?.pop()).expect("a cause");
     assert_eq!((cause.reason.as_deref(), cause.message.as_deref()), (Some("ExitCode"), Some("5")));
     drop(stdin);
@@ -96,7 +104,10 @@ async fn objects(client: &kube::Client) -> anyhow::Result<()> {
     let events: Vec<String> = watch
         .try_filter_map(async |event| {
             let told = |word: &str, object: &ConfigMap| {
-                Some(format!("{word} {}", object.data.iter().flatten().map(|(_, v)| v.as_str()).collect::<String>()))
+                Some(format!(
+                    "{word} {}",
+                    object.data.iter().flatten().map(|(_, v)| v.as_str()).collect::<String>()
+                ))
             };
             Ok(match &event {
                 WatchEvent::Added(object) => told("added", object),
@@ -142,9 +153,13 @@ async fn conflicts(client: &kube::Client) -> anyhow::Result<()> {
     let refused = api.replace("raced", &PostParams::default(), &old).await.expect_err("an old version");
     assert!(matches!(refused, kube::Error::Api(status) if status.code == 409 && status.reason == "Conflict"));
     let twice = api.create(&PostParams::default(), &named("raced")).await.expect_err("there is one");
-    assert!(matches!(twice, kube::Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists"));
+    assert!(
+        matches!(twice, kube::Error::Api(status) if status.code == 409 && status.reason == "AlreadyExists")
+    );
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let missing = namespaces.get("nowhere").await.expect_err("there is none");
-    assert!(matches!(missing, kube::Error::Api(status) if status.message == "namespaces \"nowhere\" not found"));
+    assert!(
+        matches!(missing, kube::Error::Api(status) if status.message == "namespaces \"nowhere\" not found")
+    );
     Ok(())
 }

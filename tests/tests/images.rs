@@ -51,7 +51,8 @@ impl Drop for Registry {
 #[test]
 fn images_from_registries_and_archives() {
     let registries = format!("--insecure-registries={OPEN},{CLOSED}");
-    let cluster = Cluster::start(Settings { arguments: vec![registries], ..Settings::default() }).expect("a cluster");
+    let cluster =
+        Cluster::start(Settings { arguments: vec![registries], ..Settings::default() }).expect("a cluster");
     let (open, closed) = (Registry::start(&cluster, OPEN, false), Registry::start(&cluster, CLOSED, true));
     push(&cluster);
     by_tag_digest_and_index(&cluster);
@@ -67,7 +68,10 @@ fn push(cluster: &Cluster) {
     let from = format!("docker-archive:{}", archive.display());
     for (address, more) in [(OPEN, &[][..]), (CLOSED, &["--dest-creds=jane:secret"])] {
         let to = format!("docker://{address}/test/busybox:1");
-        let copied = cluster.on_node("skopeo", &[&["--insecure-policy", "copy", "--dest-tls-verify=false"], more, &[&from, &to]].concat());
+        let copied = cluster.on_node(
+            "skopeo",
+            &[&["--insecure-policy", "copy", "--dest-tls-verify=false"], more, &[&from, &to]].concat(),
+        );
         assert!(copied.ok, "{}", copied.stderr);
     }
 }
@@ -113,7 +117,18 @@ fn by_tag_digest_and_index(cluster: &Cluster) {
     let file = cluster.scratch().join("index.json");
     std::fs::write(&file, index).expect("written");
     let url = format!("http://{OPEN}/v2/test/busybox/manifests/many");
-    curl(cluster, &["-X", "PUT", "-H", &format!("Content-Type: {INDEX}"), "--data-binary", &format!("@{}", file.display()), &url]);
+    curl(
+        cluster,
+        &[
+            "-X",
+            "PUT",
+            "-H",
+            &format!("Content-Type: {INDEX}"),
+            "--data-binary",
+            &format!("@{}", file.display()),
+            &url,
+        ],
+    );
     run(cluster, "by-tag", &format!("{OPEN}/test/busybox:1"), "");
     run(cluster, "by-digest", &format!("{OPEN}/test/busybox@{digest}"), "");
     run(cluster, "by-index", &format!("{OPEN}/test/busybox:many"), "");
@@ -123,9 +138,20 @@ fn by_tag_digest_and_index(cluster: &Cluster) {
     }
     let id = "jsonpath={.status.containerStatuses[0].imageID}";
     assert_eq!(cluster.kubectl(&["get", "pod", "by-tag", "-o", id]), format!("{OPEN}/test/busybox@{digest}"));
-    let events = ["get", "events", "--field-selector=involvedObject.name=by-tag", "-o", "jsonpath={.items[*].message}"];
+    let events = [
+        "get",
+        "events",
+        "--field-selector=involvedObject.name=by-tag",
+        "-o",
+        "jsonpath={.items[*].message}",
+    ];
     let said = cluster.wait_for(&events, |text| text.contains("Container started"));
-    for part in [&format!("Pulling image \"{OPEN}/test/busybox:1\"")[..], "Successfully pulled image", "Container created", "Container started"] {
+    for part in [
+        &format!("Pulling image \"{OPEN}/test/busybox:1\"")[..],
+        "Successfully pulled image",
+        "Container created",
+        "Container started",
+    ] {
         assert!(said.contains(part), "{part}: {said}");
     }
     cluster.kubectl(&["delete", "pod", "--now", "by-tag", "by-digest", "by-index"]);
@@ -136,28 +162,58 @@ const REASON: &str = "jsonpath={.status.containerStatuses[0].state.waiting.reaso
 fn with_a_password(cluster: &Cluster) {
     let image = format!("{CLOSED}/test/busybox:1");
     run(cluster, "stranger", &image, "");
-    cluster.wait_for(&["get", "pod", "stranger", "-o", REASON], |reason| reason == "ErrImagePull" || reason == "ImagePullBackOff");
+    cluster.wait_for(&["get", "pod", "stranger", "-o", REASON], |reason| {
+        reason == "ErrImagePull" || reason == "ImagePullBackOff"
+    });
     let server = format!("--docker-server={CLOSED}");
-    cluster.kubectl(&["create", "secret", "docker-registry", "password", &server, "--docker-username=jane", "--docker-password=secret"]);
-    cluster.kubectl(&["create", "secret", "docker-registry", "wrong", &server, "--docker-username=jane", "--docker-password=no"]);
+    cluster.kubectl(&[
+        "create",
+        "secret",
+        "docker-registry",
+        "password",
+        &server,
+        "--docker-username=jane",
+        "--docker-password=secret",
+    ]);
+    cluster.kubectl(&[
+        "create",
+        "secret",
+        "docker-registry",
+        "wrong",
+        &server,
+        "--docker-username=jane",
+        "--docker-password=no",
+    ]);
     run(cluster, "known", &image, "imagePullSecrets: [{name: password}],");
     cluster.wait_ready("known");
     run(cluster, "mistaken", &image, "imagePullSecrets: [{name: wrong}],");
-    cluster.wait_for(&["get", "pod", "mistaken", "-o", REASON], |reason| reason == "ErrImagePull" || reason == "ImagePullBackOff");
+    cluster.wait_for(&["get", "pod", "mistaken", "-o", REASON], |reason| {
+        reason == "ErrImagePull" || reason == "ImagePullBackOff"
+    });
     cluster.kubectl(&["delete", "pod", "--now", "stranger", "known", "mistaken"]);
 }
 
 fn what_is_not_there(cluster: &Cluster) {
     let image = format!("{OPEN}/test/busybox:none");
     run(cluster, "absent", &image, "");
-    cluster.wait_for(&["get", "pod", "absent", "-o", REASON], |reason| reason == "ErrImagePull" || reason == "ImagePullBackOff");
+    cluster.wait_for(&["get", "pod", "absent", "-o", REASON], |reason| {
+        reason == "ErrImagePull" || reason == "ImagePullBackOff"
+    });
     cluster.wait_for(&["get", "pod", "absent", "-o", REASON], |reason| reason == "ImagePullBackOff");
     let message = "jsonpath={.status.containerStatuses[0].state.waiting.message}";
     let told = cluster.kubectl(&["get", "pod", "absent", "-o", message]);
     assert!(told.contains(&format!("Back-off pulling image \"{image}\"")), "{told}");
-    let events = ["get", "events", "--field-selector=involvedObject.name=absent", "-o", "jsonpath={.items[*].message}"];
+    let events = [
+        "get",
+        "events",
+        "--field-selector=involvedObject.name=absent",
+        "-o",
+        "jsonpath={.items[*].message}",
+    ];
     let said = cluster.wait_for(&events, |text| text.contains("Error: ImagePullBackOff"));
-    for part in [&format!("Failed to pull image \"{image}\": ")[..], "Error: ErrImagePull", "manifest unknown"] {
+    for part in
+        [&format!("Failed to pull image \"{image}\": ")[..], "Error: ErrImagePull", "manifest unknown"]
+    {
         assert!(said.contains(part), "{part}: {said}");
     }
     run(cluster, "unnameable", "Not/A:Valid:Name", "");
@@ -172,9 +228,11 @@ fn by_hand(cluster: &Cluster) {
     assert!(imported.ok && imported.stdout.contains("test/busybox:1"), "{imported:?}");
     assert!(list().contains("docker.io/test/busybox:1"), "{}", list());
     let layout = format!("oci-archive:{}:oci.test/busybox:2", cluster.scratch().join("oci.tar").display());
-    let copied = cluster.on_node("skopeo", &["--insecure-policy", "copy", &format!("docker-archive:{archive}"), &layout]);
+    let copied = cluster
+        .on_node("skopeo", &["--insecure-policy", "copy", &format!("docker-archive:{archive}"), &layout]);
     assert!(copied.ok, "{}", copied.stderr);
-    let imported = cluster.oarlock(&["image", "import", &cluster.scratch().join("oci.tar").display().to_string()]);
+    let imported =
+        cluster.oarlock(&["image", "import", &cluster.scratch().join("oci.tar").display().to_string()]);
     assert!(imported.ok && list().contains("oci.test/busybox:2"), "{imported:?} {}", list());
     let removed = cluster.oarlock(&["image", "remove", "docker.io/test/busybox:1"]);
     assert!(removed.ok && !list().contains("docker.io/test/busybox:1"), "{removed:?} {}", list());

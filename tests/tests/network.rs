@@ -70,7 +70,11 @@ fn pods_the_node_and_the_outside(cluster: &Cluster) {
         from.ip()
     });
     inside(cluster, "left", &format!("nc -w 5 {outside} {port} </dev/null"), |said| said == "welcome");
-    assert_eq!(heard.join().expect("it was heard"), std::net::IpAddr::from(node), "pods hide behind their node");
+    assert_eq!(
+        heard.join().expect("it was heard"),
+        std::net::IpAddr::from(node),
+        "pods hide behind their node"
+    );
 }
 
 fn names(cluster: &Cluster) {
@@ -92,12 +96,16 @@ fn names(cluster: &Cluster) {
         ("kubernetes.default.svc.cluster.local".into(), vec!["10.96.0.1".into()]),
     ];
     for (name, want) in &answers {
-        inside(cluster, "right", &format!("nslookup {name}"), |said| want.iter().all(|part| said.contains(part)));
+        inside(cluster, "right", &format!("nslookup {name}"), |said| {
+            want.iter().all(|part| said.contains(part))
+        });
     }
     let srv = format!("nslookup -type=srv _http._tcp.web.{zone}");
     inside(cluster, "right", &srv, |said| said.contains(&format!("80 web.{zone}")));
     let srv = format!("nslookup -type=srv _http._tcp.peers.{zone}");
-    inside(cluster, "right", &srv, |said| said.contains(&format!("8080 left.peers.{zone}")) && said.contains("right.peers"));
+    inside(cluster, "right", &srv, |said| {
+        said.contains(&format!("8080 left.peers.{zone}")) && said.contains("right.peers")
+    });
     inside(cluster, "right", &format!("nslookup nobody.{zone} 2>&1"), |said| said.contains("NXDOMAIN"));
     // A search path makes short names work.
     inside(cluster, "right", &fetch("web.default", 80), |page| ["left", "right"].contains(&page));
@@ -110,7 +118,15 @@ fn datagrams(cluster: &Cluster) {
         "{apiVersion: v1, kind: Service, metadata: {name: dgram, namespace: kube-system}, spec: {type: NodePort, selector: {k8s-app: kube-dns}, \
          ports: [{port: 90, targetPort: 53, protocol: UDP}]}}",
     );
-    let port = cluster.kubectl(&["get", "service", "dgram", "-n", "kube-system", "-o", "jsonpath={.spec.ports[0].nodePort}"]);
+    let port = cluster.kubectl(&[
+        "get",
+        "service",
+        "dgram",
+        "-n",
+        "kube-system",
+        "-o",
+        "jsonpath={.spec.ports[0].nodePort}",
+    ]);
     let port: u16 = port.parse().expect("a port");
     let ask = |socket: &std::net::UdpSocket| -> std::io::Result<bool> {
         socket.send_to(&question(), (cluster.node_ip(), port))?;
@@ -154,7 +170,10 @@ fn local_traffic(cluster: &Cluster) {
     // From outside of the node: the test's own side of the cable.
     let url = format!("http://{}:{port}/index.html", cluster.node_ip());
     eventually("from outside", PATIENCE, || {
-        let page = std::process::Command::new("curl").args(["-s", "--noproxy", "*", "-m", "5", &url]).output().expect("curl runs");
+        let page = std::process::Command::new("curl")
+            .args(["-s", "--noproxy", "*", "-m", "5", &url])
+            .output()
+            .expect("curl runs");
         if page.stdout == b"left\n" { Ok(()) } else { Err(format!("{page:?}")) }
     });
 }
@@ -172,13 +191,21 @@ fn endpoints_come_and_go(cluster: &Cluster) {
     answers("left right");
     cluster.kubectl(&["delete", "pod", "right", "--wait=false"]);
     answers("left");
-    let addresses = ["get", "endpointslices", "-l", "kubernetes.io/service-name=web", "-o", "jsonpath={.items[*].endpoints[*].addresses[0]}"];
+    let addresses = [
+        "get",
+        "endpointslices",
+        "-l",
+        "kubernetes.io/service-name=web",
+        "-o",
+        "jsonpath={.items[*].endpoints[*].addresses[0]}",
+    ];
     let left = ip(cluster, "left");
     cluster.wait_for(&addresses, |said| said == left);
     cluster.kubectl(&["patch", "service", "web", "-p", r#"{"spec":{"selector":{"pod":"none"}}}"#]);
     inside(cluster, "left", &format!("({}) 2>&1", fetch("web", 80)), |said| said.contains("refused"));
     let address = cluster.kubectl(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"]);
-    let refused = cluster.on_node("curl", &["-s", "--noproxy", "*", "-m", "5", &format!("http://{address}/")]);
+    let refused =
+        cluster.on_node("curl", &["-s", "--noproxy", "*", "-m", "5", &format!("http://{address}/")]);
     assert_eq!(refused.code, Some(7), "refused, not timed out: {refused:?}");
     cluster.kubectl(&["delete", "service", "web"]);
     inside(cluster, "left", "nslookup web.default.svc.cluster.local 2>&1", |said| said.contains("NXDOMAIN"));

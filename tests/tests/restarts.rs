@@ -14,8 +14,14 @@ fn deployment(cluster: &Cluster) -> String {
 
 const IDS: [&str; 6] =
     ["get", "pods", "-l", "app=steady", "-o", "jsonpath={.items[*].status.containerStatuses[*].containerID}"];
-const RESTARTS: [&str; 6] =
-    ["get", "pods", "-l", "app=steady", "-o", "jsonpath={.items[*].status.containerStatuses[*].restartCount}"];
+const RESTARTS: [&str; 6] = [
+    "get",
+    "pods",
+    "-l",
+    "app=steady",
+    "-o",
+    "jsonpath={.items[*].status.containerStatuses[*].restartCount}",
+];
 const READY: [&str; 5] = ["get", "deployment", "steady", "-o", "jsonpath={.status.readyReplicas}"];
 
 #[test]

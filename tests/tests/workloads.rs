@@ -83,7 +83,8 @@ fn logs_exec_and_copies(cluster: &Cluster) {
     cluster.apply(&talker);
     let phase = ["get", "pod", "talker", "-o", "jsonpath={.status.phase}"];
     cluster.wait_for(&phase, |phase| phase == "Running" || phase == "Succeeded");
-    let mut followed: Vec<String> = cluster.kubectl(&["logs", "-f", "talker"]).lines().map(str::to_string).collect();
+    let mut followed: Vec<String> =
+        cluster.kubectl(&["logs", "-f", "talker"]).lines().map(str::to_string).collect();
     followed.sort();
     assert_eq!(followed, ["one", "three", "two"]);
     cluster.wait_for(&phase, |phase| phase == "Succeeded");
@@ -113,7 +114,11 @@ fn get(host: &str, port: &str) -> String {
 fn page(what: &str, fetch: impl Fn() -> Output) -> String {
     eventually(what, PATIENCE, || {
         let output = fetch();
-        if output.stdout.starts_with("web-") { Ok(output.stdout) } else { Err(output.stdout + &output.stderr) }
+        if output.stdout.starts_with("web-") {
+            Ok(output.stdout)
+        } else {
+            Err(output.stdout + &output.stderr)
+        }
     })
 }
 
@@ -122,7 +127,8 @@ fn services_by_address_port_and_name(cluster: &Cluster) {
     cluster.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
     let address = cluster.kubectl(&["get", "service", "web", "-o", "jsonpath={.spec.clusterIP}"]);
     let port = cluster.kubectl(&["get", "service", "web", "-o", "jsonpath={.spec.ports[0].nodePort}"]);
-    let from_pod = |host: &str, port: &str| cluster.try_kubectl(&["exec", "box", "--", "sh", "-c", &get(host, port)]);
+    let from_pod =
+        |host: &str, port: &str| cluster.try_kubectl(&["exec", "box", "--", "sh", "-c", &get(host, port)]);
     let node_ip = cluster.node_ip().to_string();
     let places = [
         (address.as_str(), "80"),
@@ -145,10 +151,10 @@ fn services_by_address_port_and_name(cluster: &Cluster) {
     // A pod reaches itself through its own Service.
     cluster.kubectl(&["scale", "deployment/web", "--replicas=1"]);
     cluster.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
-    let own = cluster.wait_for(
-        &["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}"],
-        |names| !names.is_empty() && !names.contains(' '),
-    );
+    let own = cluster
+        .wait_for(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[*].metadata.name}"], |names| {
+            !names.is_empty() && !names.contains(' ')
+        });
     let hairpin = cluster.kubectl(&["exec", &own, "--", "sh", "-c", &get("web", "80")]);
     assert_eq!(hairpin.trim(), own);
 }
@@ -168,7 +174,8 @@ fn port_forward(cluster: &Cluster) {
 fn rollout_and_undo(cluster: &Cluster) {
     let set = |value: &str| cluster.kubectl(&["set", "env", "deployment/web", &format!("COLOUR={value}")]);
     let status = || cluster.kubectl(&["rollout", "status", "deployment/web", "--timeout=60s"]);
-    let colour = ["get", "deployment", "web", "-o", "jsonpath={.spec.template.spec.containers[0].env[0].value}"];
+    let colour =
+        ["get", "deployment", "web", "-o", "jsonpath={.spec.template.spec.containers[0].env[0].value}"];
     set("blue");
     assert!(status().contains("successfully rolled out"));
     set("red");
@@ -180,9 +187,13 @@ fn rollout_and_undo(cluster: &Cluster) {
     assert!(cluster.kubectl(&["rollout", "history", "deployment/web"]).lines().count() >= 4);
     cluster.kubectl(&["rollout", "pause", "deployment/web"]);
     set("green");
-    let updated = ["get", "deployment", "web", "-o", "jsonpath={.status.observedGeneration} {.metadata.generation}"];
+    let updated =
+        ["get", "deployment", "web", "-o", "jsonpath={.status.observedGeneration} {.metadata.generation}"];
     cluster.wait_for(&updated, |text| text.split_once(' ').is_some_and(|(seen, is)| seen == is));
-    assert_eq!(cluster.kubectl(&["get", "deployment", "web", "-o", "jsonpath={.status.updatedReplicas}"]), "");
+    assert_eq!(
+        cluster.kubectl(&["get", "deployment", "web", "-o", "jsonpath={.status.updatedReplicas}"]),
+        ""
+    );
     cluster.kubectl(&["rollout", "resume", "deployment/web"]);
     status();
 }
@@ -192,10 +203,18 @@ fn failures_are_told(cluster: &Cluster) {
         format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n{rest}\n")
     };
     let image = cluster.busybox();
-    cluster.apply(&pod("picky", &format!(
-        "  nodeSelector: {{disk: gold}}\n  containers: [{{name: main, image: {image}}}]"
-    )));
-    let events = ["get", "events", "--field-selector", "involvedObject.name=picky", "-o", "jsonpath={.items[*].message}"];
+    cluster.apply(&pod(
+        "picky",
+        &format!("  nodeSelector: {{disk: gold}}\n  containers: [{{name: main, image: {image}}}]"),
+    ));
+    let events = [
+        "get",
+        "events",
+        "--field-selector",
+        "involvedObject.name=picky",
+        "-o",
+        "jsonpath={.items[*].message}",
+    ];
     cluster.wait_for(&events, |text| {
         text.contains("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.")
     });
@@ -208,7 +227,10 @@ fn failures_are_told(cluster: &Cluster) {
     cluster.wait_for(&["get", "pod", "crash", "-o", waiting], |reason| reason == "CrashLoopBackOff");
     let code = "jsonpath={.status.containerStatuses[0].lastState.terminated.exitCode}";
     assert_eq!(cluster.kubectl(&["get", "pod", "crash", "-o", code]), "3");
-    cluster.apply(&pod("absent", "  containers: [{name: main, image: 'localhost/nothing:1', imagePullPolicy: Never}]"));
+    cluster.apply(&pod(
+        "absent",
+        "  containers: [{name: main, image: 'localhost/nothing:1', imagePullPolicy: Never}]",
+    ));
     cluster.wait_for(&["get", "pod", "absent", "-o", waiting], |reason| reason == "ErrImageNeverPull");
     cluster.kubectl(&["delete", "pod", "picky", "crash", "absent", "--now"]);
 }
@@ -255,7 +277,10 @@ spec:
     cluster.wait_ready("configured");
     let run = |script: &str| cluster.try_kubectl(&["exec", "configured", "--", "sh", "-c", script]);
     let ip = cluster.kubectl(&["get", "pod", "configured", "-o", "jsonpath={.status.podIP}"]);
-    assert_eq!(run("echo $A $K $IP $MEM $BOTH $C_b").stdout.trim(), format!("1 value {ip} 67108864 1-value 2"));
+    assert_eq!(
+        run("echo $A $K $IP $MEM $BOTH $C_b").stdout.trim(),
+        format!("1 value {ip} 67108864 1-value 2")
+    );
     assert_eq!(run("cat /shared/file /conf/b /hidden/key").stdout, "made\n2value");
     assert_eq!(run("cat /labels/labels").stdout.trim(), "tier=\"test\"");
     assert_eq!(run("id -u").stdout.trim(), "65534");
@@ -272,24 +297,37 @@ spec:
 }
 
 fn bad_input(cluster: &Cluster) {
-    let told = |input: &str| cluster.kubectl_with_input(&["create", "--validate=false", "-f", "-"], input).stderr;
+    let told =
+        |input: &str| cluster.kubectl_with_input(&["create", "--validate=false", "-f", "-"], input).stderr;
     let strict = |input: &str| cluster.kubectl_with_input(&["create", "-f", "-"], input).stderr;
-    assert!(strict("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndat: {a: b}\n").contains("unknown field \"dat\""));
+    assert!(
+        strict("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndat: {a: b}\n")
+            .contains("unknown field \"dat\"")
+    );
     assert!(
         told("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: Not_A_Name}\n").contains(
             "The ConfigMap \"Not_A_Name\" is invalid: metadata.name: Invalid value: \"Not_A_Name\": a lowercase RFC 1123 subdomain"
         )
     );
-    assert!(told("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {}\n").contains("spec.containers: Required value"));
-    assert!(told("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: [1]}\n").contains("cannot"));
+    assert!(
+        told("apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {}\n")
+            .contains("spec.containers: Required value")
+    );
+    assert!(
+        told("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: x}\ndata: {a: [1]}\n").contains("cannot")
+    );
     let raw = cluster.try_kubectl(&["get", "--raw", "/api/v1/nonsense"]);
-    assert_eq!(raw.stderr.trim(), "Error from server (NotFound): the server could not find the requested resource");
+    assert_eq!(
+        raw.stderr.trim(),
+        "Error from server (NotFound): the server could not find the requested resource"
+    );
     cluster.kubectl(&["create", "configmap", "raced"]);
     let old = cluster.kubectl(&["get", "configmap", "raced", "-o", "yaml"]);
     cluster.kubectl(&["label", "configmap", "raced", "touched=yes"]);
     let conflict = cluster.kubectl_with_input(&["replace", "-f", "-"], &old).stderr;
     assert!(
-        conflict.contains("Operation cannot be fulfilled on configmaps \"raced\": the object has been modified"),
+        conflict
+            .contains("Operation cannot be fulfilled on configmaps \"raced\": the object has been modified"),
         "{conflict}"
     );
 }
