@@ -6,10 +6,12 @@ mod logs;
 mod metrics;
 mod stats;
 mod stream;
+mod translate;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -74,6 +76,7 @@ pub(crate) async fn serve(
         authoriser: Authoriser::new(manager.context().config.client.clone()),
         manager,
         spawner: spawner.clone(),
+        translates: AtomicBool::new(false),
     });
     while let Some(accepted) = stop.or(listener.accept()).await {
         match accepted {
@@ -98,6 +101,8 @@ struct Server {
     manager: Manager,
     authoriser: Authoriser,
     spawner: TaskSpawner,
+    /// The runtime has refused a WebSocket once.
+    translates: AtomicBool,
 }
 
 impl Server {

@@ -81,7 +81,9 @@ pub(crate) fn plan(pod: &Pod, observed: &Observed, memory: &Memory, now: Timesta
 /// The number of the sandbox to make, when there is none that will do.
 fn sandbox_to_replace(pod: &Pod, observed: &Observed) -> Option<u32> {
     let Some(newest) = observed.sandboxes.first() else { return Some(0) };
-    let next = newest.metadata.as_ref().map_or(0, |metadata| metadata.attempt) + 1;
+    // A runtime may keep the name of an attempt that failed half-way: none is used twice.
+    let attempts = observed.sandboxes.iter().filter_map(|s| s.metadata.as_ref());
+    let next = attempts.map(|metadata| metadata.attempt).max().unwrap_or(0) + 1;
     let ready = observed.sandboxes.iter().filter(|s| s.state() == PodSandboxState::SandboxReady).count();
     let on_host = newest
         .linux
