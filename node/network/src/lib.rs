@@ -16,11 +16,13 @@ use std::path::PathBuf;
 
 use oarlock_base::Cidr;
 
-pub use cni::cni_main;
+pub use cni::{cni_main, loopback_main};
 pub use node::{cleanup, run};
 
 /// The name under which the runtime starts this binary as a CNI plugin.
 pub const PLUGIN: &str = "oarlock-cni";
+/// The standard plugin that containerd calls first, whatever the configuration says; ours where no other is installed.
+pub const LOOPBACK: &str = "loopback";
 
 /// What the node's half needs to know.
 pub struct Config {

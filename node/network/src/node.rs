@@ -17,7 +17,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use crate::{Config, NetworkError, PLUGIN, nft};
+use crate::{Config, LOOPBACK, NetworkError, PLUGIN, nft};
 
 const CONF_FILE: &str = "10-oarlock.conflist";
 
@@ -67,9 +67,16 @@ fn prepare(config: &Config) -> Result<(), NetworkError> {
     for dir in [&config.cni_conf_dir, &config.cni_bin_dir, &config.state_dir] {
         fs::create_dir_all(dir).map_err(file("make the directory", dir))?;
     }
-    let link = config.cni_bin_dir.join(PLUGIN);
-    remove_file(&link)?;
-    std::os::unix::fs::symlink(&config.executable, &link).map_err(file("link", &link))
+    for name in [PLUGIN, LOOPBACK] {
+        let link = config.cni_bin_dir.join(name);
+        // Somebody's own plugin is left alone; our link may point to a binary that has moved.
+        if name == LOOPBACK && link.is_file() && !link.is_symlink() {
+            continue;
+        }
+        remove_file(&link)?;
+        std::os::unix::fs::symlink(&config.executable, &link).map_err(file("link", &link))?;
+    }
+    Ok(())
 }
 
 /// The rules first, the configuration last: the runtime takes its appearance for "the network is ready".

@@ -23,6 +23,15 @@ const INPUT_BYTES_MAX: u64 = 1 << 20;
 
 /// Runs one CNI command and gives the exit code. Call it before any runtime or thread is started.
 pub fn cni_main() -> i32 {
+    answer(command)
+}
+
+/// Runs one command of the `loopback` plugin, which only takes `lo` up: some runtimes insist on it.
+pub fn loopback_main() -> i32 {
+    answer(loopback)
+}
+
+fn answer(command: fn(&str) -> Result<Option<Value>, CniError>) -> i32 {
     let mut input = String::new();
     let result = match std::io::stdin().take(INPUT_BYTES_MAX).read_to_string(&mut input) {
         Ok(_) => command(&input),
@@ -58,6 +67,26 @@ fn command(input: &str) -> Result<Option<Value>, CniError> {
             other => Err(CniError::new(4, &format!("unknown CNI_COMMAND {other:?}"))),
         }
     })
+}
+
+fn loopback(input: &str) -> Result<Option<Value>, CniError> {
+    match env("CNI_COMMAND")?.as_str() {
+        "VERSION" => return Ok(Some(json!({"cniVersion": "1.1.0", "supportedVersions": VERSIONS}))),
+        "ADD" => {}
+        // The interface goes with its namespace.
+        _ => return Ok(None),
+    }
+    let (conf, netns) = (NetConf::parse(input)?, env("CNI_NETNS")?);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| CniError::io("start", &e))?;
+    runtime.block_on(veth::loopback_up(Path::new(&netns)))?;
+    Ok(Some(json!({
+        "cniVersion": conf.cni_version,
+        "interfaces": [{"name": "lo", "mac": "00:00:00:00:00:00", "sandbox": netns}],
+        "ips": [{"address": "127.0.0.1/8", "interface": 0}],
+    })))
 }
 
 fn env(name: &str) -> Result<String, CniError> {

@@ -79,6 +79,13 @@ impl Pair {
     }
 }
 
+/// Takes the pod's loopback interface up.
+pub(crate) async fn loopback_up(netns: &Path) -> Result<(), CniError> {
+    let pod =
+        Connection::<Route>::new_in(netns).map_err(|e| CniError::netlink("open netlink in the pod", &e))?;
+    pod.set_link_up("lo").await.map_err(|e| CniError::netlink("set up loopback", &e))
+}
+
 /// Takes the cable out; none there is as good. Its routes and neighbours go with it.
 pub(crate) async fn remove(container: &str, interface: &str) -> Result<(), CniError> {
     let node = Connection::<Route>::new().map_err(|e| CniError::netlink("open netlink on the node", &e))?;
