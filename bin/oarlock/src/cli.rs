@@ -12,7 +12,7 @@ use crate::settings::{self, Common, NodeFlags, Place, ServerFlags};
 
 /// Kubernetes, whole, in one binary
 #[derive(Parser)]
-#[command(name = "oarlock", version = commands::version::VERSION, args_override_self = true, disable_help_subcommand = true)]
+#[command(name = "oarlock", version = oarlock_base::VERSION, args_override_self = true, disable_help_subcommand = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -265,7 +265,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
         Command::Kubeconfig(place) => commands::kubeconfig::run(&place),
         Command::Image { command } => once(commands::image::run(command)),
         Command::Version => {
-            println!("{}", commands::version::VERSION);
+            println!("{}", oarlock_base::VERSION);
             Ok(())
         }
     }

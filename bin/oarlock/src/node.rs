@@ -9,7 +9,6 @@ use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::Identity;
 use tokio::sync::{oneshot, watch};
 
-use crate::commands::version::VERSION;
 use crate::layout::Layout;
 use crate::preflight;
 use crate::settings::{Common, NodeFlags};
@@ -70,7 +69,7 @@ impl Runtime {
             socket: socket.clone(),
             cni_conf_dir: layout.cni_conf(),
             cni_bin_dirs: vec![layout.cni_bin(), PathBuf::from("/opt/cni/bin")],
-            self_image: Some(VERSION.to_string()),
+            self_image: Some(oarlock_base::IMAGE_TAG.to_string()),
             cgroup_root: cgroup_root(layout),
             registries: oarlock_runtime::images::Registries {
                 insecure: insecure_registries.to_vec(),
@@ -242,7 +241,7 @@ fn kubelet_config(
     config.labels = labels(&flags.node_labels)?;
     config.static_pod_path = Some(layout.static_pods());
     config.ready = Some(ready);
-    config.version = VERSION.to_string();
+    config.version = oarlock_base::VERSION.to_string();
     Ok(config)
 }
 

@@ -6,7 +6,9 @@
 mod backoff;
 mod cidr;
 mod tasks;
+mod version;
 
 pub use backoff::{Backoff, BackoffState};
 pub use cidr::{Cidr, CidrError};
 pub use tasks::{Shutdown, TaskError, TaskSpawner, Tasks};
+pub use version::{IMAGE_TAG, VERSION};

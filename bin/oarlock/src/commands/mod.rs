@@ -9,4 +9,3 @@ mod lock;
 pub(crate) mod server;
 pub(crate) mod status;
 pub(crate) mod up;
-pub(crate) mod version;

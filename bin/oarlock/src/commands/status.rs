@@ -6,14 +6,14 @@ use kube::Api;
 use kube::api::ListParams;
 
 use super::components::client_of;
+use super::kubeconfig;
 use super::lock::{ROLES, holder};
-use super::{kubeconfig, version};
 use crate::layout::Layout;
 use crate::settings::Place;
 
 pub(crate) async fn run(place: &Place) -> Result<()> {
     let layout = Layout::new(&place.data_dir);
-    println!("oarlock    {}", version::VERSION);
+    println!("oarlock    {}", oarlock_base::VERSION);
     for role in ROLES {
         if let Some(pid) = holder(&layout, role) {
             println!("{role:<10} process {pid}");

@@ -6,7 +6,6 @@ use anyhow::Result;
 use oarlock_base::Shutdown;
 
 use super::lock::RoleLock;
-use super::version::VERSION;
 use crate::addons;
 use crate::cli::UpArguments;
 use crate::control_plane::ControlPlane;
@@ -131,7 +130,7 @@ pub(crate) async fn install_dns(
     control_plane: &ControlPlane,
     common: &crate::settings::Common,
 ) -> Result<()> {
-    let image = format!("oarlock.local/oarlock:{VERSION}");
+    let image = format!("oarlock.local/oarlock:{}", oarlock_base::IMAGE_TAG);
     let manifest = oarlock_dns::manifest(&image, &common.cluster_domain, dns_address(common)?);
     addons::apply(&control_plane.admin(), &manifest).await
 }

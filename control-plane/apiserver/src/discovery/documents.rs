@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 use crate::registry::{Resources, Served};
 
 /// What `oarlock version` and `/version` say we are.
-const GIT_VERSION: &str = concat!("v1.36.0+oarlock-", env!("CARGO_PKG_VERSION"));
 
 pub(super) fn version() -> Value {
     json!({
         "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36", "minCompatibilityMajor": "1",
-        "minCompatibilityMinor": "35", "gitVersion": GIT_VERSION, "gitCommit": "", "gitTreeState": "clean",
+        "minCompatibilityMinor": "35", "gitVersion": oarlock_base::VERSION, "gitCommit": "", "gitTreeState": "clean",
         "buildDate": "1970-01-01T00:00:00Z", "goVersion": "none", "compiler": "rustc",
         "platform": format!("{}/{}", std::env::consts::OS, platform()),
     })
