@@ -279,7 +279,9 @@ fn serve<F>(verbosity: u8, threads: usize, command: impl FnOnce(Shutdown) -> F) 
 where
     F: Future<Output = Result<()>>,
 {
-    oarlock_telemetry::init_logs(&oarlock_telemetry::LogOptions { verbosity, ..Default::default() });
+    // On a terminal the steps speak for themselves; a log that goes elsewhere is whole.
+    let quiet = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    oarlock_telemetry::init_logs(&oarlock_telemetry::LogOptions { verbosity, quiet, ..Default::default() });
     oarlock_pki::install_crypto_provider();
     oarlock_client::register_metrics(oarlock_telemetry::Metrics::global().registry())?;
     let mut builder = if threads == 1 {

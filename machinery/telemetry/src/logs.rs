@@ -14,6 +14,8 @@ pub enum LogFormat {
 #[derive(Debug, Clone, Default)]
 pub struct LogOptions {
     pub format: LogFormat,
+    /// Only warnings while the verbosity is 0: somebody looks at a terminal where something else is told.
+    pub quiet: bool,
     /// klog's verbosity: 0 and 1 are info, 2 to 4 debug, above trace.
     pub verbosity: u8,
 }
@@ -22,6 +24,7 @@ pub struct LogOptions {
 /// nothing.
 pub fn init_logs(options: &LogOptions) {
     let default = match options.verbosity {
+        0 if options.quiet => "warn,kube_client=off",
         // The client's errors are told by those who asked it.
         0 | 1 => "warn,kube_client=off,oarlock=info",
         2..=4 => "info,oarlock=debug",

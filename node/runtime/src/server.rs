@@ -91,7 +91,11 @@ pub enum Error {
 /// Runs until `shutdown`. `ready` is told when CRI is served. Containers are left running.
 ///
 /// The future is boxed so that it is compiled in this crate, and not again in the binary.
-pub fn run(config: Config, ready: oneshot::Sender<()>, shutdown: Shutdown) -> BoxFuture<'static, Result<(), Error>> {
+pub fn run(
+    config: Config,
+    ready: oneshot::Sender<()>,
+    shutdown: Shutdown,
+) -> BoxFuture<'static, Result<(), Error>> {
     Box::pin(run_to_end(config, ready, shutdown))
 }
 

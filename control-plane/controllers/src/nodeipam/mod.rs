@@ -82,15 +82,11 @@ impl NodeIpamController {
                 if is_not_found(&error) {
                     return Ok(Outcome::Done);
                 }
-                if !is_conflict(&error) {
-                    let message = format!("Node {} status is now: CIDRAssignmentFailed", key.name);
-                    self.events.event(
-                        &object_ref(&*node),
-                        EventType::Normal,
-                        "CIDRAssignmentFailed",
-                        message,
-                    );
+                if is_conflict(&error) {
+                    return Ok(Outcome::Requeue);
                 }
+                let message = format!("Node {} status is now: CIDRAssignmentFailed", key.name);
+                self.events.event(&object_ref(&*node), EventType::Normal, "CIDRAssignmentFailed", message);
                 Err(error)
             }
         }
