@@ -196,3 +196,129 @@ async fn every_stored_resource_lists() {
     }
     server.stop().await;
 }
+
+const PODS: &str = "/api/v1/namespaces/default/pods";
+
+#[tokio::test]
+async fn budgets_refuse_evictions() {
+    let server = start().await;
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}});
+    assert_eq!(server.ask(Method::POST, "/api/v1/namespaces/default/serviceaccounts", account).await.0, 201);
+    let mut made = pod("p");
+    made["metadata"]["labels"] = json!({"app": "x"});
+    let (_, mut made) = server.ask(Method::POST, PODS, made).await;
+    made["status"] = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]});
+    assert_eq!(server.ask(Method::PUT, &format!("{PODS}/p/status"), made).await.0, 200);
+    let budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+    let budget = json!({
+        "apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "b"},
+        "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "x"}}},
+    });
+    let (code, mut budget) = server.ask(Method::POST, budgets, budget).await;
+    assert_eq!(code, 201, "{budget}");
+    let evict = async |body: Value| server.ask(Method::POST, &format!("{PODS}/p/eviction"), body).await;
+    let eviction = json!({"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "p"}});
+    let (code, refused) = evict(eviction.clone()).await;
+    assert_eq!(
+        (code, &refused["details"]["retryAfterSeconds"]),
+        (429, &json!(10)),
+        "not observed yet: {refused}"
+    );
+    budget["status"] = json!({
+        "observedGeneration": 1, "disruptionsAllowed": 0, "currentHealthy": 1, "desiredHealthy": 1, "expectedPods": 1,
+    });
+    let (code, mut budget) = server.ask(Method::PUT, &format!("{budgets}/b/status"), budget).await;
+    assert_eq!(code, 200, "{budget}");
+    let (code, refused) = evict(eviction.clone()).await;
+    assert_eq!(
+        (code, refused["message"].as_str(), refused["details"]["causes"][0]["message"].as_str()),
+        (
+            429,
+            Some("Cannot evict pod as it would violate the pod's disruption budget."),
+            Some("The disruption budget b needs 1 healthy pods and has 1 currently"),
+        )
+    );
+    budget["status"]["disruptionsAllowed"] = 1.into();
+    assert_eq!(server.ask(Method::PUT, &format!("{budgets}/b/status"), budget).await.0, 200);
+    let mut dry = eviction.clone();
+    dry["deleteOptions"] = json!({"dryRun": ["All"], "gracePeriodSeconds": 0});
+    assert_eq!(evict(dry).await.0, 201);
+    assert_eq!(server.get(&format!("{PODS}/p")).await.0, 200, "a dry run deletes nothing");
+    assert_eq!(evict(eviction).await.0, 201);
+    let (_, spent) = server.get(&format!("{budgets}/b")).await;
+    assert_eq!(spent["status"]["disruptionsAllowed"], 0);
+    assert!(spent["status"]["disruptedPods"]["p"].is_string(), "{spent}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn an_autoscaler_is_one_object_in_two_versions() {
+    let server = start().await;
+    let path =
+        |version: &str| format!("/apis/autoscaling/{version}/namespaces/default/horizontalpodautoscalers");
+    let (v1, v2) = (path("v1"), path("v2"));
+    let object = json!({
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+        "spec": {
+            "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, "maxReplicas": 3,
+            "metrics": [{
+                "type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 70}},
+            }],
+            "behavior": {"scaleDown": {"stabilizationWindowSeconds": 5}},
+        },
+    });
+    let (code, made) = server.ask(Method::POST, &v2, object).await;
+    assert_eq!(code, 201, "{made}");
+    let (_, mut old) = server.get(&format!("{v1}/h")).await;
+    assert_eq!(
+        (&old["apiVersion"], &old["spec"]["targetCPUUtilizationPercentage"]),
+        (&json!("autoscaling/v1"), &json!(70))
+    );
+    old["spec"]["maxReplicas"] = 4.into();
+    let (code, put) = server.ask(Method::PUT, &format!("{v1}/h"), old).await;
+    assert_eq!(code, 200, "{put}");
+    let (_, new) = server.get(&format!("{v2}/h")).await;
+    assert_eq!(new["spec"]["maxReplicas"], 4);
+    assert_eq!(new["spec"]["behavior"], made["spec"]["behavior"], "what v1 cannot say is kept");
+    assert_eq!(new["spec"]["metrics"], made["spec"]["metrics"]);
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn propagation_is_told_by_finalizers() {
+    let server = start().await;
+    let cases = [("Orphan", json!(["orphan"])), ("Foreground", json!(["foregroundDeletion"]))];
+    for (policy, want) in cases {
+        let (code, made) = server.ask(Method::POST, DEPLOYMENTS, deployment()).await;
+        assert_eq!(code, 201, "{made}");
+        let path = format!("{DEPLOYMENTS}/web?propagationPolicy={policy}");
+        let (code, mut held) = server.ask_with(Method::DELETE, &path, &[], vec![]).await;
+        assert_eq!((code, &held["metadata"]["finalizers"]), (200, &want), "{held}");
+        assert_eq!(held["metadata"]["generation"], 2, "a deletion is a wish");
+        held["metadata"]["finalizers"] = json!([]);
+        assert_eq!(server.ask(Method::PUT, &format!("{DEPLOYMENTS}/web"), held).await.0, 200);
+        assert_eq!(server.get(&format!("{DEPLOYMENTS}/web")).await.0, 404);
+    }
+    assert_eq!(server.ask(Method::POST, DEPLOYMENTS, deployment()).await.0, 201);
+    let path = format!("{DEPLOYMENTS}/web/scale");
+    let (_, mut scale) = server.get(&path).await;
+    scale["metadata"]["resourceVersion"] = "1".into();
+    let (code, stale) = server.ask(Method::PUT, &path, scale).await;
+    assert_eq!((code, stale["reason"].as_str()), (409, Some("Conflict")));
+    let merge = [("content-type", "application/merge-patch+json")];
+    let body = json!({"status": {"replicas": 2, "readyReplicas": 1}, "spec": {"replicas": 9}}).to_string();
+    let (code, patched) =
+        server.ask_with(Method::PATCH, &format!("{DEPLOYMENTS}/web/status"), &merge, body.into_bytes()).await;
+    assert_eq!(
+        (code, &patched["status"]["readyReplicas"], &patched["spec"]["replicas"]),
+        (200, &json!(1), &json!(2))
+    );
+    let (code, gone) =
+        server.ask(Method::DELETE, DEPLOYMENTS, json!({"propagationPolicy": "Background"})).await;
+    assert_eq!(
+        (code, &gone["kind"], gone["items"].as_array().map(Vec::len)),
+        (200, &json!("DeploymentList"), Some(1))
+    );
+    assert_eq!(server.get(&format!("{DEPLOYMENTS}/web")).await.0, 404);
+    server.stop().await;
+}

@@ -8,7 +8,7 @@ use super::{Action, Plan, ensure};
 use crate::config::Error;
 use crate::server::Server;
 
-const NAME: &str = "kubernetes";
+pub(super) const NAME: &str = "kubernetes";
 
 pub(super) async fn publish(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     let service = json!({

@@ -1,6 +1,7 @@
 //! What every cluster has: system namespaces, RBAC, priority classes, flow control, the service range, and the
 //! `kubernetes` Service with its endpoints. Created at start, as upstream's post-start hooks; the server is ready after.
 
+mod keeper;
 mod kubernetes;
 mod objects;
 
@@ -64,11 +65,22 @@ pub(crate) async fn run(server: &Arc<Server>, plan: Plan, stop: Shutdown) -> Res
     }
     server.ready.send_replace(true);
     tracing::info!("the API server is ready");
-    stop.wait().await;
+    // The shutdown ends it.
+    let _ = stop.or(keeper::keep(server, &plan)).await;
     Ok(())
 }
 
 async fn create_all(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
+    create_namespaces(server).await?;
+    let mut work: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
+    for (plural, object) in objects::all(plan) {
+        work.push(objects::reconcile(server, plural, object).boxed());
+    }
+    stream::iter(work).buffer_unordered(CONCURRENT).try_collect::<()>().await?;
+    kubernetes::publish(server, plan).await
+}
+
+async fn create_namespaces(server: &Arc<Server>) -> Result<(), Error> {
     let mut namespaces: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
     for name in NAMESPACES {
         let object = json!({
@@ -80,13 +92,7 @@ async fn create_all(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
         let create = |existing: Option<&Value>, _: &Value| existing.is_none().then_some(Action::Create);
         namespaces.push(ensure(server, "namespaces", object, create).boxed());
     }
-    stream::iter(namespaces).buffer_unordered(CONCURRENT).try_collect::<()>().await?;
-    let mut work: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
-    for (plural, object) in objects::all(plan) {
-        work.push(objects::reconcile(server, plural, object).boxed());
-    }
-    stream::iter(work).buffer_unordered(CONCURRENT).try_collect::<()>().await?;
-    kubernetes::publish(server, plan).await
+    stream::iter(namespaces).buffer_unordered(CONCURRENT).try_collect::<()>().await
 }
 
 /// What is to be done with an object that a cluster should have.

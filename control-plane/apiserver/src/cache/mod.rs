@@ -17,6 +17,7 @@ pub(crate) use watcher::{Change, ChangeKind, WatchEvent, WatchReader};
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -36,6 +37,8 @@ pub(crate) struct Cache {
     by_prefix: HashMap<Box<[u8]>, usize>,
     /// The revision up to which everything has been taken over.
     progress: watch::Sender<u64>,
+    /// The store's watch is open and feeds us.
+    following: AtomicBool,
     bookmark_wanted: Notify,
 }
 
@@ -50,11 +53,23 @@ impl Cache {
                 (prefix.as_bytes().into(), index)
             })
             .collect();
-        Self { store, resources, by_prefix, progress: watch::Sender::new(0), bookmark_wanted: Notify::new() }
+        Self {
+            store,
+            resources,
+            by_prefix,
+            progress: watch::Sender::new(0),
+            following: AtomicBool::new(false),
+            bookmark_wanted: Notify::new(),
+        }
     }
 
     pub(crate) fn resources(&self) -> &[Arc<ResourceCache>] {
         &self.resources
+    }
+
+    /// Whether changes of the store arrive here.
+    pub(crate) fn is_following(&self) -> bool {
+        self.following.load(Ordering::Acquire)
     }
 
     /// The revision up to which everything has been taken over.
@@ -111,7 +126,9 @@ impl Cache {
     pub(crate) async fn follow(&self, mut from: Revision, stop: Shutdown) -> Result<(), StoreError> {
         let mut backoff = Backoff::doubling(Duration::from_millis(10), Duration::from_secs(5)).start();
         loop {
-            let Some(ended) = stop.or(self.follow_once(from)).await else { return Ok(()) };
+            let ended = stop.or(self.follow_once(from)).await;
+            self.following.store(false, Ordering::Release);
+            let Some(ended) = ended else { return Ok(()) };
             tracing::warn!(error = %ended, "the watch of the store broke; reading it again");
             loop {
                 match self.load().await {
@@ -136,6 +153,7 @@ impl Cache {
             Ok(changes) => changes,
             Err(error) => return error,
         };
+        self.following.store(true, Ordering::Release);
         loop {
             match changes.next().await {
                 Some(Ok(batch)) => self.apply(&batch),

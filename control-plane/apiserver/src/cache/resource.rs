@@ -128,8 +128,13 @@ impl ResourceCache {
         let (sender, queue) = mpsc::channel(QUEUE);
         state.watchers.retain(|watcher| !watcher.sender.is_closed());
         state.watchers.push(Watcher { sender, namespace: filter.namespace.clone(), bookmarks });
-        let seen = state.last_change.max(revision);
-        Ok(WatchReader { storage: self.storage.clone(), filter, initial, queue, bookmarks, seen })
+        let reached = state.last_change.max(revision);
+        // Somebody may watch from a revision that has not come yet.
+        let (seen, after) = match start {
+            WatchStart::After(after) => (reached.max(after), after),
+            WatchStart::State { .. } => (reached, 0),
+        };
+        Ok(WatchReader { storage: self.storage.clone(), filter, initial, queue, bookmarks, after, seen })
     }
 
     /// Tells those who asked for bookmarks how far the cache is; true when anybody did.
@@ -177,5 +182,85 @@ impl State {
             events.push_back(WatchEvent::Bookmark { revision, initial_events_end: true });
         }
         events
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use oarlock_api::selector::FieldSelector;
+    use oarlock_store::{KeyValue, Revision};
+
+    use super::*;
+    use crate::registry::Resources;
+
+    fn config_maps() -> ResourceCache {
+        let resources = Resources::builtin();
+        let index = resources.storage_index(&oarlock_api::GroupResource::new("", "configmaps"));
+        ResourceCache::new(resources.storages()[index.expect("they are stored")].clone())
+    }
+
+    fn written(name: &str, revision: u64) -> Event {
+        let object = format!(
+            r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{name}","namespace":"n"}}}}"#
+        );
+        let now = KeyValue {
+            key: Bytes::from(format!("/registry/configmaps/n/{name}")),
+            value: object.into(),
+            create_revision: Revision(revision),
+            mod_revision: Revision(revision),
+            lease: None,
+        };
+        Event { kind: EventKind::Create, now, before: None }
+    }
+
+    #[tokio::test]
+    async fn who_does_not_read_is_cut_off_after_what_was_queued() {
+        let cache = config_maps();
+        let start = WatchStart::After(0);
+        let mut slow = cache.watch(Filter::default(), start, false, 0).expect("nothing is too old");
+        let none =
+            Filter { fields: Arc::new(FieldSelector::equals("metadata.name", "x")), ..Filter::default() };
+        let mut deaf = cache.watch(none, start, false, 0).expect("nothing is too old");
+        for revision in 1..=super::super::watcher::QUEUE as u64 {
+            cache.apply(&written(&format!("m{revision}"), revision));
+            assert!(deaf.ready().is_none(), "what is not selected is read and dropped");
+        }
+        assert_eq!(cache.counts().1, 2, "a full queue is not yet too much");
+        cache.apply(&written("last", 5000));
+        assert_eq!(cache.counts().1, 1, "one more is");
+        let mut told = 0;
+        while slow.next().await.is_some() {
+            told += 1;
+        }
+        assert_eq!(told, super::super::watcher::QUEUE, "then its stream ends, and its client resumes");
+    }
+
+    #[tokio::test]
+    async fn a_watch_resumes_within_the_window_only() {
+        let cache = config_maps();
+        for revision in 1..=WINDOW as u64 + 2 {
+            cache.apply(&written("m", revision));
+        }
+        let after = |revision| cache.watch(Filter::default(), WatchStart::After(revision), false, 0);
+        assert_eq!(after(1).err(), Some(TooOld { oldest: 2 }));
+        let mut reader = after(2).expect("it is in the window");
+        assert!(matches!(reader.ready(), Some(WatchEvent::Change { entry, .. }) if entry.revision == 3));
+    }
+
+    #[tokio::test]
+    async fn bookmarks_reach_those_who_asked() {
+        let cache = config_maps();
+        let start = WatchStart::State { announce: false };
+        let mut asked = cache.watch(Filter::default(), start, true, 7).expect("nothing is too old");
+        let mut silent = cache.watch(Filter::default(), start, false, 7).expect("nothing is too old");
+        assert!(cache.bookmark(9));
+        assert!(matches!(
+            asked.next().await,
+            Some(WatchEvent::Bookmark { revision: 9, initial_events_end: false })
+        ));
+        assert!(silent.ready().is_none());
+        drop(asked);
+        assert!(!cache.bookmark(10), "nobody is left who wants any");
     }
 }

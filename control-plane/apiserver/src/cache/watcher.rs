@@ -82,6 +82,8 @@ pub(crate) struct WatchReader {
     pub(super) initial: VecDeque<WatchEvent>,
     pub(super) queue: mpsc::Receiver<Message>,
     pub(super) bookmarks: bool,
+    /// Changes at or below this revision are not told.
+    pub(super) after: u64,
     pub(super) seen: u64,
 }
 
@@ -92,19 +94,9 @@ impl WatchReader {
             return Some(event);
         }
         loop {
-            match self.queue.recv().await? {
-                Message::Change(change) => {
-                    self.seen = change.revision;
-                    if let Some(event) = seen_through(&self.storage, &self.filter, change) {
-                        return Some(event);
-                    }
-                }
-                Message::Progress(revision) => {
-                    self.seen = self.seen.max(revision);
-                    if self.bookmarks {
-                        return Some(WatchEvent::Bookmark { revision: self.seen, initial_events_end: false });
-                    }
-                }
+            let message = self.queue.recv().await?;
+            if let Some(event) = self.read(message) {
+                return Some(event);
             }
         }
     }
@@ -115,21 +107,29 @@ impl WatchReader {
             return Some(event);
         }
         while let Ok(message) = self.queue.try_recv() {
-            match message {
-                Message::Change(change) => {
-                    self.seen = change.revision;
-                    if let Some(event) = seen_through(&self.storage, &self.filter, change) {
-                        return Some(event);
-                    }
-                }
-                Message::Progress(revision) if self.bookmarks => {
-                    self.seen = self.seen.max(revision);
-                    return Some(WatchEvent::Bookmark { revision: self.seen, initial_events_end: false });
-                }
-                Message::Progress(revision) => self.seen = self.seen.max(revision),
+            if let Some(event) = self.read(message) {
+                return Some(event);
             }
         }
         None
+    }
+
+    /// What a message means to this watcher.
+    fn read(&mut self, message: Message) -> Option<WatchEvent> {
+        match message {
+            Message::Change(change) => {
+                self.seen = self.seen.max(change.revision);
+                if change.revision <= self.after {
+                    return None;
+                }
+                seen_through(&self.storage, &self.filter, change)
+            }
+            Message::Progress(revision) => {
+                self.seen = self.seen.max(revision);
+                self.bookmarks
+                    .then_some(WatchEvent::Bookmark { revision: self.seen, initial_events_end: false })
+            }
+        }
     }
 
     /// The revision up to which this watcher knows everything.

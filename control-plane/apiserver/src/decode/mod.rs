@@ -9,7 +9,7 @@ pub(crate) use media::{Format, content_type};
 use bytes::Bytes;
 use oarlock_api::codec::{DecodeError, Decoded, json, protobuf, yaml};
 use oarlock_api::gvk::split_api_version;
-use oarlock_api::{GroupVersionKind, Status, Table, TypeId};
+use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Status, Table, TypeId};
 use serde_json::Value;
 
 use crate::registry::{Storage, set_revision};
@@ -102,16 +102,15 @@ pub(crate) fn tree(
     tree: &Value,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
-    let decoded = json::decode_value(Table::builtin(), expected.ty, tree).map_err(|error| {
-        let mut status =
-            Status::new(422, "Invalid", format!(" {:?} is invalid: patch: Invalid value: {error}", ""));
-        status.details = Some(Box::default());
-        status
-    })?;
+    let unfit = |why: String| {
+        let error = FieldError::invalid(Path::new("patch"), tree.to_string(), why);
+        Status::invalid(&GroupKind::new("", ""), "", &[error])
+    };
+    let decoded =
+        json::decode_value(Table::builtin(), expected.ty, tree).map_err(|error| unfit(error.to_string()))?;
     match expected.strictness {
         Strictness::Strict if !decoded.strict.is_empty() => {
-            let why = decoded.strict_error().unwrap_or_default();
-            return Err(Status::bad_request(why));
+            return Err(unfit(decoded.strict_error().unwrap_or_default()));
         }
         Strictness::Warn => warnings.extend(decoded.strict),
         _ => {}
@@ -123,21 +122,39 @@ pub(crate) fn tree(
 }
 
 fn check_version(expected: &Expected<'_>, meta: &json::TypeMeta) -> Result<(), Status> {
-    let wanted = expected.gvk.api_version();
-    if !meta.api_version.is_empty() && meta.api_version != wanted {
-        return Err(Status::bad_request(format!(
-            "the API version in the data ({}) does not match the expected API version ({wanted})",
-            meta.api_version
-        )));
+    let wanted = &expected.gvk;
+    let wanted_version = wanted.api_version();
+    let api_version = if meta.api_version.is_empty() { &wanted_version } else { &meta.api_version };
+    let kind = if meta.kind.is_empty() { &*wanted.kind } else { meta.kind.as_str() };
+    if *api_version == wanted_version && kind == &*wanted.kind {
+        return Ok(());
     }
-    if !meta.kind.is_empty() && meta.kind != *expected.gvk.kind {
-        let (kind, version, wanted) = (&meta.kind, &expected.gvk.version, &expected.gvk.kind);
-        return Err(Status::bad_request(format!(
-            "{kind} in version {version:?} cannot be handled as a {wanted}: converting ({version}.{kind}) to \
-             ({version}.{wanted}): unknown conversion"
-        )));
+    let (group, version) = split_api_version(api_version);
+    let cannot = |why: String| {
+        let told = format!("{kind} in version {version:?} cannot be handled as a {}: {why}", wanted.kind);
+        Err(Status::bad_request(told))
+    };
+    if Table::builtin().type_of(group, version, kind).is_none() {
+        return cannot(format!(
+            "no kind {kind:?} is registered for version {api_version:?} in scheme {SCHEME:?}"
+        ));
     }
-    Ok(())
+    if group != &*wanted.group || kind != &*wanted.kind {
+        let package = internal_package(&wanted.group);
+        let wanted = &wanted.kind;
+        return cannot(format!("converting ({version}.{kind}) to ({package}.{wanted}): unknown conversion"));
+    }
+    Err(Status::bad_request(format!(
+        "the API version in the data ({api_version}) does not match the expected API version ({wanted_version})"
+    )))
+}
+
+/// How upstream's messages call the place where its types are registered.
+const SCHEME: &str = "pkg/api/legacyscheme/scheme.go:30";
+
+/// How upstream's messages call the unversioned types of a group.
+fn internal_package(group: &str) -> &str {
+    if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() }
 }
 
 const SUMMARY: usize = 30;

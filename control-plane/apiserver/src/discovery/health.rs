@@ -1,5 +1,7 @@
 //! `/healthz`, `/livez`, `/readyz`: named checks, alone or together.
 
+use std::time::Duration;
+
 use http::{Response, StatusCode};
 
 use crate::body::Body;
@@ -8,11 +10,11 @@ use crate::request_info::Query;
 use crate::server::Server;
 
 /// The checks of each endpoint, in upstream's order as far as they exist here.
-const LIVE: [&str; 3] = ["ping", "log", "etcd"];
+const LIVE: [&str; 2] = ["ping", "etcd"];
 const READY: [&str; 8] = [
     "ping",
-    "log",
     "etcd",
+    "etcd-readiness",
     "informer-sync",
     "poststarthook/start-system-namespaces-controller",
     "poststarthook/rbac/bootstrap-roles",
@@ -20,7 +22,7 @@ const READY: [&str; 8] = [
     "shutdown",
 ];
 
-pub(super) fn serve(server: &Server, segments: &[&str], query: &Query) -> Response<Body> {
+pub(super) async fn serve(server: &Server, segments: &[&str], query: &Query) -> Response<Body> {
     let endpoint = segments[0];
     let checks: &[&str] = if endpoint == "livez" { &LIVE } else { &READY };
     if segments.len() > 1 {
@@ -28,9 +30,11 @@ pub(super) fn serve(server: &Server, segments: &[&str], query: &Query) -> Respon
         let Some(check) = checks.iter().find(|check| **check == wanted) else {
             return encode::text(StatusCode::NOT_FOUND, "404 page not found\n");
         };
-        return match passes(server, check) {
-            true => encode::text(StatusCode::OK, "ok"),
-            false => encode::text(StatusCode::INTERNAL_SERVER_ERROR, "internal server error: not ready\n"),
+        return match check_one(server, check).await {
+            Ok(()) => encode::text(StatusCode::OK, "ok"),
+            Err(why) => {
+                encode::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n"))
+            }
         };
     }
     let excluded: Vec<&str> = query.all("exclude").collect();
@@ -39,11 +43,15 @@ pub(super) fn serve(server: &Server, segments: &[&str], query: &Query) -> Respon
     for check in checks {
         if excluded.contains(check) {
             told.push_str(&format!("[+]{check} excluded: ok\n"));
-        } else if passes(server, check) {
-            told.push_str(&format!("[+]{check} ok\n"));
-        } else {
-            failed = true;
-            told.push_str(&format!("[-]{check} failed: reason withheld\n"));
+            continue;
+        }
+        match check_one(server, check).await {
+            Ok(()) => told.push_str(&format!("[+]{check} ok\n")),
+            Err(why) => {
+                tracing::warn!(check, %why, "a health check failed");
+                failed = true;
+                told.push_str(&format!("[-]{check} failed: reason withheld\n"));
+            }
         }
     }
     let unknown: Vec<String> =
@@ -65,10 +73,28 @@ pub(super) fn serve(server: &Server, segments: &[&str], query: &Query) -> Respon
     encode::text(StatusCode::OK, told)
 }
 
-fn passes(server: &Server, check: &str) -> bool {
+/// One check; the error is why it fails. `ping` asks only whether there is an answer.
+async fn check_one(server: &Server, check: &str) -> Result<(), String> {
     match check {
-        "shutdown" => !server.draining.is_triggered(),
-        check if check.starts_with("poststarthook/") => *server.ready.borrow(),
-        _ => true,
+        "etcd" | "etcd-readiness" => store_answers(server).await,
+        "informer-sync" if !server.cache.is_following() => {
+            Err("the watch cache does not follow the store".into())
+        }
+        "shutdown" if server.draining.is_triggered() => Err("process is shutting down".into()),
+        check if check.starts_with("poststarthook/") && !*server.ready.borrow() => Err("not finished".into()),
+        _ => Ok(()),
+    }
+}
+
+/// How long the store may take to read one key.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Whether the store can be read now.
+pub(crate) async fn store_answers(server: &Server) -> Result<(), String> {
+    let read = server.registry.store.get(b"/registry/health", None);
+    match tokio::time::timeout(STORE_PATIENCE, read).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err("the store does not answer".into()),
     }
 }

@@ -4,6 +4,8 @@ mod documents;
 mod health;
 mod openapi;
 
+pub(crate) use health::store_answers;
+
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -67,7 +69,7 @@ pub(crate) async fn serve(
         ["apis", group] => group_document(server, headers, query, group),
         ["apis", group, version] => resource_list(server, headers, query, group, version),
         ["version"] => Ok(json_text(&documents::version())),
-        ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(server, &segments, query)),
+        ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(server, &segments, query).await),
         ["metrics"] => Ok(metrics(server)),
         [".well-known", "openid-configuration"] => {
             let uri = format!("{}/openid/v1/jwks", server.issuer);

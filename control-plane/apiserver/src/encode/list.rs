@@ -57,22 +57,12 @@ pub(crate) fn list(
         return respond(StatusCode::OK, Format::Protobuf, protobuf_list(served, meta, &items));
     }
     let values: Vec<Value> = items.iter().map(|entry| served_value(served, entry)).collect();
-    let value = match accepted.shape {
-        Shape::Table => shape::table(accepted, served, meta, values.iter(), true),
-        Shape::Partial => {
-            let items: Vec<Value> = values.iter().map(shape::partial).collect();
-            list_value("PartialObjectMetadataList", shape::META, meta, items)
-        }
-        Shape::Object => {
-            list_value(&format!("{}List", served.api.kind), &served.gvk.api_version(), meta, values)
-        }
-    };
-    let mut response = object(accepted, StatusCode::OK, &value);
+    let mut response = print_list(accepted, served, meta, &values);
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     response
 }
 
-fn list_value(kind: &str, api_version: &str, meta: &ListMeta, items: Vec<Value>) -> Value {
+fn list_value(kind: &str, api_version: &str, meta: &ListMeta, items: &[Value]) -> Value {
     serde_json::json!({ "kind": kind, "apiVersion": api_version, "metadata": meta.to_value(), "items": items })
 }
 
@@ -185,13 +175,25 @@ fn put_message(out: &mut Vec<u8>, field: u8, message: &[u8]) {
     out.extend_from_slice(message);
 }
 
-/// A list of trees, for deletecollection.
-pub(crate) fn print_list(accepted: &Accepted, served: &Served, values: Vec<Value>) -> Response<Body> {
-    let value = list_value(
-        &format!("{}List", served.api.kind),
-        &served.gvk.api_version(),
-        &ListMeta::default(),
-        values,
-    );
-    object(accepted, StatusCode::OK, &value)
+/// A list of trees: what deletecollection took away, or what no cache holds.
+pub(crate) fn print_list(
+    accepted: &Accepted,
+    served: &Served,
+    meta: &ListMeta,
+    values: &[Value],
+) -> Response<Body> {
+    object(accepted, StatusCode::OK, &shaped(accepted, served, meta, values))
+}
+
+fn shaped(accepted: &Accepted, served: &Served, meta: &ListMeta, values: &[Value]) -> Value {
+    match accepted.shape {
+        Shape::Table => shape::table(accepted, served, meta, values.iter(), true),
+        Shape::Partial => {
+            let items: Vec<Value> = values.iter().map(shape::partial).collect();
+            list_value("PartialObjectMetadataList", shape::META, meta, &items)
+        }
+        Shape::Object => {
+            list_value(&format!("{}List", served.api.kind), &served.gvk.api_version(), meta, values)
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Watch events as frames. The frame of a change is made once and shared by all who watch in plain JSON.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
+use oarlock_api::Status;
 use oarlock_api::codec::protobuf;
 use serde_json::{Value, json};
 
@@ -36,6 +37,11 @@ impl WatchEncoder {
                 self.change(served, kind.as_str(), entry, shared.as_deref())
             }
         }
+    }
+
+    /// The event that ends a watch which cannot go on.
+    pub(crate) fn error(&self, status: &Status) -> Bytes {
+        self.object("ERROR", &status.to_value())
     }
 
     fn change(&mut self, served: &Served, kind: &str, entry: &Entry, shared: Option<&Change>) -> Bytes {

@@ -49,7 +49,7 @@ pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Res
     let filter = super::list::filter(&call)?;
     let (sent, options) = options::delete_options(&call, &body)?;
     let mut write = call.write(&sent);
-    call.server.cache.fresh().await.map_err(store_failed)?;
+    let revision = call.server.cache.fresh().await.map_err(store_failed)?;
     let Some((index, _)) = call.served.stored else { return Err(super::not_allowed()) };
     let snapshot = call.server.cache.resources()[index].snapshot();
     let mut gone: Vec<Value> = Vec::new();
@@ -67,7 +67,8 @@ pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Res
             Err(status) => return Err(status),
         }
     }
-    let mut response = encode::print_list(&accepted, call.served, gone);
+    let meta = encode::ListMeta { revision: revision.to_string(), ..encode::ListMeta::default() };
+    let mut response = encode::print_list(&accepted, call.served, &meta, &gone);
     encode::warn(&mut response, &write.warnings);
     Ok(response)
 }

@@ -43,7 +43,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     if !may_go_freely(&pod) {
         check_budgets(&call, &pod, write.dry_run).await?;
     }
-    let mut write = call.write(&sent);
+    // The deletion itself is admitted as that of a pod.
     write.subresource = "";
     registry.delete(call.served, place, &options, &mut write).await?;
     let status =
@@ -55,6 +55,18 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
 fn may_go_freely(pod: &Value) -> bool {
     matches!(pod["status"]["phase"].as_str(), Some("Pending" | "Succeeded" | "Failed"))
         || !pod["metadata"]["deletionTimestamp"].is_null()
+}
+
+fn is_ready(pod: &Value) -> bool {
+    let conditions = pod["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
+}
+
+/// A pod that is not ready counts for nothing; whether it may go is the budget's policy. (KEP-3017)
+fn lets_unready_go(budget: &Value) -> bool {
+    let count = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
+    budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+        || (count("desiredHealthy") > 0 && count("currentHealthy") >= count("desiredHealthy"))
 }
 
 async fn check_budgets(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(), Status> {
@@ -74,6 +86,9 @@ async fn check_budgets(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<()
         ));
     }
     let Some(budget) = matching.first() else { return Ok(()) };
+    if !is_ready(pod) && lets_unready_go(budget) {
+        return Ok(());
+    }
     let served =
         call.server.resources.find("policy", "v1", "poddisruptionbudgets").expect("budgets are served");
     let name = budget["metadata"]["name"].as_str().unwrap_or_default();

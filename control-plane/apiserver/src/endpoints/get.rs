@@ -51,20 +51,25 @@ pub(super) fn parse_revision(call: &Call<'_>, text: &str) -> Result<u64, Status>
     })
 }
 
-/// The old health view: what is asked for is running, or nobody could ask.
-pub(super) fn component_statuses(call: &Call<'_>) -> Response<Body> {
-    let names = ["controller-manager", "etcd-0", "scheduler"];
-    let status = |name: &str| {
-        json!({
-            "apiVersion": "v1", "kind": "ComponentStatus", "metadata": { "name": name },
-            "conditions": [{ "type": "Healthy", "status": "True", "message": "ok" }],
-        })
+/// The old health view: of upstream's components, the one that this server itself can ask.
+pub(super) async fn component_statuses(call: &Call<'_>) -> Result<Response<Body>, Status> {
+    const STORE: &str = "etcd-0";
+    let accepted = call.accepted()?;
+    let name = &call.info.name;
+    if call.info.verb == "get" && name != STORE {
+        return Err(Status::new(500, "", format!("Component not found: {name}")));
+    }
+    let healthy = crate::discovery::store_answers(call.server).await;
+    let condition = match healthy {
+        Ok(()) => json!({ "type": "Healthy", "status": "True", "message": "ok" }),
+        Err(why) => json!({ "type": "Healthy", "status": "False", "message": why, "error": why }),
     };
-    let value = if call.info.name.is_empty() {
-        let items: Vec<_> = names.iter().map(|name| status(name)).collect();
-        json!({ "apiVersion": "v1", "kind": "ComponentStatusList", "metadata": {}, "items": items })
-    } else {
-        status(&call.info.name)
-    };
-    encode::object(&encode::Accepted::JSON, http::StatusCode::OK, &value)
+    let status = json!({
+        "apiVersion": "v1", "kind": "ComponentStatus", "metadata": { "name": STORE }, "conditions": [condition],
+    });
+    if call.info.verb == "get" {
+        return Ok(encode::object_in_shape(&accepted, call.served, http::StatusCode::OK, status));
+    }
+    let items = if name.is_empty() || name == STORE { vec![status] } else { Vec::new() };
+    Ok(encode::print_list(&accepted, call.served, &encode::ListMeta::default(), &items))
 }

@@ -4,24 +4,24 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::Response;
+use http::{Response, StatusCode};
 use oarlock_api::selector::{FieldSelector, LabelSelector};
 use oarlock_api::{FieldError, GroupKind, Path, Status};
-use oarlock_store::{ListOptions, Revision};
+use oarlock_store::{ListOptions, Revision, StoreError};
 use serde::{Deserialize, Serialize};
 
 use super::Call;
 use super::get::{not_older_than, parse_revision};
 use crate::body::Body;
 use crate::cache::{Entry, Filter};
-use crate::encode::{self, ListMeta};
+use crate::encode::{self, Accepted, ListMeta};
 use crate::registry::{key_of, store_failed};
 
-/// Upstream's continue token: version, revision, and the key to go on after.
+/// Upstream's continue token: version, revision (negative: whatever is newest), and the key to go on after.
 #[derive(Debug, Serialize, Deserialize)]
 struct Continue {
     v: String,
-    rv: u64,
+    rv: i64,
     start: String,
 }
 
@@ -49,10 +49,18 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let after = after.as_deref().map(|start| split_start(call, start));
     let page = match source {
         Source::Snapshot => snapshot_page(call, &filter, limit, after.as_ref()),
-        Source::Past(revision) => past_page(call, &filter, limit, after.as_ref(), revision).await?,
+        Source::Past(revision) => match past_page(call, &filter, limit, after.as_ref(), revision).await {
+            Err(StoreError::Compacted { .. }) if after.is_some() => {
+                return Ok(too_old_to_continue(call, &accepted, after.as_ref()));
+            }
+            other => other.map_err(past_failed)?,
+        },
     };
     let next = match (&page.more, page.items.last()) {
-        (Some(_), Some(last)) => token(call, page.revision, last),
+        (Some(_), Some(last)) => {
+            let revision = i64::try_from(page.revision).expect("revisions count writes");
+            token(call, revision, (&last.namespace, &last.name))
+        }
         _ => String::new(),
     };
     let meta = ListMeta { revision: page.revision.to_string(), next, remaining: page.more.flatten() };
@@ -70,18 +78,44 @@ pub(super) fn filter(call: &Call<'_>) -> Result<Filter, Status> {
         Some(text) => FieldSelector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?,
     };
     for requirement in fields.requirements() {
-        let known = ["metadata.name", "metadata.namespace"].contains(&requirement.field.as_str())
-            || call.served.api.field_selectors.contains(&requirement.field.as_str());
-        if !known {
-            return Err(Status::bad_request(format!("field label not supported: {}", requirement.field)));
-        }
+        check_field(call, &requirement.field)?;
     }
+    let fields = narrowed_to_name(call, fields)?;
     // A selector on metadata.namespace is as good as a path.
     let namespace = match (call.namespace(), fields.required("metadata.namespace")) {
         ("", Some(namespace)) if call.served.api.namespaced => namespace.to_string(),
         (namespace, _) => namespace.to_string(),
     };
     Ok(Filter { namespace, labels: Arc::new(labels), fields: Arc::new(fields) })
+}
+
+fn check_field(call: &Call<'_>, field: &str) -> Result<(), Status> {
+    let api = call.served.api;
+    if ["metadata.name", "metadata.namespace"].contains(&field) || api.field_selectors.contains(&field) {
+        return Ok(());
+    }
+    Err(Status::bad_request(match (api.group, api.plural) {
+        ("batch", "jobs") => format!("field label {field:?} not supported for Job"),
+        _ if api.field_selectors.is_empty() => {
+            format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
+        }
+        _ => format!("field label not supported: {field}"),
+    }))
+}
+
+/// A name, of the path (`/watch/…/name`) or of the selector itself, admits no other selection by name.
+fn narrowed_to_name(call: &Call<'_>, fields: FieldSelector) -> Result<FieldSelector, Status> {
+    let name = call.info.name.as_str();
+    if name.is_empty() {
+        return Ok(fields);
+    }
+    if fields.is_everything() {
+        return Ok(FieldSelector::equals("metadata.name", name));
+    }
+    if fields.required("metadata.name") == Some(name) {
+        return Ok(fields);
+    }
+    Err(Status::bad_request("fieldSelector metadata.name doesn't match requested name"))
 }
 
 /// Reads resourceVersion, resourceVersionMatch and continue: which state, and from where in it.
@@ -95,7 +129,12 @@ async fn source(call: &Call<'_>, limit: Option<usize>) -> Result<(Source, Option
                 "specifying resource version is not allowed when using continue",
             ));
         }
-        return continued(text);
+        let (revision, start) = continued(text)?;
+        let Ok(revision) = u64::try_from(revision) else {
+            call.server.cache.fresh().await.map_err(store_failed)?;
+            return Ok((Source::Snapshot, Some(start)));
+        };
+        return Ok((Source::Past(revision), Some(start)));
     }
     if revision.is_empty() {
         call.server.cache.fresh().await.map_err(store_failed)?;
@@ -112,46 +151,62 @@ async fn source(call: &Call<'_>, limit: Option<usize>) -> Result<(Source, Option
     Ok((Source::Snapshot, None))
 }
 
-fn continued(text: &str) -> Result<(Source, Option<String>), Status> {
-    let read = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok();
-    let token = read.and_then(|bytes| serde_json::from_slice::<Continue>(&bytes).ok());
-    let token =
-        token.filter(|token| token.v == TOKEN_VERSION && !token.start.is_empty()).ok_or_else(|| {
-            Status::bad_request(
-                "continue key is not valid: the server does not recognize this continue token",
-            )
-        })?;
-    Ok((Source::Past(token.rv), Some(token.start)))
+fn continued(text: &str) -> Result<(i64, String), Status> {
+    let bad = |why: String| {
+        Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
+    };
+    let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| {
+        bad(match error {
+            base64::DecodeError::InvalidByte(at, _) => format!("illegal base64 data at input byte {at}"),
+            _ => format!("illegal base64 data at input byte {}", text.len()),
+        })
+    })?;
+    let token: Continue = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    if token.v != TOKEN_VERSION {
+        return Err(bad(format!("server does not recognize this encoded version {:?}", token.v)));
+    }
+    if token.rv == 0 {
+        return Err(bad(format!("incorrect encoded start resourceVersion (version {TOKEN_VERSION})")));
+    }
+    if token.start.is_empty() {
+        return Err(bad(format!("encoded start key empty (version {TOKEN_VERSION})")));
+    }
+    Ok((token.rv, token.start))
 }
 
 fn check_match(call: &Call<'_>, revision: &str, matching: &str) -> Result<(), Status> {
-    let invalid = |detail: &str| {
-        let error = FieldError::forbidden(Path::new("resourceVersionMatch"), detail);
-        Err(Status::invalid(&GroupKind::new("meta.k8s.io", "ListOptions"), "", &[error]))
-    };
-    if matching.is_empty() {
+    let path = || Path::new("resourceVersionMatch");
+    let mut errors = Vec::new();
+    if !matching.is_empty() {
+        if revision.is_empty() {
+            let detail = "resourceVersionMatch is forbidden unless resourceVersion is provided";
+            errors.push(FieldError::forbidden(path(), detail));
+        }
+        if call.query.get("continue").is_some_and(|text| !text.is_empty()) {
+            let detail = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(FieldError::forbidden(path(), detail));
+        }
+        if !matches!(matching, "Exact" | "NotOlderThan") {
+            errors.push(FieldError::not_supported(path(), matching, &["Exact", "NotOlderThan", ""]));
+        }
+        if (matching, revision) == ("Exact", "0") {
+            let detail = "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"";
+            errors.push(FieldError::forbidden(path(), detail));
+        }
+    }
+    if call.query.get("sendInitialEvents").is_some() {
+        let detail = "sendInitialEvents is forbidden for list";
+        errors.push(FieldError::forbidden(Path::new("sendInitialEvents"), detail));
+    }
+    refuse(&errors)
+}
+
+/// What is wrong with ListOptions.
+pub(super) fn refuse(errors: &[FieldError]) -> Result<(), Status> {
+    if errors.is_empty() {
         return Ok(());
     }
-    if revision.is_empty() {
-        return invalid("resourceVersionMatch is forbidden unless resourceVersion is provided");
-    }
-    if call.query.get("continue").is_some_and(|text| !text.is_empty()) {
-        return invalid("resourceVersionMatch is forbidden when continue is provided");
-    }
-    match matching {
-        "Exact" if revision == "0" => {
-            invalid("resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")
-        }
-        "Exact" | "NotOlderThan" => Ok(()),
-        other => {
-            let error = FieldError::not_supported(
-                Path::new("resourceVersionMatch"),
-                other,
-                &["Exact", "NotOlderThan"],
-            );
-            Err(Status::invalid(&GroupKind::new("meta.k8s.io", "ListOptions"), "", &[error]))
-        }
-    }
+    Err(Status::invalid(&GroupKind::new("meta.k8s.io", "ListOptions"), "", errors))
 }
 
 /// A token's start (`namespace/name`, or `name`) as a place.
@@ -162,12 +217,8 @@ fn split_start(call: &Call<'_>, start: &str) -> (String, String) {
     }
 }
 
-fn token(call: &Call<'_>, revision: u64, last: &Entry) -> String {
-    let start = if call.served.api.namespaced {
-        format!("{}/{}", last.namespace, last.name)
-    } else {
-        last.name.to_string()
-    };
+fn token(call: &Call<'_>, revision: i64, (namespace, name): (&str, &str)) -> String {
+    let start = if call.served.api.namespaced { format!("{namespace}/{name}") } else { name.to_string() };
     let token = Continue { v: TOKEN_VERSION.into(), rv: revision, start };
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("strings and a number always serialise"))
 }
@@ -203,7 +254,7 @@ async fn past_page(
     limit: Option<usize>,
     after: Option<&(String, String)>,
     revision: u64,
-) -> Result<Page, Status> {
+) -> Result<Page, StoreError> {
     let (_, storage) = call.served.stored.as_ref().expect("only stored resources are listed");
     let mut prefix = key_of(&storage.prefix, &filter.namespace, "");
     if filter.namespace.is_empty() {
@@ -217,13 +268,7 @@ async fn past_page(
             (limit - page.items.len()).max(if filter.selects_everything() { 1 } else { STORE_PAGE })
         });
         let options = ListOptions { after: after.clone(), limit: wanted, at: Some(Revision(revision)) };
-        let listing = call
-            .server
-            .registry
-            .store
-            .list(&prefix, options)
-            .await
-            .map_err(|error| past_failed(call, error))?;
+        let listing = call.server.registry.store.list(&prefix, options).await?;
         let read = listing.items.len();
         for (index, kv) in listing.items.iter().enumerate() {
             after = Some(kv.key.clone());
@@ -244,18 +289,35 @@ async fn past_page(
     }
 }
 
-fn past_failed(call: &Call<'_>, error: oarlock_store::StoreError) -> Status {
+fn past_failed(error: StoreError) -> Status {
     match error {
-        oarlock_store::StoreError::Future { asked, newest } => Status::timeout(
-            format!("Too large resource version: {asked}, current: {newest}"),
-            1,
-        )
-        .with_cause("ResourceVersionTooLarge", "Too large resource version", ""),
-        oarlock_store::StoreError::Compacted { asked, oldest } if call.query.get("continue").is_none() => {
-            Status::expired(format!(
-                "The resourceVersion for the provided list is too old. ({asked} < {oldest})"
-            ))
+        StoreError::Future { asked, newest } => {
+            let told = format!("Too large resource version: {asked}, current: {newest}");
+            Status::timeout(told, 1).with_cause("ResourceVersionTooLarge", "Too large resource version", "")
+        }
+        StoreError::Compacted { .. } => {
+            Status::expired("The resourceVersion for the provided list is too old.")
         }
         other => store_failed(other),
     }
+}
+
+/// 410, with a token that goes on from the same place in the newest state.
+fn too_old_to_continue(
+    call: &Call<'_>,
+    accepted: &Accepted,
+    after: Option<&(String, String)>,
+) -> Response<Body> {
+    let mut status = Status::expired(
+        "The provided continue parameter is too old to display a consistent list result. You can start a new list \
+         without the continue parameter, or use the continue token in this response to retrieve the remainder of the \
+         results. Continuing with the provided token results in an inconsistent list - objects that were created, \
+         modified, or deleted between the time the first chunk was returned and now may show up in the list.",
+    )
+    .to_value();
+    if let Some((namespace, name)) = after {
+        status["metadata"]["continue"] = token(call, -1, (namespace, name)).into();
+    }
+    let accepted = Accepted { shape: encode::Shape::Object, ..*accepted };
+    encode::object(&accepted, StatusCode::GONE, &status)
 }

@@ -74,6 +74,7 @@ impl Call<'_> {
 /// Routes a request on a resource to its verb.
 pub(crate) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
     let verb = call.info.verb.as_str();
+    check_scope(&call, verb)?;
     if !is_served(&call, verb) {
         return Err(not_allowed());
     }
@@ -83,7 +84,7 @@ pub(crate) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Resp
     if call.served.stored.is_none() {
         return match (call.served.api.plural, verb) {
             ("bindings", "create") => binding::create(call, body(request).await?).await,
-            ("componentstatuses", _) => Ok(get::component_statuses(&call)),
+            ("componentstatuses", _) => get::component_statuses(&call).await,
             _ => reviews::create(call, body(request).await?).await,
         };
     }
@@ -117,6 +118,28 @@ async fn subresource(call: Call<'_>, request: Request<Body>) -> Result<Response<
     }
 }
 
+/// Upstream routes no path that names a namespace for what has none, across namespaces only lists and watches, and
+/// creation only on collections, replacement only on objects.
+fn check_scope(call: &Call<'_>, verb: &str) -> Result<(), Status> {
+    let (api, info) = (call.served.api, call.info);
+    let is_namespaces = api.group.is_empty() && api.plural == "namespaces";
+    if !api.namespaced && !info.namespace.is_empty() && !is_namespaces {
+        return Err(Status::page_not_found());
+    }
+    let aims_wrong = match verb {
+        "update" | "patch" => info.name.is_empty(),
+        "create" => !info.name.is_empty() && info.subresource.is_empty(),
+        _ => false,
+    };
+    if aims_wrong {
+        return Err(not_allowed());
+    }
+    if !api.namespaced || !info.namespace.is_empty() || matches!(verb, "list" | "watch") {
+        return Ok(());
+    }
+    Err(if info.name.is_empty() { not_allowed() } else { Status::page_not_found() })
+}
+
 fn is_served(call: &Call<'_>, verb: &str) -> bool {
     if call.info.subresource.is_empty() {
         return call.served.api.has_verb(verb);
@@ -140,4 +163,15 @@ fn not_allowed() -> Status {
 
 async fn body(request: Request<Body>) -> Result<Bytes, Status> {
     crate::decode::read_body(request.into_body()).await
+}
+
+/// What upstream warns of whoever uses an old kind.
+pub(crate) fn deprecation(served: &Served) -> Option<&'static str> {
+    match (served.api.group, served.api.plural) {
+        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
+        ("", "endpoints") => {
+            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
+        }
+        _ => None,
+    }
 }

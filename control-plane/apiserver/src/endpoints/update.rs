@@ -36,7 +36,9 @@ pub(super) fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Status> 
     let said = object["metadata"]["name"].as_str().unwrap_or_default();
     let name = &call.info.name;
     if said.is_empty() {
-        return Err(Status::bad_request("name must be provided"));
+        return Err(Status::bad_request(format!(
+            "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+        )));
     }
     if said != name {
         return Err(Status::bad_request(format!(

@@ -5,16 +5,17 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use http::Response;
 use http::header::{CONTENT_TYPE, HeaderValue};
-use oarlock_api::{FieldError, GroupKind, Path, Status};
+use oarlock_api::{FieldError, Path, Status};
 use oarlock_base::Shutdown;
 use rand::Rng as _;
 use tokio::time::Instant;
 
 use super::Call;
 use super::get::{not_older_than, parse_revision};
-use crate::body::{Body, stream};
+use crate::body::{Body, full, stream};
 use crate::cache::{WatchEvent, WatchReader, WatchStart};
-use crate::encode::WatchEncoder;
+use crate::decode::Format;
+use crate::encode::{Accepted, WatchEncoder};
 use crate::registry::{Served, store_failed};
 use crate::server::Server;
 
@@ -25,31 +26,29 @@ const TIMEOUT_MIN: Duration = Duration::from_secs(30 * 60);
 const BATCH: usize = 32 * 1024;
 
 pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
-    let accepted = crate::encode::negotiate(call.headers, call.query, true)?;
-    if accepted.format == crate::decode::Format::Yaml {
-        return Err(Status::not_acceptable(
-            "only the following media types are accepted: application/json, \
-             application/vnd.kubernetes.protobuf;stream=watch",
-        ));
-    }
+    let accepted = negotiate(call)?;
     let filter = super::list::filter(call)?;
     let bookmarks = call.query.flag("allowWatchBookmarks");
-    let start = start(call).await?;
+    check_options(call)?;
+    let start = match start(call).await? {
+        Ok(start) => start,
+        Err(status) => return Ok(failed_watch(accepted, &status)),
+    };
     let Some((index, _)) = call.served.stored else { return Err(super::not_allowed()) };
     let cache = &call.server.cache;
     let reader = match cache.resources()[index].watch(filter, start, bookmarks, cache.revision()) {
         Ok(reader) => reader,
         Err(old) => {
             let asked = if let WatchStart::After(asked) = start { asked } else { 0 };
-            return Err(Status::expired(format!("too old resource version: {asked} ({})", old.oldest)));
+            let status = Status::expired(format!("too old resource version: {asked} ({})", old.oldest));
+            return Ok(failed_watch(accepted, &status));
         }
     };
     if bookmarks {
         cache.want_bookmarks();
     }
     let encoder = WatchEncoder::new(accepted);
-    let mut response_type = HeaderValue::from_static(encoder.content_type());
-    response_type.set_sensitive(false);
+    let content_type = HeaderValue::from_static(encoder.content_type());
     let feed = Feed {
         reader,
         encoder,
@@ -63,7 +62,7 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let mut response = Response::new(stream(futures::stream::unfold(feed, |mut feed| async move {
         feed.next().await.map(|bytes| (Ok(bytes), feed))
     })));
-    response.headers_mut().insert(CONTENT_TYPE, response_type);
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(response)
 }
 
@@ -79,28 +78,44 @@ fn timeout(call: &Call<'_>) -> Duration {
     }
 }
 
-async fn start(call: &Call<'_>) -> Result<WatchStart, Status> {
+/// Not every format can be streamed.
+fn negotiate(call: &Call<'_>) -> Result<Accepted, Status> {
+    let accepted = crate::encode::negotiate(call.headers, call.query, true).ok();
+    accepted.filter(|accepted| accepted.format != Format::Yaml).ok_or_else(|| {
+        Status::not_acceptable(
+            "only the following media types are accepted: application/json;stream=watch, \
+             application/vnd.kubernetes.protobuf;stream=watch",
+        )
+    })
+}
+
+/// Once its options are good, a watch fails by an event in its stream, as upstream's.
+fn failed_watch(accepted: Accepted, status: &Status) -> Response<Body> {
+    let encoder = WatchEncoder::new(accepted);
+    let mut response = Response::new(full(encoder.error(status)));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(encoder.content_type()));
+    response
+}
+
+/// Where the watch starts. The outer error is the request's, the inner one that of the state it asks for.
+async fn start(call: &Call<'_>) -> Result<Result<WatchStart, Status>, Status> {
     let text = call.query.get("resourceVersion").unwrap_or_default();
     let initial = call.query.get("sendInitialEvents").map(|_| call.query.flag("sendInitialEvents"));
-    check_initial(call, initial)?;
     let revision = if text.is_empty() { None } else { Some(parse_revision(call, text)?) };
-    match (initial, revision) {
+    Ok(match (initial, revision) {
         (Some(true), revision) => {
-            catch_up(call, revision).await?;
-            Ok(WatchStart::State { announce: call.query.flag("allowWatchBookmarks") })
+            let announce = call.query.flag("allowWatchBookmarks");
+            catch_up(call, revision).await.map(|()| WatchStart::State { announce })
         }
         (Some(false), None | Some(0)) => {
             Ok(WatchStart::After(call.server.cache.fresh().await.map_err(store_failed)?))
         }
-        (_, None | Some(0)) => {
-            catch_up(call, revision).await?;
-            Ok(WatchStart::State { announce: false })
+        (None, None | Some(0)) => {
+            catch_up(call, revision).await.map(|()| WatchStart::State { announce: false })
         }
-        (_, Some(revision)) => {
-            not_older_than(call, revision).await?;
-            Ok(WatchStart::After(revision))
-        }
-    }
+        // A revision that has not come yet is waited for.
+        (_, Some(revision)) => Ok(WatchStart::After(revision)),
+    })
 }
 
 /// A state is as new as was asked for; as new as the store where nothing was said.
@@ -112,16 +127,29 @@ async fn catch_up(call: &Call<'_>, revision: Option<u64>) -> Result<(), Status> 
     }
 }
 
-fn check_initial(call: &Call<'_>, initial: Option<bool>) -> Result<(), Status> {
+fn check_options(call: &Call<'_>) -> Result<(), Status> {
     let matching = call.query.get("resourceVersionMatch").unwrap_or_default();
-    let detail = match (initial, matching) {
-        (None, "") => return Ok(()),
-        (None, _) => "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
-        (Some(_), "NotOlderThan") => return Ok(()),
-        (Some(_), _) => "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-    };
-    let error = FieldError::forbidden(Path::new("resourceVersionMatch"), detail);
-    Err(Status::invalid(&GroupKind::new("meta.k8s.io", "ListOptions"), "", &[error]))
+    let initial = call.query.get("sendInitialEvents").is_some();
+    let path = || Path::new("resourceVersionMatch");
+    let mut errors = Vec::new();
+    if initial && matching != "NotOlderThan" {
+        let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
+        errors.push(FieldError::forbidden(path(), detail));
+    }
+    if !matching.is_empty() {
+        if !initial {
+            let detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided";
+            errors.push(FieldError::forbidden(path(), detail));
+        }
+        if matching != "NotOlderThan" {
+            errors.push(FieldError::not_supported(path(), matching, &["NotOlderThan"]));
+        }
+        if call.query.get("continue").is_some_and(|text| !text.is_empty()) {
+            let detail = "resourceVersionMatch is forbidden when continue is provided";
+            errors.push(FieldError::forbidden(path(), detail));
+        }
+    }
+    super::list::refuse(&errors)
 }
 
 /// The body of a watch, made as it is read: nothing runs for it while its client is away.

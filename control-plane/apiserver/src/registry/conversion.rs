@@ -75,14 +75,27 @@ fn rename(fields: &mut Map<String, Value>, from: &str, to: &str) {
 
 /// What autoscaling/v1 cannot say is kept in annotations of these names.
 const METRICS_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/metrics";
+const BEHAVIOR_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/behavior";
+const CONDITIONS_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/conditions";
+const CURRENT_ANNOTATION: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
+
+/// Takes an annotation of this module away and reads it.
+fn take_kept(fields: &mut Map<String, Value>, annotation: &str) -> Option<Value> {
+    let annotations = fields.get_mut("metadata")?.get_mut("annotations")?.as_object_mut()?;
+    let text = annotations.remove(annotation)?;
+    serde_json::from_str(text.as_str()?).ok()
+}
+
+fn keep(fields: &mut Map<String, Value>, annotation: &str, value: &Value) {
+    let meta = fields.entry("metadata").or_insert_with(|| json!({}));
+    meta["annotations"][annotation] = value.to_string().into();
+}
 
 fn autoscaler_to_v2(fields: &mut Map<String, Value>) {
-    let kept = fields
-        .get_mut("metadata")
-        .and_then(|meta| meta.get_mut("annotations"))
-        .and_then(Value::as_object_mut)
-        .and_then(|annotations| annotations.remove(METRICS_ANNOTATION))
-        .and_then(|text| serde_json::from_str::<Value>(text.as_str()?).ok());
+    let kept = take_kept(fields, METRICS_ANNOTATION);
+    let behavior = take_kept(fields, BEHAVIOR_ANNOTATION);
+    let conditions = take_kept(fields, CONDITIONS_ANNOTATION);
+    let current = take_kept(fields, CURRENT_ANNOTATION);
     if let Some(spec) = fields.get_mut("spec").and_then(Value::as_object_mut) {
         let target = spec.remove("targetCPUUtilizationPercentage");
         let mut metrics: Vec<Value> =
@@ -91,11 +104,21 @@ fn autoscaler_to_v2(fields: &mut Map<String, Value>) {
         if !metrics.is_empty() {
             spec.insert("metrics".into(), metrics.into());
         }
+        if let Some(behavior) = behavior {
+            spec.insert("behavior".into(), behavior);
+        }
     }
-    if let Some(status) = fields.get_mut("status").and_then(Value::as_object_mut)
-        && let Some(percent) = status.remove("currentCPUUtilizationPercentage")
-    {
-        status.insert("currentMetrics".into(), json!([cpu_metric("current", "averageUtilization", percent)]));
+    if let Some(status) = fields.get_mut("status").and_then(Value::as_object_mut) {
+        let percent = status.remove("currentCPUUtilizationPercentage");
+        let mut metrics: Vec<Value> =
+            percent.map(|percent| cpu_metric("current", "averageUtilization", percent)).into_iter().collect();
+        metrics.extend(current.and_then(|current| current.as_array().cloned()).unwrap_or_default());
+        if !metrics.is_empty() {
+            status.insert("currentMetrics".into(), metrics.into());
+        }
+        if let Some(conditions) = conditions {
+            status.insert("conditions".into(), conditions);
+        }
     }
 }
 
@@ -111,7 +134,7 @@ fn autoscaler_to_v1(fields: &mut Map<String, Value>) {
     let is_cpu = |metric: &Value| {
         metric["resource"]["name"] == "cpu" && metric["resource"]["target"]["averageUtilization"].is_i64()
     };
-    let mut others = Vec::new();
+    let (mut others, mut behavior) = (Vec::new(), None);
     if let Some(spec) = fields.get_mut("spec").and_then(Value::as_object_mut)
         && let Some(Value::Array(metrics)) = spec.remove("metrics")
     {
@@ -123,20 +146,32 @@ fn autoscaler_to_v1(fields: &mut Map<String, Value>) {
                 others.push(metric);
             }
         }
-        spec.remove("behavior");
     }
-    if !others.is_empty() {
-        let text = Value::Array(others).to_string();
-        fields["metadata"]["annotations"][METRICS_ANNOTATION] = text.into();
+    if let Some(spec) = fields.get_mut("spec").and_then(Value::as_object_mut) {
+        behavior = spec.remove("behavior");
     }
+    let (mut current, mut conditions) = (Vec::new(), None);
     if let Some(status) = fields.get_mut("status").and_then(Value::as_object_mut) {
-        status.remove("conditions");
+        conditions = status.remove("conditions");
         if let Some(Value::Array(metrics)) = status.remove("currentMetrics") {
-            let percent =
-                metrics.iter().find_map(|m| m["resource"]["current"]["averageUtilization"].as_i64());
-            if let Some(percent) = percent {
-                status.insert("currentCPUUtilizationPercentage".into(), percent.into());
+            for metric in metrics {
+                let percent = &metric["resource"]["current"]["averageUtilization"];
+                let is_cpu = metric["resource"]["name"] == "cpu" && percent.is_i64();
+                if is_cpu && !status.contains_key("currentCPUUtilizationPercentage") {
+                    status.insert("currentCPUUtilizationPercentage".into(), percent.clone());
+                } else {
+                    current.push(metric);
+                }
             }
+        }
+    }
+    let lists = [(METRICS_ANNOTATION, others), (CURRENT_ANNOTATION, current)];
+    for (annotation, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+        keep(fields, annotation, &Value::Array(list));
+    }
+    for (annotation, value) in [(BEHAVIOR_ANNOTATION, behavior), (CONDITIONS_ANNOTATION, conditions)] {
+        if let Some(value) = value.filter(|value| !value.is_null()) {
+            keep(fields, annotation, &value);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use oarlock_api::Status;
+use oarlock_api::{GroupResource, Status};
 use oarlock_apiserver_access::Operation;
 use oarlock_apiserver_kinds::GracefulDelete;
 use serde_json::Value;
@@ -96,7 +96,9 @@ fn check_preconditions(
     name: &str,
 ) -> Result<(), Status> {
     let is = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-    let conflict = |why: String| Err(Status::conflict(&served.group_resource, name, why));
+    // Upstream tells the kind here, not the resource.
+    let kind = GroupResource::new(&served.group_kind.group, &served.group_kind.kind);
+    let conflict = |why: String| Err(Status::conflict(&kind, name, why));
     if let Some(uid) = options.uid.as_deref().filter(|uid| *uid != is("uid")) {
         return conflict(format!(
             "the UID in the precondition ({uid}) does not match the UID in record ({}). The object might have been \

@@ -44,7 +44,11 @@ impl Registry {
         for _ in 0..CONFLICT_TRIES {
             let Some(old) = found else {
                 return match missing {
-                    Some(object) if storage.strategy.allow_create_on_update() => {
+                    // A revision says that the client knew the object: then it is gone, not new.
+                    Some(object)
+                        if storage.strategy.allow_create_on_update()
+                            && text(&object, "resourceVersion").is_empty() =>
+                    {
                         let object = self.create(served, namespace, object, write).await?;
                         Ok(Updated { object, created: true })
                     }

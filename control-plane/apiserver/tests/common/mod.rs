@@ -8,7 +8,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
-use hyper::client::conn::http2;
+use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use oarlock_apiserver::{ApiServer, Config, KubeletTls, ServiceAccountKeys, User};
 use oarlock_base::{Shutdown, Tasks};
@@ -127,6 +127,37 @@ impl TestServer {
         self.over_tls_as(identity, method, path, headers, body).await
     }
 
+    /// A GET as admin over HTTP/1.1.
+    pub(crate) async fn over_http1(&self, path: &str) -> Response<Bytes> {
+        let identity = self.ca.issue(&Profile::client("admin", "system:masters")).expect("a client identity");
+        let stream = self.connect(Some(identity), b"http/1.1").await;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.expect("HTTP/1.1");
+        let request = Request::builder().uri(path).header("host", "localhost");
+        let request = request.body(Full::new(Bytes::new())).expect("a request");
+        let exchange = async {
+            let (parts, body) = sender.send_request(request).await.expect("an answer").into_parts();
+            Response::from_parts(parts, body.collect().await.expect("a whole body").to_bytes())
+        };
+        let mut exchange = std::pin::pin!(exchange);
+        tokio::select! {
+            response = exchange.as_mut() => response,
+            // A connection may end before its answer has been read to the end.
+            _ = connection => exchange.await,
+        }
+    }
+
+    async fn connect(
+        &self,
+        identity: Option<Identity>,
+        protocol: &[u8],
+    ) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        let mut tls = client_config(self.ca.cert_pem(), identity.as_ref()).expect("a client configuration");
+        tls.alpn_protocols = vec![protocol.to_vec()];
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
+        let stream = tokio::net::TcpStream::connect(self.address).await.expect("the server listens");
+        connector.connect("localhost".try_into().expect("a name"), stream).await.expect("TLS")
+    }
+
     /// The same with any certificate, also one of a stranger.
     pub(crate) async fn over_tls_as(
         &self,
@@ -136,11 +167,7 @@ impl TestServer {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Response<Bytes> {
-        let mut tls = client_config(self.ca.cert_pem(), identity.as_ref()).expect("a client configuration");
-        tls.alpn_protocols = vec![b"h2".to_vec()];
-        let connector = tokio_rustls::TlsConnector::from(Arc::new(tls));
-        let stream = tokio::net::TcpStream::connect(self.address).await.expect("the server listens");
-        let stream = connector.connect("localhost".try_into().expect("a name"), stream).await.expect("TLS");
+        let stream = self.connect(identity, b"h2").await;
         let (mut sender, connection) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
         let mut request = Request::builder().method(method).uri(format!("https://localhost{path}"));

@@ -1,0 +1,62 @@
+//! Keeps what the server itself owns while it runs: the `kubernetes` Service, what stands behind it, and the system
+//! namespaces come back when somebody takes or changes them. Woken by changes of just these objects, by no timer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::select_all;
+use oarlock_api::GroupResource;
+use oarlock_api::selector::FieldSelector;
+use oarlock_base::Backoff;
+
+use super::{NAMESPACES, Plan, create_namespaces, kubernetes};
+use crate::cache::{Filter, WatchReader, WatchStart};
+use crate::config::Error;
+use crate::server::Server;
+
+/// Resources whose object `kubernetes` in `default` is kept.
+const KEPT: [(&str, &str); 3] = [("", "services"), ("", "endpoints"), ("discovery.k8s.io", "endpointslices")];
+
+/// A change is answered after this, so that two who disagree do not spin.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Never ends by itself.
+pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
+    let mut backoff = Backoff::doubling(PAUSE, Duration::from_secs(30)).start();
+    loop {
+        // Watched first, repaired then: no change falls between.
+        let mut readers = watch(server);
+        match repair(server, plan).await {
+            Ok(()) => {
+                backoff.reset();
+                // An event, or the end of a watch: both mean to look again.
+                select_all(readers.iter_mut().map(|reader| reader.next().boxed())).await;
+                tokio::time::sleep(PAUSE).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a system object could not be kept");
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+        }
+    }
+}
+
+async fn repair(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
+    create_namespaces(server).await?;
+    kubernetes::publish(server, plan).await
+}
+
+fn watch(server: &Server) -> Vec<WatchReader> {
+    let kept = KEPT.iter().map(|(group, resource)| (*group, *resource, "default", kubernetes::NAME));
+    let namespaces = NAMESPACES.iter().map(|name| ("", "namespaces", "", *name));
+    let watch = |(group, resource, namespace, name): (&str, &str, &str, &str)| {
+        let index = server.resources.storage_index(&GroupResource::new(group, resource))?;
+        let fields = Arc::new(FieldSelector::equals("metadata.name", name));
+        let filter = Filter { namespace: namespace.into(), fields, ..Filter::default() };
+        let revision = server.cache.revision();
+        // The newest revision is never too old.
+        server.cache.resources()[index].watch(filter, WatchStart::After(revision), false, revision).ok()
+    };
+    kept.chain(namespaces).filter_map(watch).collect()
+}
