@@ -38,7 +38,11 @@ impl Suite<'_> {
         assert_eq!(status.exit_code, 3);
         assert_eq!(status.reason, "Error");
         let path = std::path::Path::new(&sandbox.1.log_directory).join("short.log");
-        assert_eq!(std::path::Path::new(&status.log_path), path, "the status tells the whole path of the log");
+        assert_eq!(
+            std::path::Path::new(&status.log_path),
+            path,
+            "the status tells the whole path of the log"
+        );
         let log = std::fs::read_to_string(&path).expect("the log is where the configuration says");
         let line = log.lines().next().expect("a line was logged");
         let fields: Vec<&str> = line.splitn(4, ' ').collect();

@@ -196,7 +196,8 @@ impl State {
     }
 
     fn write_log(&self, id: &str, text: &str) {
-        let path = self.containers.get(id).map(|container| &container.log_path).filter(|path| !path.is_empty());
+        let path =
+            self.containers.get(id).map(|container| &container.log_path).filter(|path| !path.is_empty());
         let Some(path) = path.map(std::path::Path::new) else { return };
         let lines: String =
             text.lines().map(|line| format!("2026-01-02T03:04:05.000000006Z stdout F {line}\n")).collect();

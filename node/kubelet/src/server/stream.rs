@@ -119,17 +119,13 @@ impl Server {
     }
 
     fn pod(&self, namespace: &str, name: &str) -> Result<std::sync::Arc<Pod>, Refusal> {
-        let missing = || text(StatusCode::NOT_FOUND, format!("pod does not exist: {namespace}/{name}\n")).into();
+        let missing =
+            || text(StatusCode::NOT_FOUND, format!("pod does not exist: {namespace}/{name}\n")).into();
         self.manager.find(namespace, name).ok_or_else(missing)
     }
 
     /// The id of a running container.
-    async fn container_id(
-        &self,
-        namespace: &str,
-        name: &str,
-        container: &str,
-    ) -> Result<String, Refusal> {
+    async fn container_id(&self, namespace: &str, name: &str, container: &str) -> Result<String, Refusal> {
         let pod = self.pod(namespace, name)?;
         let observed = self.manager.context().observer.observe(&pod.uid()).await;
         let observed = observed.map_err(|error| Refusal::from(internal(&error)))?;
@@ -156,7 +152,13 @@ impl Server {
             // With a terminal there is one output.
             stderr: (flag(uri, "error") || flag(uri, "stderr")) && !flag(uri, "tty"),
         };
-        self.manager.context().cri.exec(exec).await.map(|done| done.url).map_err(|error| internal(&error).into())
+        self.manager
+            .context()
+            .cri
+            .exec(exec)
+            .await
+            .map(|done| done.url)
+            .map_err(|error| internal(&error).into())
     }
 
     async fn attach_url(
@@ -176,15 +178,16 @@ impl Server {
             stdout: flag(uri, "output") || flag(uri, "stdout"),
             stderr: (flag(uri, "error") || flag(uri, "stderr")) && !tty,
         };
-        self.manager.context().cri.attach(attach).await.map(|done| done.url).map_err(|error| internal(&error).into())
+        self.manager
+            .context()
+            .cri
+            .attach(attach)
+            .await
+            .map(|done| done.url)
+            .map_err(|error| internal(&error).into())
     }
 
-    async fn forward_url(
-        &self,
-        uri: &Uri,
-        namespace: &str,
-        pod: &str,
-    ) -> Result<String, Refusal> {
+    async fn forward_url(&self, uri: &Uri, namespace: &str, pod: &str) -> Result<String, Refusal> {
         let pod = self.pod(namespace, pod)?;
         let observed = self.manager.context().observer.observe(&pod.uid()).await;
         let observed = observed.map_err(|error| Refusal::from(internal(&error)))?;
@@ -300,7 +303,11 @@ mod tests {
     fn what_the_runtime_agreed_to() {
         let offer = |protocols: &str| {
             let request = Request::builder().header(UPGRADE, "websocket");
-            let request = if protocols.is_empty() { request } else { request.header(SEC_WEBSOCKET_PROTOCOL, protocols) };
+            let request = if protocols.is_empty() {
+                request
+            } else {
+                request.header(SEC_WEBSOCKET_PROTOCOL, protocols)
+            };
             request.body(()).expect("a request")
         };
         for (offered, status, chosen, agreed) in [
@@ -312,7 +319,8 @@ mod tests {
             ("", 101, "", true),
         ] {
             let answer = Response::builder().status(status);
-            let answer = if chosen.is_empty() { answer } else { answer.header(SEC_WEBSOCKET_PROTOCOL, chosen) };
+            let answer =
+                if chosen.is_empty() { answer } else { answer.header(SEC_WEBSOCKET_PROTOCOL, chosen) };
             let answer = answer.body(()).expect("an answer");
             assert_eq!(is_agreed(&offer(offered), &answer), agreed, "{offered} {status} {chosen}");
         }

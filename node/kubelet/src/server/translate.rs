@@ -81,7 +81,9 @@ async fn relay_command(client: RemoteCommandStreams, runtime: RemoteCommandClien
         () = hangup.cancelled() => return,
     };
     let exit = match exit {
-        Ok(Exit::Error(message)) => Exit::Error(message.strip_prefix(INTERNAL).unwrap_or(&message).to_owned()),
+        Ok(Exit::Error(message)) => {
+            Exit::Error(message.strip_prefix(INTERNAL).unwrap_or(&message).to_owned())
+        }
         Ok(exit) => exit,
         Err(error) => Exit::Error(error.to_string()),
     };

@@ -49,7 +49,10 @@ fn initialised(pod: &Pod, observed: &Observed) -> bool {
     let status = pod.status();
     let mut told = status.iter().flat_map(|status| status.conditions.iter().flatten());
     let done = |name: &str| {
-        observed.containers.iter().any(|seen| seen.name() == name && seen.exited() && seen.status.exit_code == 0)
+        observed
+            .containers
+            .iter()
+            .any(|seen| seen.name() == name && seen.exited() && seen.status.exit_code == 0)
     };
     told.any(|condition| condition.type_ == "Initialized" && condition.status == "True")
         || pod.init_containers().iter().all(|container| is_sidecar(container) || done(&container.name))
