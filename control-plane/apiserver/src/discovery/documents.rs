@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use crate::registry::{Resources, Served};
 
-/// What `oarlock version` and `/version` say we are.
-
+/// What `/version` says.
 pub(super) fn version() -> Value {
     json!({
         "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36", "minCompatibilityMajor": "1",

@@ -328,7 +328,7 @@ mod tests {
 
     #[test]
     fn the_runtime_is_asked_by_its_own_name() {
-        let target = Target::parse("http://[::1]:4444/exec/token?x=1").ok().expect("an address");
+        let Ok(target) = Target::parse("http://[::1]:4444/exec/token?x=1") else { panic!("an address") };
         let request = target.request();
         assert_eq!(request.uri(), "/exec/token?x=1");
         assert_eq!(request.headers()[HOST], "[::1]:4444");
