@@ -176,9 +176,10 @@ pub(crate) async fn clean_network(layout: &Layout) -> Result<()> {
     Ok(())
 }
 
-/// Removes sockets, locks and mounts of this boot, once nothing runs any more. The runtime mounts its directory on itself.
+/// Removes sockets, locks, mounts and control groups of this boot, once nothing runs any more. The runtime mounts its directory on itself.
 pub(crate) fn remove_run(layout: &Layout) -> Result<()> {
     use nix::errno::Errno;
+    remove_cgroups(layout);
     match nix::mount::umount2(&layout.runtime_run(), nix::mount::MntFlags::MNT_DETACH) {
         Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
         Err(e) => return Err(e).with_context(|| format!("unmount {}", layout.runtime_run().display())),
@@ -189,6 +190,37 @@ pub(crate) fn remove_run(layout: &Layout) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Removes the empty control groups of this node, in every hierarchy. One that still holds a process stays, and is told.
+fn remove_cgroups(layout: &Layout) {
+    let mounts = std::fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    let hierarchies = mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ').skip(1);
+        let (path, kind) = (fields.next()?, fields.next()?);
+        matches!(kind, "cgroup" | "cgroup2").then_some(path)
+    });
+    for hierarchy in hierarchies {
+        let top = format!("{hierarchy}{}", cgroup_root(layout));
+        if let Err(e) = remove_cgroup(std::path::Path::new(&top)) {
+            tracing::warn!(cgroup = top, error = %e, "a control group stays");
+        }
+    }
+}
+
+/// Control groups have no files of their own to remove: only the directories, innermost first.
+fn remove_cgroup(path: &std::path::Path) -> std::io::Result<()> {
+    let entries = match std::fs::read_dir(path) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    for entry in entries {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            remove_cgroup(&entry.path())?;
+        }
+    }
+    std::fs::remove_dir(path)
 }
 
 /// One per node where several share a machine.
