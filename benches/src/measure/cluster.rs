@@ -78,7 +78,8 @@ impl Cluster {
             netns: starting.netns.take().context("just made")?,
             dir: starting.dir.take().context("just made")?,
             client,
-            image: format!("oarlock.local/oarlock:{version}"),
+            // A tag has no `+`.
+            image: format!("oarlock.local/oarlock:{}", version.replace('+', "-")),
             readyz,
             node_ready,
         })
