@@ -3,6 +3,7 @@
 //! Objects are dynamic trees ([`serde_json::Value`]) checked against the table; typed structs come from
 //! `k8s-openapi`. Knows nothing of storage, requests or components.
 
+pub mod apply;
 pub mod codec;
 pub mod defaults;
 pub mod field;
@@ -11,11 +12,16 @@ pub mod meta;
 pub mod openapi;
 pub mod patch;
 pub mod quantity;
+pub mod schema;
 pub mod selector;
 pub mod status;
+pub mod structural;
 pub mod table;
+mod user;
 
 pub use field::{FieldError, FieldErrors, Path};
 pub use gvk::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
+pub use schema::Schema;
 pub use status::Status;
 pub use table::{Field, FieldKind, Resource, Table, Type, TypeId};
+pub use user::User;

@@ -16,6 +16,6 @@ mod types;
 mod value;
 
 pub use types::{
-    AdmissionPlugin, AdmissionRequest, Attributes, AuthenticationError, Authenticator, Authorizer,
-    Credentials, Decision, ObjectEvent, Objects, Operation, Rules, User,
+    AdmissionPlugin, AdmissionRequest, Annotations, Attributes, AuthenticationError, Authenticator,
+    Authorizer, Credentials, Decision, ObjectEvent, Objects, Operation, Rules, ServedResource, Surface, User,
 };

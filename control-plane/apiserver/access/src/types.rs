@@ -8,14 +8,7 @@ use oarlock_api::selector::{FieldSelector, LabelSelector};
 use oarlock_api::{GroupResource, GroupVersionKind, GroupVersionResource, Status};
 use serde_json::Value;
 
-/// Who asks. (`user.Info`)
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct User {
-    pub name: String,
-    pub uid: String,
-    pub groups: Vec<String>,
-    pub extra: BTreeMap<String, Vec<String>>,
-}
+pub use oarlock_api::User;
 
 /// What an authenticator looks at.
 pub struct Credentials<'a> {
@@ -96,7 +89,7 @@ pub struct AdmissionRequest<'a> {
     pub subresource: &'a str,
     pub namespace: &'a str,
     pub name: &'a str,
-    pub user: &'a User,
+    pub user: &'a Arc<User>,
     /// The new object (the old one's absence makes it a creation); for Connect, the options object.
     pub object: Option<&'a mut Value>,
     pub old_object: Option<&'a Value>,
@@ -105,6 +98,29 @@ pub struct AdmissionRequest<'a> {
     pub dry_run: bool,
     /// Texts for `Warning:` headers.
     pub warnings: &'a mut Vec<String>,
+    /// What plugins tell the audit of this request.
+    pub annotations: &'a Annotations,
+}
+
+/// Audit annotations of one request, gathered on its way. A key that was said once is not said again. Bounded.
+#[derive(Debug, Default)]
+pub struct Annotations(parking_lot::Mutex<BTreeMap<String, String>>);
+
+impl Annotations {
+    /// More than any plugin says; what comes after is dropped.
+    const MAX: usize = 256;
+
+    pub fn add(&self, key: impl Into<String>, value: impl Into<String>) {
+        let mut all = self.0.lock();
+        if all.len() < Self::MAX {
+            all.entry(key.into()).or_insert_with(|| value.into());
+        }
+    }
+
+    /// Everything that was said, by key.
+    pub fn all(&self) -> BTreeMap<String, String> {
+        self.0.lock().clone()
+    }
 }
 
 /// A link of the admission chain. All `mutate` run in order, then the object is validated, then all `validate` run.
@@ -155,4 +171,31 @@ pub enum ObjectEvent {
     Deleted(Arc<Value>),
     /// The receiver fell behind or the cache was rebuilt: drop what you know, all that exists follows.
     Reset,
+}
+
+/// One resource that is served, as a kind or a resource is looked up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServedResource {
+    pub resource: GroupVersionResource,
+    pub kind: GroupVersionKind,
+    pub namespaced: bool,
+}
+
+/// What this server serves now, custom resources included: kinds and resources, their shapes, and the ways between the
+/// versions of one resource.
+#[async_trait]
+pub trait Surface: Send + Sync {
+    /// The resource that serves a kind.
+    fn resource_of_kind(&self, kind: &GroupVersionKind) -> Option<ServedResource>;
+
+    /// A resource as it is served; none where it is not.
+    fn resource(&self, resource: &GroupVersionResource) -> Option<ServedResource>;
+
+    /// Every served version (and group) of the same objects, the asked one included.
+    fn equivalents(&self, resource: &GroupVersionResource) -> Vec<ServedResource>;
+
+    fn schema(&self, kind: &GroupVersionKind) -> Option<oarlock_api::Schema>;
+
+    /// The same object in another version of its resource.
+    async fn convert(&self, object: Value, to: &GroupVersionKind) -> Result<Value, Status>;
 }

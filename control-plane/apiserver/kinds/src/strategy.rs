@@ -2,13 +2,13 @@
 //! holds only what is particular. A custom resource is a strategy too.
 
 use jiff::Timestamp;
-use oarlock_api::FieldErrors;
+use oarlock_api::{FieldErrors, User};
 use serde_json::Value;
 
 /// Facts about the request and the clock that a strategy may use.
 pub struct Context<'a> {
     pub now: Timestamp,
-    pub user: &'a str,
+    pub user: &'a User,
     pub namespace: &'a str,
     /// `""`, `"status"`, `"scale"`, …
     pub subresource: &'a str,

@@ -12,7 +12,7 @@ use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use oarlock_api::Status;
-use oarlock_apiserver_access::User;
+use oarlock_apiserver_access::{Annotations, User};
 use oarlock_base::{Backoff, Shutdown};
 use serde_json::{Value, json};
 
@@ -121,10 +121,16 @@ async fn ensure(
     let registry: &Registry = &server.registry;
     let existing = registry.find(storage, &namespace, &name).await.map_err(failed)?;
     let Some(action) = decide(existing.as_ref().map(|found| &found.object), &object) else { return Ok(()) };
-    let user = system_user();
+    let user = Arc::new(system_user());
     let options = Value::Null;
-    let mut write =
-        Write { user: &user, subresource: "", dry_run: false, options: &options, warnings: Vec::new() };
+    let mut write = Write {
+        user: &user,
+        subresource: "",
+        dry_run: false,
+        options: &options,
+        warnings: Vec::new(),
+        annotations: Annotations::default(),
+    };
     let mut new = match action {
         Action::Create => object,
         Action::Replace(new) => {

@@ -23,7 +23,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use oarlock_api::Status;
 use oarlock_apiserver_access::admission::AdmissionChain;
-use oarlock_apiserver_access::{AdmissionRequest, Operation, User};
+use oarlock_apiserver_access::{AdmissionRequest, Annotations, Operation, User};
 use oarlock_apiserver_kinds::Context;
 use oarlock_store::{Compare, KeyValue, Op, Revision, Store, StoreError, Txn, TxnReply};
 use serde_json::Value;
@@ -43,12 +43,13 @@ pub(crate) struct Registry {
 
 /// Who writes, how, and what the client is to be warned of.
 pub(crate) struct Write<'a> {
-    pub(crate) user: &'a User,
+    pub(crate) user: &'a Arc<User>,
     pub(crate) subresource: &'a str,
     pub(crate) dry_run: bool,
     /// CreateOptions, UpdateOptions, PatchOptions or DeleteOptions as sent.
     pub(crate) options: &'a Value,
     pub(crate) warnings: Vec<String>,
+    pub(crate) annotations: Annotations,
 }
 
 /// An object of the store.
@@ -164,11 +165,12 @@ pub(crate) fn admission<'a>(
         options: write.options,
         dry_run: write.dry_run,
         warnings: &mut write.warnings,
+        annotations: &write.annotations,
     }
 }
 
 pub(crate) fn context<'a>(write: &'a Write<'_>, namespace: &'a str) -> Context<'a> {
-    Context { now: Timestamp::now(), user: &write.user.name, namespace, subresource: write.subresource }
+    Context { now: Timestamp::now(), user: write.user, namespace, subresource: write.subresource }
 }
 
 /// RFC 3339 to the second, as `metav1.Time`.

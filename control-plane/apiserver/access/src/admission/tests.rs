@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::resources::{NAMESPACES, NODES, PODS, PRIORITY_CLASSES, SERVICE_ACCOUNTS};
 use crate::testing::{FakeObjects, Fixed, node_user, object, pod, user};
-use crate::types::User;
+use crate::types::{Annotations, User};
 
 /// A request under construction: the defaults are jane creating a pod in `default`.
 struct Ask {
@@ -82,12 +82,13 @@ impl Ask {
             subresource: self.subresource,
             namespace: self.namespace,
             name: self.name,
-            user: &self.user,
+            user: &Arc::new(self.user.clone()),
             object: self.object.as_mut(),
             old_object: self.old.as_ref(),
             options: &Value::Null,
             dry_run: false,
             warnings: &mut Vec::new(),
+            annotations: &Annotations::default(),
         };
         chain.mutate(&mut request).await?;
         chain.validate(&request).await?;
@@ -563,12 +564,13 @@ fn names_that_are_still_to_be_generated() {
         subresource: "",
         namespace: "default",
         name: "",
-        user: &jane,
+        user: &Arc::new(jane),
         object: Some(&mut generated),
         old_object: None,
         options: &Value::Null,
         dry_run: false,
         warnings: &mut Vec::new(),
+        annotations: &Annotations::default(),
     };
     assert_eq!(refuse(&request, "no").message, "pods \"web-\" is forbidden: no");
 }

@@ -39,7 +39,7 @@ fn create(context: &Context<'_>, request: &mut Value) {
     for field in ["uid", "groups", "extra"] {
         spec.remove(field);
     }
-    spec.insert("username".into(), context.user.into());
+    spec.insert("username".into(), context.user.name.as_str().into());
 }
 
 /// The spec never changes; approval takes only conditions, status the rest.

@@ -4,14 +4,21 @@ mod pods;
 mod rest;
 mod rows;
 
+use std::sync::OnceLock;
+
 use jiff::Timestamp;
-use oarlock_api::{GroupVersionKind, Table};
+use oarlock_api::{GroupVersionKind, Table, User};
 use serde_json::{Value, json};
 
 use crate::{Context, strategy_for};
 
+fn alice() -> &'static User {
+    static ALICE: OnceLock<User> = OnceLock::new();
+    ALICE.get_or_init(|| User { name: "alice".into(), ..User::default() })
+}
+
 fn context(subresource: &'static str) -> Context<'static> {
-    Context { now: Timestamp::UNIX_EPOCH, user: "alice", namespace: "default", subresource }
+    Context { now: Timestamp::UNIX_EPOCH, user: alice(), namespace: "default", subresource }
 }
 
 /// The object as the registry hands it to validation.

@@ -1,0 +1,1 @@
+//! Audit: who did what, as the policy says, to a log or a webhook.

@@ -1,0 +1,1 @@
+//! Calling webhooks: the client that admission, conversion, authentication, authorisation and audit share.
