@@ -182,7 +182,7 @@ impl NodeRestriction {
             return Ok(());
         }
         let attributes = Attributes {
-            user: Arc::new(request.user.clone()),
+            user: request.user.clone(),
             verb: "request-serviceaccounts-token-audience".into(),
             resource_request: true,
             group: String::new(),
