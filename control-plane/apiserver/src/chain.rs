@@ -102,9 +102,9 @@ async fn steps(
     }
     let served = server.resources.find(&info.group, &info.version, &info.resource);
     let served = served.ok_or_else(Status::page_not_found)?;
-    let call = Call { server, info, query, headers: &headers, user: &user, served };
+    let call = Call { server, info, query, headers: &headers, user: &user, served: &served };
     let mut response = endpoints::serve(call, request).await?;
-    if let Some(warning) = endpoints::deprecation(served) {
+    if let Some(warning) = endpoints::deprecation(&served) {
         encode::warn(&mut response, &[warning.to_string()]);
     }
     Ok(response)

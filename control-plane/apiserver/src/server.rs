@@ -30,13 +30,13 @@ use crate::flow_control::InFlight;
 use crate::kubelet::{Dialer, client_tls};
 use crate::metrics::Metrics;
 use crate::registry::services::{ServiceAllocator, parse_ranges};
-use crate::registry::{Registry, Resources};
+use crate::registry::{Catalogue, Registry, Resources};
 use crate::request_info::RequestInfo;
 use crate::{authorise, bootstrap, chain, listen};
 
 /// What every request may need.
 pub(crate) struct Server {
-    pub(crate) resources: Arc<Resources>,
+    pub(crate) resources: Arc<Catalogue>,
     pub(crate) cache: Arc<Cache>,
     pub(crate) registry: Registry,
     pub(crate) objects: Arc<dyn Objects>,
@@ -97,8 +97,10 @@ impl ApiServer {
         let address = listener.local_addr().map_err(|source| Error::Bind { address: config.bind, source })?;
         let root = Shutdown::new();
         let mut tasks = Tasks::new("apiserver", &root);
-        let resources = Arc::new(Resources::builtin());
-        let cache = Arc::new(Cache::new(config.store.clone(), resources.storages().iter().cloned()));
+        let resources = Resources::builtin();
+        let cache = Arc::new(Cache::new(config.store.clone(), resources.caches()));
+        let discovery = Discovery::new(&resources);
+        let resources = Arc::new(Catalogue::new(resources));
         let revision = cache.load().await?;
         let objects: Arc<dyn Objects> = Arc::new(CachedObjects {
             cache: cache.clone(),
@@ -111,7 +113,7 @@ impl ApiServer {
         let registry = Registry::new(config.store.clone(), admission, services);
         let accounts = Accounts::new(&config.service_accounts, &objects)?;
         let server = Arc::new(Server {
-            discovery: Discovery::new(&resources),
+            discovery,
             authenticator: AuthenticationChain::new(vec![
                 Arc::new(ClientCertificates),
                 accounts.checker.clone(),

@@ -51,12 +51,12 @@ fn watch(server: &Server) -> Vec<WatchReader> {
     let kept = KEPT.iter().map(|(group, resource)| (*group, *resource, "default", kubernetes::NAME));
     let namespaces = NAMESPACES.iter().map(|name| ("", "namespaces", "", *name));
     let watch = |(group, resource, namespace, name): (&str, &str, &str, &str)| {
-        let index = server.resources.storage_index(&GroupResource::new(group, resource))?;
+        let cached = server.resources.cached(&GroupResource::new(group, resource))?;
         let fields = Arc::new(FieldSelector::equals("metadata.name", name));
         let filter = Filter { namespace: namespace.into(), fields, ..Filter::default() };
         let revision = server.cache.revision();
         // The newest revision is never too old.
-        server.cache.resources()[index].watch(filter, WatchStart::After(revision), false, revision).ok()
+        cached.watch(filter, WatchStart::After(revision), false, revision).ok()
     };
     kept.chain(namespaces).filter_map(watch).collect()
 }

@@ -117,7 +117,7 @@ async fn ensure(
     let api_version = object["apiVersion"].as_str().unwrap_or_default();
     let (group, version) = oarlock_api::gvk::split_api_version(api_version);
     let Some(served) = server.resources.find(group, version, plural) else { return Ok(()) };
-    let storage = crate::registry::stored(served).map_err(failed)?;
+    let storage = crate::registry::stored(&served).map_err(failed)?;
     let registry: &Registry = &server.registry;
     let existing = registry.find(storage, &namespace, &name).await.map_err(failed)?;
     let Some(action) = decide(existing.as_ref().map(|found| &found.object), &object) else { return Ok(()) };
@@ -135,17 +135,17 @@ async fn ensure(
         Action::Create => object,
         Action::Replace(new) => {
             let replaced =
-                registry.update(served, (&namespace, &name), &mut write, None, |_| Ok(new.clone())).await;
+                registry.update(&served, (&namespace, &name), &mut write, None, |_| Ok(new.clone())).await;
             return replaced.map(drop).map_err(failed);
         }
         Action::Recreate(new) => {
             let options = crate::registry::DeleteOptions::default();
-            registry.delete(served, (&namespace, &name), &options, &mut write).await.map_err(failed)?;
+            registry.delete(&served, (&namespace, &name), &options, &mut write).await.map_err(failed)?;
             new
         }
     };
-    crate::decode::default(served, &mut new);
-    match registry.create(served, &namespace, new, &mut write).await {
+    crate::decode::default(&served, &mut new);
+    match registry.create(&served, &namespace, new, &mut write).await {
         // Another server was quicker, which is as good.
         Err(status) if status.reason == "AlreadyExists" => Ok(()),
         other => other.map(drop).map_err(failed),

@@ -43,7 +43,7 @@ impl Entry {
         let labels = object["metadata"]["labels"].as_object().map(|labels| {
             labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or_default().into())).collect()
         });
-        let json = oarlock_api::codec::json::encode(oarlock_api::Table::builtin(), storage.ty, object);
+        let json = crate::encode::json_of(&storage.schema, object);
         Self {
             namespace: text("namespace").into(),
             name: text("name").into(),

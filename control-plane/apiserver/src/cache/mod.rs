@@ -20,21 +20,20 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures::StreamExt as _;
 use oarlock_base::{Backoff, Shutdown};
 use oarlock_store::{ListOptions, Revision, Store, StoreError, WatchBatch};
 use tokio::sync::{Notify, watch};
 
-use crate::registry::{ROOT, Storage};
+use crate::registry::ROOT;
 
 /// How often watchers that ask for bookmarks get one.
 const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
 
 pub(crate) struct Cache {
     store: Arc<dyn Store>,
-    resources: Vec<Arc<ResourceCache>>,
-    /// Which resource keys below `/registry/` belong to: by first segment, or by the first two.
-    by_prefix: HashMap<Box<[u8]>, usize>,
+    index: ArcSwap<Index>,
     /// The revision up to which everything has been taken over.
     progress: watch::Sender<u64>,
     /// The store's watch is open and feeds us.
@@ -42,29 +41,32 @@ pub(crate) struct Cache {
     bookmark_wanted: Notify,
 }
 
+/// Which resource keys below `/registry/` belong to: by first segment, or by the first two.
+type Index = HashMap<Box<[u8]>, Arc<ResourceCache>>;
+
+/// Where the keys of a resource are found in the [`Index`].
+fn place_of(resource: &ResourceCache) -> Box<[u8]> {
+    resource.storage.prefix.as_bytes()[ROOT.len()..resource.storage.prefix.len() - 1].into()
+}
+
 impl Cache {
-    pub(crate) fn new(store: Arc<dyn Store>, storages: impl IntoIterator<Item = Arc<Storage>>) -> Self {
-        let resources: Vec<_> = storages.into_iter().map(|s| Arc::new(ResourceCache::new(s))).collect();
-        let by_prefix = resources
-            .iter()
-            .enumerate()
-            .map(|(index, resource)| {
-                let prefix = &resource.storage.prefix[ROOT.len()..resource.storage.prefix.len() - 1];
-                (prefix.as_bytes().into(), index)
-            })
-            .collect();
+    pub(crate) fn new<'a>(
+        store: Arc<dyn Store>,
+        resources: impl IntoIterator<Item = &'a Arc<ResourceCache>>,
+    ) -> Self {
+        let index: Index =
+            resources.into_iter().map(|resource| (place_of(resource), resource.clone())).collect();
         Self {
             store,
-            resources,
-            by_prefix,
+            index: ArcSwap::from_pointee(index),
             progress: watch::Sender::new(0),
             following: AtomicBool::new(false),
             bookmark_wanted: Notify::new(),
         }
     }
 
-    pub(crate) fn resources(&self) -> &[Arc<ResourceCache>] {
-        &self.resources
+    pub(crate) fn resources(&self) -> Vec<Arc<ResourceCache>> {
+        self.index.load().values().cloned().collect()
     }
 
     /// Whether changes of the store arrive here.
@@ -107,15 +109,18 @@ impl Cache {
     /// Reads the whole store once. After it the cache can serve.
     pub(crate) async fn load(&self) -> Result<Revision, StoreError> {
         let listing = self.store.list(ROOT.as_bytes(), ListOptions::default()).await?;
-        let mut entries: Vec<Vec<Arc<Entry>>> = self.resources.iter().map(|_| Vec::new()).collect();
+        let index = self.index.load_full();
+        // Keys come in order, so the objects of one resource stand together.
+        let mut entries: HashMap<*const ResourceCache, Vec<Arc<Entry>>> = HashMap::new();
         for kv in &listing.items {
-            if let Some(index) = self.owner(&kv.key)
-                && let Some(entry) = Entry::read(&self.resources[index].storage, kv, kv.mod_revision.0)
+            if let Some(resource) = owner(&index, &kv.key)
+                && let Some(entry) = Entry::read(&resource.storage, kv, kv.mod_revision.0)
             {
-                entries[index].push(Arc::new(entry));
+                entries.entry(Arc::as_ptr(resource)).or_default().push(Arc::new(entry));
             }
         }
-        for (resource, entries) in self.resources.iter().zip(entries) {
+        for resource in index.values() {
+            let entries = entries.remove(&Arc::as_ptr(resource)).unwrap_or_default();
             resource.reset(entries, listing.revision.0);
         }
         self.progress.send_replace(listing.revision.0);
@@ -164,9 +169,10 @@ impl Cache {
     }
 
     fn apply(&self, batch: &WatchBatch) {
+        let index = self.index.load();
         for event in &batch.events {
-            if let Some(index) = self.owner(&event.now.key) {
-                self.resources[index].apply(event);
+            if let Some(resource) = owner(&index, &event.now.key) {
+                resource.apply(event);
             }
         }
         self.progress.send_if_modified(|now| {
@@ -188,7 +194,7 @@ impl Cache {
                 }
                 let revision = self.revision();
                 let mut wanted = false;
-                for resource in &self.resources {
+                for resource in self.index.load().values() {
                     wanted |= resource.bookmark(revision);
                 }
                 if !wanted {
@@ -197,15 +203,16 @@ impl Cache {
             }
         }
     }
+}
 
-    fn owner(&self, key: &[u8]) -> Option<usize> {
-        let key = key.strip_prefix(ROOT.as_bytes())?;
-        let mut slashes = memchr::memchr_iter(b'/', key);
-        let first = slashes.next()?;
-        if let Some(index) = self.by_prefix.get(&key[..first]) {
-            return Some(*index);
-        }
-        let second = slashes.next()?;
-        self.by_prefix.get(&key[..second]).copied()
+/// The resource that a key belongs to.
+fn owner<'a>(index: &'a Index, key: &[u8]) -> Option<&'a Arc<ResourceCache>> {
+    let key = key.strip_prefix(ROOT.as_bytes())?;
+    let mut slashes = memchr::memchr_iter(b'/', key);
+    let first = slashes.next()?;
+    if let Some(resource) = index.get(&key[..first]) {
+        return Some(resource);
     }
+    let second = slashes.next()?;
+    index.get(&key[..second])
 }

@@ -10,20 +10,20 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use super::{Cache, ChangeKind, Filter, ResourceCache, WatchEvent, WatchStart};
-use crate::registry::Resources;
+use crate::registry::Catalogue;
 
 /// Events that a subscriber may lag behind before the cache's queue fills, too.
 const SUBSCRIPTION: usize = 256;
 
 pub(crate) struct CachedObjects {
     pub(crate) cache: Arc<Cache>,
-    pub(crate) resources: Arc<Resources>,
+    pub(crate) resources: Arc<Catalogue>,
     pub(crate) tasks: TaskSpawner,
 }
 
 impl CachedObjects {
-    fn cached(&self, resource: &GroupResource) -> Option<&Arc<ResourceCache>> {
-        self.resources.storage_index(resource).map(|index| &self.cache.resources()[index])
+    fn cached(&self, resource: &GroupResource) -> Option<Arc<ResourceCache>> {
+        self.resources.cached(resource)
     }
 
     fn look_up(&self, resource: &GroupResource, namespace: &str, name: &str) -> Option<Arc<Value>> {
@@ -60,7 +60,7 @@ impl Objects for CachedObjects {
 
     fn subscribe(&self, resource: &GroupResource) -> mpsc::Receiver<ObjectEvent> {
         let (sender, receiver) = mpsc::channel(SUBSCRIPTION);
-        if let Some(cached) = self.cached(resource).cloned() {
+        if let Some(cached) = self.cached(resource) {
             let (cache, stop) = (self.cache.clone(), self.tasks.shutdown().clone());
             self.tasks.spawn("object-subscription", async move {
                 // The shutdown ends it as well as a receiver that is gone.

@@ -49,7 +49,7 @@ struct State {
 }
 
 impl ResourceCache {
-    pub(super) fn new(storage: Arc<Storage>) -> Self {
+    pub(crate) fn new(storage: Arc<Storage>) -> Self {
         Self { storage, state: Mutex::default(), generation: AtomicU64::new(0) }
     }
 
@@ -196,8 +196,8 @@ mod tests {
 
     fn config_maps() -> ResourceCache {
         let resources = Resources::builtin();
-        let index = resources.storage_index(&oarlock_api::GroupResource::new("", "configmaps"));
-        ResourceCache::new(resources.storages()[index.expect("they are stored")].clone())
+        let cached = resources.cached(&oarlock_api::GroupResource::new("", "configmaps"));
+        ResourceCache::new(cached.expect("they are stored").storage.clone())
     }
 
     fn written(name: &str, revision: u64) -> Event {

@@ -43,6 +43,14 @@ impl Format {
             ))
         })
     }
+
+    /// What a custom resource, which has no messages, says to protobuf.
+    pub(crate) fn no_protobuf() -> Status {
+        Status::unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: application/json, \
+             application/yaml",
+        )
+    }
 }
 
 /// The media type of the body without its parameters.

@@ -9,21 +9,35 @@ pub(crate) use media::{Format, content_type};
 use bytes::Bytes;
 use oarlock_api::codec::{DecodeError, Decoded, json, protobuf, yaml};
 use oarlock_api::gvk::split_api_version;
-use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Status, Table, TypeId};
+use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Schema, Status, Table};
 use serde_json::Value;
 
 use crate::registry::{Storage, set_revision};
 
 /// An object as the store holds it, with its revision as resourceVersion.
 pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<Value, DecodeError> {
-    let table = Table::builtin();
     let mut object = if protobuf::is_envelope(bytes) {
-        protobuf::decode_object(table, bytes)?.1
+        protobuf::decode_object(Table::builtin(), bytes)?.1
     } else {
-        json::decode(table, storage.ty, bytes)?.value
+        json_as(&storage.schema, bytes)?.value
     };
     set_revision(&mut object, revision);
     Ok(object)
+}
+
+/// An object of a shape from JSON.
+fn json_as(schema: &Schema, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    match schema {
+        Schema::Typed(ty) => json::decode(Table::builtin(), *ty, bytes),
+        Schema::Structural(_) | Schema::Deduced => json::decode_untyped(bytes),
+    }
+}
+
+fn tree_as(schema: &Schema, tree: &Value) -> Result<Decoded, DecodeError> {
+    match schema {
+        Schema::Typed(ty) => json::decode_value(Table::builtin(), *ty, tree),
+        Schema::Structural(_) | Schema::Deduced => Ok(Decoded { value: tree.clone(), strict: Vec::new() }),
+    }
 }
 
 /// `fieldValidation`.
@@ -37,7 +51,7 @@ pub(crate) enum Strictness {
 /// What a body is expected to be.
 pub(crate) struct Expected<'a> {
     pub(crate) gvk: &'a GroupVersionKind,
-    pub(crate) ty: TypeId,
+    pub(crate) schema: &'a Schema,
     pub(crate) strictness: Strictness,
 }
 
@@ -48,7 +62,6 @@ pub(crate) fn object(
     bytes: &Bytes,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
-    let table = Table::builtin();
     let unrecognised = |error: DecodeError| {
         let (kind, shown) = (&expected.gvk.kind, summary(bytes));
         Status::bad_request(format!(
@@ -61,20 +74,21 @@ pub(crate) fn object(
             let meta =
                 json::TypeMeta { api_version: unknown.api_version.clone(), kind: unknown.kind.clone() };
             check_version(expected, &meta)?;
-            let value = protobuf::decode(table, expected.ty, unknown.raw);
+            let Schema::Typed(ty) = expected.schema else { return Err(Format::no_protobuf()) };
+            let value = protobuf::decode(Table::builtin(), *ty, unknown.raw);
             (value.map(|value| Decoded { value, strict: Vec::new() }), meta)
         }
         Format::Json => {
             let meta = json::type_meta(bytes).map_err(unrecognised)?;
             check_version(expected, &meta)?;
-            (json::decode(table, expected.ty, bytes), meta)
+            (json_as(expected.schema, bytes), meta)
         }
         Format::Yaml => {
             let tree = yaml::parse(bytes).map_err(unrecognised)?;
             let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
             let meta = json::TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
             check_version(expected, &meta)?;
-            (json::decode_value(table, expected.ty, &tree), meta)
+            (tree_as(expected.schema, &tree), meta)
         }
     };
     let cannot = |why: &dyn std::fmt::Display| {
@@ -106,8 +120,7 @@ pub(crate) fn tree(
         let error = FieldError::invalid(Path::new("patch"), tree.to_string(), why);
         Status::invalid(&GroupKind::new("", ""), "", &[error])
     };
-    let decoded =
-        json::decode_value(Table::builtin(), expected.ty, tree).map_err(|error| unfit(error.to_string()))?;
+    let decoded = tree_as(expected.schema, tree).map_err(|error| unfit(error.to_string()))?;
     match expected.strictness {
         Strictness::Strict if !decoded.strict.is_empty() => {
             return Err(unfit(decoded.strict_error().unwrap_or_default()));
@@ -171,5 +184,7 @@ fn summary(bytes: &[u8]) -> String {
 
 /// Fills in the defaults of an object in its served version.
 pub(crate) fn default(served: &crate::registry::Served, object: &mut Value) {
-    oarlock_api::defaults::apply_defaults_as(served.ty, object);
+    if let Schema::Typed(ty) = served.schema {
+        oarlock_api::defaults::apply_defaults_as(ty, object);
+    }
 }

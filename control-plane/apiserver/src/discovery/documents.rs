@@ -1,5 +1,7 @@
 //! The documents of discovery, made from what is served.
 
+use std::sync::Arc;
+
 use oarlock_api::gvk::join_api_version;
 use oarlock_api::table::Subresource;
 use serde_json::{Value, json};
@@ -132,12 +134,12 @@ fn of_version<'a>(
     resources: &'a Resources,
     group: &'a str,
     version: &'a str,
-) -> impl Iterator<Item = &'a Served> {
+) -> impl Iterator<Item = &'a Arc<Served>> {
     resources.served().iter().filter(move |served| (served.api.group, served.api.version) == (group, version))
 }
 
 fn resource(served: &Served) -> Value {
-    let api = served.api;
+    let api = &served.api;
     let mut resource = json!({
         "name": api.plural, "singularName": api.singular, "namespaced": api.namespaced, "kind": api.kind,
         "verbs": api.verbs,
@@ -152,7 +154,7 @@ fn resource(served: &Served) -> Value {
 }
 
 fn subresource(served: &Served, sub: &Subresource) -> Value {
-    let api = served.api;
+    let api = &served.api;
     let mut resource = json!({
         "name": format!("{}/{}", api.plural, sub.name), "singularName": "", "namespaced": api.namespaced,
         "kind": sub.kind.kind, "verbs": sub.verbs,
@@ -185,7 +187,7 @@ pub(super) fn aggregated(resources: &Resources, core: bool) -> Value {
 fn aggregated_version(resources: &Resources, group: &str, version: &str) -> Value {
     let listed: Vec<Value> = of_version(resources, group, version)
         .map(|served| {
-            let api = served.api;
+            let api = &served.api;
             let scope = if api.namespaced { "Namespaced" } else { "Cluster" };
             let mut item = json!({
                 "resource": api.plural, "scope": scope, "singularResource": api.singular, "verbs": api.verbs,

@@ -62,7 +62,7 @@ pub(crate) async fn serve(
     let path = info.path.trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     match segments.as_slice() {
-        [] => Ok(json_text(&json!({ "paths": documents::paths(&server.resources) }))),
+        [] => Ok(json_text(&json!({ "paths": documents::paths(&server.resources.now()) }))),
         ["api"] => Ok(root(server, headers, query, true)?),
         ["apis"] => Ok(root(server, headers, query, false)?),
         ["api", version] => resource_list(server, headers, query, "", version),
@@ -119,7 +119,7 @@ fn root(server: &Server, headers: &HeaderMap, query: &Query, core: bool) -> Resu
     } else {
         let accepted = encode::negotiate(headers, query, false)?;
         let document =
-            if core { documents::core_versions() } else { documents::group_list(&server.resources) };
+            if core { documents::core_versions() } else { documents::group_list(&server.resources.now()) };
         encode::object(&accepted, StatusCode::OK, &document)
     };
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
@@ -144,8 +144,8 @@ fn resource_list(
     version: &str,
 ) -> Result<Response<Body>, Status> {
     let accepted: Accepted = encode::negotiate(headers, query, false)?;
-    let document =
-        documents::resource_list(&server.resources, group, version).ok_or_else(Status::page_not_found)?;
+    let document = documents::resource_list(&server.resources.now(), group, version)
+        .ok_or_else(Status::page_not_found)?;
     Ok(encode::object(&accepted, StatusCode::OK, &document))
 }
 
@@ -156,7 +156,7 @@ fn group_document(
     group: &str,
 ) -> Result<Response<Body>, Status> {
     let accepted = encode::negotiate(headers, query, false)?;
-    let document = documents::group(&server.resources, group).ok_or_else(Status::page_not_found)?;
+    let document = documents::group(&server.resources.now(), group).ok_or_else(Status::page_not_found)?;
     Ok(encode::object(&accepted, StatusCode::OK, &document))
 }
 

@@ -7,8 +7,8 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, VARY};
 use http::{Response, StatusCode};
-use oarlock_api::Table;
 use oarlock_api::codec::protobuf;
+use oarlock_api::{Schema, Table};
 use serde_json::{Map, Value};
 
 use super::{Accepted, Shape, object, respond, served_value, shape};
@@ -147,7 +147,11 @@ impl Pieces {
 
 /// The protobuf message of one object, made once.
 pub(super) fn protobuf_of(served: &Served, entry: &Entry) -> Bytes {
-    let make = || protobuf::encode(Table::builtin(), served.ty, &entry.value(false)).into();
+    let make = || match served.schema {
+        Schema::Typed(ty) => protobuf::encode(Table::builtin(), ty, &entry.value(false)).into(),
+        // Custom resources have no messages; negotiation refuses protobuf for them.
+        Schema::Structural(_) | Schema::Deduced => Bytes::new(),
+    };
     entry.protobuf.get_or_init(make).clone()
 }
 

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WARNING};
 use http::{Response, StatusCode};
 use oarlock_api::codec::{json, protobuf, yaml};
-use oarlock_api::{Status, Table};
+use oarlock_api::{Schema, Status, Table};
 use serde_json::Value;
 
 use crate::body::{Body, full};
@@ -27,15 +27,24 @@ use crate::registry::{Served, Storage};
 
 /// The bytes that the store keeps: JSON, without a resourceVersion.
 pub(crate) fn stored(storage: &Storage, object: &Value) -> Bytes {
-    let table = Table::builtin();
     if object["metadata"].get("resourceVersion").is_none() {
-        return json::encode(table, storage.ty, object).into();
+        return json_of(&storage.schema, object).into();
     }
     let mut object = object.clone();
     if let Some(meta) = object["metadata"].as_object_mut() {
         meta.remove("resourceVersion");
     }
-    json::encode(table, storage.ty, &object).into()
+    json_of(&storage.schema, &object).into()
+}
+
+/// An object as JSON: of a built-in type in the order of its fields, otherwise in the order of their names.
+pub(crate) fn json_of(schema: &Schema, object: &Value) -> Vec<u8> {
+    match schema {
+        Schema::Typed(ty) => json::encode(Table::builtin(), *ty, object),
+        Schema::Structural(_) | Schema::Deduced => {
+            serde_json::to_vec(object).expect("a tree of JSON values always serialises")
+        }
+    }
 }
 
 /// An object of the cache in the version that is served.

@@ -43,7 +43,7 @@ pub(super) fn table<'a>(
 }
 
 fn row(accepted: &Accepted, served: &Served, object: &Value, now: Timestamp) -> Value {
-    let strategy = served.stored.as_ref().map(|(_, storage)| storage.strategy);
+    let strategy = served.stored.as_ref().map(|stored| &stored.storage.strategy);
     let cells = strategy.and_then(|strategy| strategy.table_cells(object, now)).unwrap_or_else(|| {
         let own = &served.api.table_columns;
         let mut cells = vec![object["metadata"]["name"].clone()];

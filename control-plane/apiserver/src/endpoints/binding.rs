@@ -18,9 +18,10 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let options = options::options(&call, "CreateOptions")?;
     let mut write = call.write(&options);
     let gvk = GroupVersionKind::new("", "v1", "Binding");
-    let ty = Table::builtin().type_for(&gvk).expect("the table holds Binding");
+    let schema =
+        oarlock_api::Schema::Typed(Table::builtin().type_for(&gvk).expect("the table holds Binding"));
     let strictness = options::strictness(&call, "CreateOptions")?;
-    let expected = Expected { gvk: &gvk, ty, strictness };
+    let expected = Expected { gvk: &gvk, schema: &schema, strictness };
     let mut binding = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut write.warnings)?;
     let said = binding["metadata"]["name"].as_str().unwrap_or_default().to_string();
     let name = if call.info.name.is_empty() { said.clone() } else { call.info.name.clone() };
@@ -70,7 +71,7 @@ async fn bind(call: &Call<'_>, place: (&str, &str), binding: &Value) -> Result<(
     let served = call.server.resources.find("", "v1", "pods").expect("pods are served");
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     let name = place.1;
-    let bound = call.server.registry.amend(stored(served)?, place, |pod| {
+    let bound = call.server.registry.amend(stored(&served)?, place, |pod| {
         let conflict =
             |why: String| Err(Status::conflict(&GroupResource::new("", "pods/binding"), name, why));
         for (field, told) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {

@@ -13,7 +13,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let options = options::options(&call, "CreateOptions")?;
     let mut write = call.write(&options);
     let strictness = options::strictness(&call, "CreateOptions")?;
-    let expected = Expected { gvk: &call.served.gvk, ty: call.served.ty, strictness };
+    let expected = Expected { gvk: &call.served.gvk, schema: &call.served.schema, strictness };
     let format = Format::of_body(call.headers)?;
     let mut object = decode::object(&expected, format, &body, &mut write.warnings)?;
     decode::default(call.served, &mut object);

@@ -50,8 +50,8 @@ pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Res
     let (sent, options) = options::delete_options(&call, &body)?;
     let mut write = call.write(&sent);
     let revision = call.server.cache.fresh().await.map_err(store_failed)?;
-    let Some((index, _)) = call.served.stored else { return Err(super::not_allowed()) };
-    let snapshot = call.server.cache.resources()[index].snapshot();
+    let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
+    let snapshot = stored.cache.snapshot();
     let mut gone: Vec<Value> = Vec::new();
     let picked = snapshot.iter(&filter.namespace, None).filter(|entry| filter.matches(entry));
     let picked: Vec<_> = picked.cloned().collect();

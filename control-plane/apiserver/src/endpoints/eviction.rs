@@ -18,8 +18,10 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let sent = options::options(&call, "CreateOptions")?;
     let mut write = call.write(&sent);
     let gvk = GroupVersionKind::new("policy", "v1", "Eviction");
-    let ty = Table::builtin().type_for(&gvk).expect("the table holds Eviction");
-    let expected = Expected { gvk: &gvk, ty, strictness: options::strictness(&call, "CreateOptions")? };
+    let schema =
+        oarlock_api::Schema::Typed(Table::builtin().type_for(&gvk).expect("the table holds Eviction"));
+    let expected =
+        Expected { gvk: &gvk, schema: &schema, strictness: options::strictness(&call, "CreateOptions")? };
     let mut eviction = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut write.warnings)?;
     let (namespace, name) = call.place();
     let said = eviction["metadata"]["name"].as_str().unwrap_or_default();
@@ -129,5 +131,5 @@ async fn check_budgets(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<()
         }
         Ok(())
     };
-    call.server.registry.amend(stored(served)?, (namespace, name), spend).await.map(drop)
+    call.server.registry.amend(stored(&served)?, (namespace, name), spend).await.map(drop)
 }

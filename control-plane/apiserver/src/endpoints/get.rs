@@ -23,9 +23,9 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
         "0" => {}
         text => not_older_than(call, parse_revision(call, text)?).await?,
     }
-    let Some((index, _)) = call.served.stored else { return Err(super::not_allowed()) };
+    let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
     let (namespace, name) = call.place();
-    let entry = call.server.cache.resources()[index].get(namespace, name);
+    let entry = stored.cache.get(namespace, name);
     let entry = entry.ok_or_else(|| Status::not_found(&call.served.group_resource, name))?;
     Ok(encode::entry(&accepted, call.served, &entry))
 }

@@ -15,7 +15,7 @@ use super::get::{not_older_than, parse_revision};
 use crate::body::Body;
 use crate::cache::{Entry, Filter};
 use crate::encode::{self, Accepted, ListMeta};
-use crate::registry::{key_of, store_failed};
+use crate::registry::{Stored, key_of, store_failed};
 
 /// Upstream's continue token: version, revision (negative: whatever is newest), and the key to go on after.
 #[derive(Debug, Serialize, Deserialize)]
@@ -90,7 +90,7 @@ pub(super) fn filter(call: &Call<'_>) -> Result<Filter, Status> {
 }
 
 fn check_field(call: &Call<'_>, field: &str) -> Result<(), Status> {
-    let api = call.served.api;
+    let api = &call.served.api;
     if ["metadata.name", "metadata.namespace"].contains(&field) || api.field_selectors.contains(&field) {
         return Ok(());
     }
@@ -229,8 +229,7 @@ fn snapshot_page(
     limit: Option<usize>,
     after: Option<&(String, String)>,
 ) -> Page {
-    let (index, _) = call.served.stored.as_ref().expect("only stored resources are listed");
-    let cached = &call.server.cache.resources()[*index];
+    let Stored { cache: cached, .. } = call.served.stored.as_ref().expect("only stored resources are listed");
     // The revision first: the snapshot is then at least as new.
     let revision = call.server.cache.revision();
     let snapshot = cached.snapshot();
@@ -255,7 +254,7 @@ async fn past_page(
     after: Option<&(String, String)>,
     revision: u64,
 ) -> Result<Page, StoreError> {
-    let (_, storage) = call.served.stored.as_ref().expect("only stored resources are listed");
+    let Stored { storage, .. } = call.served.stored.as_ref().expect("only stored resources are listed");
     let mut prefix = key_of(&storage.prefix, &filter.namespace, "");
     if filter.namespace.is_empty() {
         prefix = storage.prefix.clone().into_bytes();

@@ -40,7 +40,7 @@ pub(crate) struct Call<'a> {
     pub(crate) query: &'a Query,
     pub(crate) headers: &'a HeaderMap,
     pub(crate) user: &'a Arc<User>,
-    pub(crate) served: &'a Served,
+    pub(crate) served: &'a Arc<Served>,
 }
 
 impl Call<'_> {
@@ -121,7 +121,7 @@ async fn subresource(call: Call<'_>, request: Request<Body>) -> Result<Response<
 /// Upstream routes no path that names a namespace for what has none, across namespaces only lists and watches, and
 /// creation only on collections, replacement only on objects.
 fn check_scope(call: &Call<'_>, verb: &str) -> Result<(), Status> {
-    let (api, info) = (call.served.api, call.info);
+    let (api, info) = (&call.served.api, call.info);
     let is_namespaces = api.group.is_empty() && api.plural == "namespaces";
     if !api.namespaced && !info.namespace.is_empty() && !is_namespaces {
         return Err(Status::page_not_found());

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use oarlock_api::codec::json;
 use oarlock_api::patch::{PatchError, json_patch, merge_patch, strategic_merge};
-use oarlock_api::{Status, Table};
+use oarlock_api::{Schema, Status, Table};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -52,11 +52,14 @@ impl Patch {
     }
 
     /// The patched tree of `current`, an object of type `ty`.
-    pub(super) fn apply(&self, current: &Value, ty: oarlock_api::TypeId) -> Result<Value, PatchError> {
+    pub(super) fn apply(&self, current: &Value, schema: &Schema) -> Result<Value, PatchError> {
         match self.kind {
             Kind::Json => json_patch(current, &self.bytes),
             Kind::Merge => merge_patch(current, &self.tree),
-            Kind::Strategic => strategic_merge(Table::builtin(), ty, current, &self.tree),
+            Kind::Strategic => match schema {
+                Schema::Typed(ty) => strategic_merge(Table::builtin(), *ty, current, &self.tree),
+                Schema::Structural(_) | Schema::Deduced => merge_patch(current, &self.tree),
+            },
         }
     }
 }
@@ -73,8 +76,8 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
     let transform = |current: &Value| {
         let mut base = current.clone();
         to_served(served, &mut base);
-        let patched = patch.apply(&base, served.ty).map_err(|error| error.to_status())?;
-        let expected = Expected { gvk: &served.gvk, ty: served.ty, strictness };
+        let patched = patch.apply(&base, &served.schema).map_err(|error| error.to_status())?;
+        let expected = Expected { gvk: &served.gvk, schema: &served.schema, strictness };
         let mut warnings = Vec::new();
         let mut object = decode::tree(&expected, &patched, &mut warnings)?;
         *lenient.lock() = warnings;

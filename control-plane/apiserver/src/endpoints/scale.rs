@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use oarlock_api::selector::LabelSelector;
-use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Status, Table};
+use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Schema, Status, Table};
 use serde_json::{Value, json};
 
 use super::patch::Patch;
@@ -27,10 +27,10 @@ pub(super) async fn serve(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
         _ => {
             let options = options::options(&call, "PatchOptions")?;
             let patch = Patch::read(&call, body)?;
-            let (gvk, ty) = scale_kind();
+            let (gvk, schema) = scale_kind();
             let scale: Box<Rescale> = Box::new(move |current| {
-                let patched = patch.apply(current, ty).map_err(|error| error.to_status())?;
-                let expected = Expected { gvk: &gvk, ty, strictness: Strictness::Ignore };
+                let patched = patch.apply(current, &schema).map_err(|error| error.to_status())?;
+                let expected = Expected { gvk: &gvk, schema: &schema, strictness: Strictness::Ignore };
                 decode::tree(&expected, &patched, &mut Vec::new())
             });
             write(&call, &options, scale).await
@@ -38,10 +38,10 @@ pub(super) async fn serve(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
     }
 }
 
-fn scale_kind() -> (GroupVersionKind, oarlock_api::TypeId) {
+fn scale_kind() -> (GroupVersionKind, Schema) {
     let gvk = GroupVersionKind::new("autoscaling", "v1", "Scale");
     let ty = Table::builtin().type_for(&gvk).expect("the table holds Scale");
-    (gvk, ty)
+    (gvk, Schema::Typed(ty))
 }
 
 async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
@@ -56,8 +56,9 @@ fn answer(call: &Call<'_>, object: &Value) -> Result<Response<Body>, Status> {
 }
 
 fn read_scale(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
-    let (gvk, ty) = scale_kind();
-    let expected = Expected { gvk: &gvk, ty, strictness: options::strictness(call, "UpdateOptions")? };
+    let (gvk, schema) = scale_kind();
+    let expected =
+        Expected { gvk: &gvk, schema: &schema, strictness: options::strictness(call, "UpdateOptions")? };
     let scale = decode::object(&expected, Format::of_body(call.headers)?, body, &mut Vec::new())?;
     super::update::check_name(call, &scale)?;
     Ok(scale)

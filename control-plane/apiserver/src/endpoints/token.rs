@@ -18,7 +18,9 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let mut write = call.write(&options);
     let gvk = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
     let ty = Table::builtin().type_for(&gvk).expect("the table holds TokenRequest");
-    let expected = Expected { gvk: &gvk, ty, strictness: options::strictness(&call, "CreateOptions")? };
+    let schema = oarlock_api::Schema::Typed(ty);
+    let expected =
+        Expected { gvk: &gvk, schema: &schema, strictness: options::strictness(&call, "CreateOptions")? };
     let mut request = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut write.warnings)?;
     oarlock_api::defaults::apply_defaults_as(ty, &mut request);
     let place = call.place();

@@ -1,5 +1,6 @@
 //! WATCH: a stream of framed events that starts from a state or resumes from a revision.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -17,7 +18,6 @@ use crate::cache::{WatchEvent, WatchReader, WatchStart};
 use crate::decode::Format;
 use crate::encode::{Accepted, WatchEncoder};
 use crate::registry::{Served, store_failed};
-use crate::server::Server;
 
 /// A watch without a timeout ends by itself after one to two times this, as upstream: so watches spread.
 const TIMEOUT_MIN: Duration = Duration::from_secs(30 * 60);
@@ -34,9 +34,9 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         Ok(start) => start,
         Err(status) => return Ok(failed_watch(accepted, &status)),
     };
-    let Some((index, _)) = call.served.stored else { return Err(super::not_allowed()) };
+    let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
     let cache = &call.server.cache;
-    let reader = match cache.resources()[index].watch(filter, start, bookmarks, cache.revision()) {
+    let reader = match stored.cache.watch(filter, start, bookmarks, cache.revision()) {
         Ok(reader) => reader,
         Err(old) => {
             let asked = if let WatchStart::After(asked) = start { asked } else { 0 };
@@ -52,8 +52,7 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let feed = Feed {
         reader,
         encoder,
-        server: call.server.clone(),
-        served: find_served(call.served),
+        served: call.served.clone(),
         deadline: Instant::now() + timeout(call),
         stop: call.server.draining.clone(),
         ended: false,
@@ -64,11 +63,6 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     })));
     response.headers_mut().insert(CONTENT_TYPE, content_type);
     Ok(response)
-}
-
-/// How a stream finds its resource again without borrowing it.
-fn find_served(served: &Served) -> (&'static str, &'static str, &'static str) {
-    (served.api.group, served.api.version, served.api.plural)
 }
 
 fn timeout(call: &Call<'_>) -> Duration {
@@ -156,8 +150,7 @@ fn check_options(call: &Call<'_>) -> Result<(), Status> {
 struct Feed {
     reader: WatchReader,
     encoder: WatchEncoder,
-    server: std::sync::Arc<Server>,
-    served: (&'static str, &'static str, &'static str),
+    served: Arc<Served>,
     deadline: Instant,
     stop: Shutdown,
     ended: bool,
@@ -174,17 +167,14 @@ impl Feed {
             () = tokio::time::sleep_until(self.deadline) => self.last_word(),
             () = self.stop.wait() => self.last_word(),
         };
-        let server = self.server.clone();
-        let (group, version, plural) = self.served;
-        let served = server.resources.find(group, version, plural)?;
-        let first = self.encoder.event(served, &event?);
+        let first = self.encoder.event(&self.served, &event?);
         let Some(second) = (!self.ended).then(|| self.reader.ready()).flatten() else { return Some(first) };
         let mut batch = BytesMut::from(&first[..]);
-        batch.extend_from_slice(&self.encoder.event(served, &second));
+        batch.extend_from_slice(&self.encoder.event(&self.served, &second));
         while batch.len() < BATCH
             && let Some(event) = self.reader.ready()
         {
-            batch.extend_from_slice(&self.encoder.event(served, &event));
+            batch.extend_from_slice(&self.encoder.event(&self.served, &event));
         }
         Some(batch.freeze())
     }

@@ -56,7 +56,7 @@ impl Registry {
         self.mutate(&mut request).await.map_err(refused)?;
         fill_system_fields(&mut object, namespace, storage.strategy.has_generation());
         if !storage.strategy.keeps_status_on_create() {
-            clear_status(storage.api, &mut object);
+            clear_status(&storage.api, &mut object);
         }
         storage.strategy.prepare_for_create(&context(write, namespace), &mut object);
         let held = self.services.for_create(storage, &mut object).map_err(refused)?;

@@ -2,6 +2,7 @@
 //!
 //! Knows nothing of HTTP. Objects come and go as trees in the storage version; the store holds them as JSON.
 
+mod catalogue;
 mod conversion;
 mod create;
 mod delete;
@@ -13,9 +14,10 @@ mod resources;
 pub(crate) mod services;
 mod update;
 
+pub(crate) use catalogue::Catalogue;
 pub(crate) use delete::DeleteOptions;
 pub(crate) use keys::{ROOT, key_of};
-pub(crate) use resources::{Resources, Served, Storage};
+pub(crate) use resources::{Resources, Served, Storage, Stored};
 
 use std::sync::Arc;
 
@@ -133,7 +135,7 @@ impl Registry {
 
 /// The storage of a resource that is served with the verbs of stored objects.
 pub(crate) fn stored(served: &Served) -> Result<&Arc<Storage>, Status> {
-    let storage = served.stored.as_ref().map(|(_, storage)| storage);
+    let storage = served.stored.as_ref().map(|stored| &stored.storage);
     storage.ok_or_else(|| Status::method_not_allowed(&served.group_resource, "get"))
 }
 

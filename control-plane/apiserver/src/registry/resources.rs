@@ -1,13 +1,16 @@
 //! Which resources are served and where each is stored: the type table, indexed for requests.
 
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
 use oarlock_api::{
-    GroupKind, GroupResource, GroupVersionKind, GroupVersionResource, Resource, Table, TypeId,
+    GroupKind, GroupResource, GroupVersionKind, GroupVersionResource, Resource, Schema, Table, TypeId,
 };
 use oarlock_apiserver_kinds::Strategy;
+
+use crate::cache::ResourceCache;
 
 use super::conversion::Conversion;
 use super::keys::prefix_of;
@@ -31,14 +34,29 @@ const READ_OFTEN: [(&str, &str); 8] = [
 const STORED_IN: [(&str, &str, &str, &str); 1] =
     [("autoscaling", "horizontalpodautoscalers", "autoscaling", "v2")];
 
+/// The strategy of a kind, wherever it comes from.
+pub(crate) enum Behaviour {
+    Builtin(&'static dyn Strategy),
+}
+
+impl Deref for Behaviour {
+    type Target = dyn Strategy;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Builtin(strategy) => *strategy,
+        }
+    }
+}
+
 /// How objects of one resource are kept, whatever versions serve them.
 pub(crate) struct Storage {
-    pub(crate) api: &'static Resource,
-    pub(crate) ty: TypeId,
+    pub(crate) api: Arc<Resource>,
+    pub(crate) schema: Schema,
     pub(crate) group_resource: GroupResource,
     /// `/registry/pods/`.
     pub(crate) prefix: String,
-    pub(crate) strategy: &'static dyn Strategy,
+    pub(crate) strategy: Behaviour,
     /// Trees of these objects stay in memory once read.
     pub(crate) keep_parsed: bool,
     pub(crate) ttl: Option<Duration>,
@@ -46,80 +64,84 @@ pub(crate) struct Storage {
 
 /// One resource in one version.
 pub(crate) struct Served {
-    pub(crate) api: &'static Resource,
-    pub(crate) ty: TypeId,
+    pub(crate) api: Arc<Resource>,
+    pub(crate) schema: Schema,
     pub(crate) gvk: GroupVersionKind,
     pub(crate) gvr: GroupVersionResource,
     pub(crate) group_resource: GroupResource,
     pub(crate) group_kind: GroupKind,
     /// Its storage; none for what is only asked (reviews, bindings).
-    pub(crate) stored: Option<(usize, Arc<Storage>)>,
+    pub(crate) stored: Option<Stored>,
     /// How objects go between this version and the stored one, where they differ.
     pub(crate) conversion: Option<Conversion>,
 }
 
+/// Where the objects of a served resource are.
+#[derive(Clone)]
+pub(crate) struct Stored {
+    pub(crate) storage: Arc<Storage>,
+    pub(crate) cache: Arc<ResourceCache>,
+}
+
+#[derive(Clone, Default)]
 pub(crate) struct Resources {
-    pub(crate) table: &'static Table,
-    storages: Vec<Arc<Storage>>,
-    by_name: HashMap<GroupResource, usize>,
-    /// Sorted as the table: by group, version, plural name.
-    served: Vec<Served>,
+    by_name: HashMap<GroupResource, Arc<ResourceCache>>,
+    /// Sorted by group, version, plural name.
+    served: Vec<Arc<Served>>,
 }
 
 impl Resources {
     /// All that is served by default.
     pub(crate) fn builtin() -> Self {
         let table = Table::builtin();
-        let mut resources = Self { table, storages: Vec::new(), by_name: HashMap::new(), served: Vec::new() };
+        let mut resources = Self::default();
         for api in table.resources().iter().filter(|api| api.served_by_default) {
-            let stored = resources.storage_of(api);
-            let conversion = stored.as_ref().and_then(|(_, storage)| Conversion::between(api, storage.api));
-            resources.served.push(Served {
-                api,
-                ty: type_of(table, api),
+            let stored = resources.storage_of(table, api);
+            let conversion = stored.as_ref().and_then(|stored| Conversion::between(api, &stored.storage.api));
+            resources.served.push(Arc::new(Served {
+                schema: Schema::Typed(type_of(table, api)),
                 gvk: api.gvk(),
                 gvr: api.gvr(),
                 group_resource: api.group_resource(),
                 group_kind: api.group_kind(),
+                api: Arc::new(api.clone()),
                 stored,
                 conversion,
-            });
+            }));
         }
         resources
     }
 
-    fn storage_of(&mut self, api: &'static Resource) -> Option<(usize, Arc<Storage>)> {
+    fn storage_of(&mut self, table: &'static Table, api: &'static Resource) -> Option<Stored> {
         if !api.has_verb("watch") {
             return None;
         }
-        let home = home_of(self.table, api);
+        let home = home_of(table, api);
         let name = home.group_resource();
-        let index = match self.by_name.get(&name) {
-            Some(index) => *index,
-            None => {
-                self.storages.push(Arc::new(storage(self.table, home)));
-                self.by_name.insert(name, self.storages.len() - 1);
-                self.storages.len() - 1
-            }
-        };
-        self.by_name.entry(api.group_resource()).or_insert(index);
-        Some((index, self.storages[index].clone()))
+        let cache = self
+            .by_name
+            .entry(name)
+            .or_insert_with(|| Arc::new(ResourceCache::new(Arc::new(storage(table, home)))))
+            .clone();
+        self.by_name.entry(api.group_resource()).or_insert_with(|| cache.clone());
+        Some(Stored { storage: cache.storage.clone(), cache })
     }
 
-    pub(crate) fn storages(&self) -> &[Arc<Storage>] {
-        &self.storages
+    /// Every cache once.
+    pub(crate) fn caches(&self) -> impl Iterator<Item = &Arc<ResourceCache>> {
+        self.by_name.iter().filter(|(name, cache)| **name == cache.storage.group_resource).map(|(_, c)| c)
     }
 
-    /// The index of a resource's storage, which is also its place in the cache.
-    pub(crate) fn storage_index(&self, resource: &GroupResource) -> Option<usize> {
-        self.by_name.get(resource).copied()
+    /// The cache of a resource, by any name that it is served under.
+    pub(crate) fn cached(&self, resource: &GroupResource) -> Option<&Arc<ResourceCache>> {
+        self.by_name.get(resource)
     }
 
-    pub(crate) fn served(&self) -> &[Served] {
+    pub(crate) fn served(&self) -> &[Arc<Served>] {
         &self.served
     }
 
-    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Served> {
+    pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
         let key = (group, version, plural);
         let found =
             self.served.binary_search_by(|s| (s.api.group, s.api.version, s.api.plural).cmp(&key)).ok()?;
@@ -147,13 +169,13 @@ fn home_of(table: &'static Table, api: &'static Resource) -> &'static Resource {
 fn storage(table: &'static Table, api: &'static Resource) -> Storage {
     let group_resource = api.group_resource();
     Storage {
-        api,
-        ty: type_of(table, api),
+        schema: Schema::Typed(type_of(table, api)),
         prefix: prefix_of(&group_resource),
-        strategy: oarlock_apiserver_kinds::strategy_for(&group_resource),
+        strategy: Behaviour::Builtin(oarlock_apiserver_kinds::strategy_for(&group_resource)),
         keep_parsed: READ_OFTEN.contains(&(api.group, api.plural)),
         ttl: ((api.group, api.plural) == ("", "events")).then_some(EVENT_TTL),
         group_resource,
+        api: Arc::new(api.clone()),
     }
 }
 

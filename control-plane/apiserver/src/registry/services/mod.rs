@@ -319,10 +319,9 @@ mod tests {
 
     fn allocator() -> (ServiceAllocator, std::sync::Arc<Storage>) {
         let resources = Resources::builtin();
-        let index =
-            resources.storage_index(&GroupResource::new("", "services")).expect("services are stored");
+        let cached = resources.cached(&GroupResource::new("", "services")).expect("services are stored");
         let ranges = parse_ranges("10.96.0.0/16").expect("a range");
-        (ServiceAllocator::new(ranges, 30000..=32767), resources.storages()[index].clone())
+        (ServiceAllocator::new(ranges, 30000..=32767), cached.storage.clone())
     }
 
     #[test]

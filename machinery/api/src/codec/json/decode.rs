@@ -12,7 +12,7 @@ use serde_json::{Map, Number, Value};
 use super::super::{Decoded, empty, text};
 use super::go;
 use super::trail::{Step, Trail};
-use crate::table::{FieldKind, Table, Type, TypeId};
+use crate::table::{FieldKind, Table, Type};
 
 /// No more strict complaints than this are collected, as upstream.
 const MAX_STRICT: usize = 100;
@@ -25,14 +25,14 @@ pub(super) enum Failure {
     Reader(String),
 }
 
-pub(super) fn run<'de, D>(table: &Table, ty: TypeId, input: D) -> Result<Decoded, Failure>
+pub(super) fn run<'de, D>(table: &Table, kind: &FieldKind, input: D) -> Result<Decoded, Failure>
 where
     D: Deserializer<'de>,
     D::Error: fmt::Display,
 {
-    let context = Context { table, strict: RefCell::default(), failure: RefCell::default() };
-    let kind = FieldKind::Struct(ty);
-    let seed = Seed { context: &context, kind: &kind, trail: &Trail::root() };
+    let untyped = *kind == FieldKind::Any;
+    let context = Context { table, untyped, strict: RefCell::default(), failure: RefCell::default() };
+    let seed = Seed { context: &context, kind, trail: &Trail::root() };
     match seed.deserialize(input) {
         Ok(value) => {
             let value = if value.is_null() { Value::Object(Map::new()) } else { value };
@@ -47,6 +47,8 @@ where
 
 struct Context<'t> {
     table: &'t Table,
+    /// Nothing is known of the whole input; duplicates in it are still worth a complaint.
+    untyped: bool,
     strict: RefCell<Vec<String>>,
     failure: RefCell<Option<String>>,
 }
@@ -285,7 +287,17 @@ impl Seed<'_> {
     fn free_map<'de, A: MapAccess<'de>>(&self, mut entries: A) -> Result<Value, A::Error> {
         let mut object = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
-            let seed = Seed { context: self.context, kind: &FieldKind::Any, trail: self.trail };
+            if !self.context.untyped {
+                let seed = Seed { context: self.context, kind: &FieldKind::Any, trail: self.trail };
+                let value = entries.next_value_seed(seed)?;
+                object.insert(key, value);
+                continue;
+            }
+            if object.contains_key(&key) {
+                self.complain("duplicate", &key);
+            }
+            let trail = self.trail.then(Step::Key(&key));
+            let seed = Seed { context: self.context, kind: &FieldKind::Any, trail: &trail };
             let value = entries.next_value_seed(seed)?;
             object.insert(key, value);
         }

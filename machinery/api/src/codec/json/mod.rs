@@ -12,15 +12,24 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{DecodeError, Decoded};
-use crate::table::{Table, TypeId};
+use crate::table::{FieldKind, Table, TypeId};
 
 pub use encode::{encode, encode_into};
 
 /// Reads an object of a type. Unknown fields are dropped and reported; a wrong type is an error in upstream's words.
 pub fn decode(table: &Table, ty: TypeId, bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    decode_as(table, &FieldKind::Struct(ty), bytes)
+}
+
+/// Reads an object of which nothing is known; duplicate fields are reported.
+pub fn decode_untyped(bytes: &[u8]) -> Result<Decoded, DecodeError> {
+    decode_as(Table::builtin(), &FieldKind::Any, bytes)
+}
+
+fn decode_as(table: &Table, kind: &FieldKind, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let text = utf8(bytes);
     let mut reader = serde_json::Deserializer::from_str(&text);
-    let decoded = decode::run(table, ty, &mut reader).and_then(|decoded| match reader.end() {
+    let decoded = decode::run(table, kind, &mut reader).and_then(|decoded| match reader.end() {
         Ok(()) => Ok(decoded),
         Err(error) => Err(decode::Failure::Reader(error.to_string())),
     });
@@ -32,7 +41,7 @@ pub fn decode(table: &Table, ty: TypeId, bytes: &[u8]) -> Result<Decoded, Decode
 
 /// Reads an object of a type from a tree: the same checks, pruning and canonical forms as [`decode`].
 pub fn decode_value(table: &Table, ty: TypeId, value: &Value) -> Result<Decoded, DecodeError> {
-    decode::run(table, ty, value).map_err(|failure| match failure {
+    decode::run(table, &FieldKind::Struct(ty), value).map_err(|failure| match failure {
         decode::Failure::Type(message) | decode::Failure::Reader(message) => DecodeError::Type(message),
     })
 }
