@@ -5,8 +5,73 @@ use std::fmt;
 use serde_json::Value;
 
 /// A path into an object, as users read it: `spec.containers[0].ports[name]`.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Path(String);
+///
+/// Validation walks whole objects and seldom finds a fault, so a path of usual length is built without allocating.
+#[derive(Clone, Default)]
+pub struct Path(Text);
+
+/// Longer than nearly every path of a built-in kind.
+const INLINE_MAX: usize = 94;
+
+#[derive(Clone)]
+enum Text {
+    Inline { len: u8, bytes: [u8; INLINE_MAX] },
+    Heap(String),
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self::Inline { len: 0, bytes: [0; INLINE_MAX] }
+    }
+}
+
+impl Text {
+    fn as_str(&self) -> &str {
+        match self {
+            Self::Inline { len, bytes } => {
+                std::str::from_utf8(&bytes[..usize::from(*len)]).expect("only whole texts are pushed")
+            }
+            Self::Heap(text) => text,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Self::Inline { len: 0, .. })
+    }
+
+    fn push(&mut self, text: &str) {
+        match self {
+            Self::Inline { len, bytes } => {
+                let start = usize::from(*len);
+                let end = start + text.len();
+                if end <= INLINE_MAX {
+                    bytes[start..end].copy_from_slice(text.as_bytes());
+                    *len = u8::try_from(end).expect("the most that is kept inline is less than 256");
+                } else {
+                    let mut long = String::with_capacity(end + INLINE_MAX);
+                    long.push_str(self.as_str());
+                    long.push_str(text);
+                    *self = Self::Heap(long);
+                }
+            }
+            Self::Heap(long) => long.push_str(text),
+        }
+    }
+
+    fn push_number(&mut self, mut number: usize) {
+        let mut digits = [0_u8; 20];
+        let mut first = digits.len();
+        loop {
+            first -= 1;
+            digits[first] = b'0' + u8::try_from(number % 10).expect("a digit");
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.push(std::str::from_utf8(&digits[first..]).expect("digits are ASCII"));
+    }
+}
 
 impl Path {
     /// The path of the object itself; printed as `<nil>` where upstream does.
@@ -15,32 +80,62 @@ impl Path {
     }
 
     pub fn new(name: &str) -> Self {
-        Self(name.to_string())
+        Self::root().child(name)
     }
 
     /// `spec` → `spec.replicas`.
+    #[must_use]
     pub fn child(&self, name: &str) -> Self {
-        if self.0.is_empty() { Self(name.to_string()) } else { Self(format!("{}.{name}", self.0)) }
+        let mut longer = self.clone();
+        if !longer.0.is_empty() {
+            longer.0.push(".");
+        }
+        longer.0.push(name);
+        longer
     }
 
     /// `containers` → `containers[2]`.
+    #[must_use]
     pub fn index(&self, index: usize) -> Self {
-        Self(format!("{}[{index}]", self.0))
+        let mut longer = self.clone();
+        longer.0.push("[");
+        longer.0.push_number(index);
+        longer.0.push("]");
+        longer
     }
 
     /// `labels` → `labels[app]`.
+    #[must_use]
     pub fn key(&self, key: &str) -> Self {
-        Self(format!("{}[{key}]", self.0))
+        let mut longer = self.clone();
+        longer.0.push("[");
+        longer.0.push(key);
+        longer.0.push("]");
+        longer
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
+    }
+}
+
+impl PartialEq for Path {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Path {}
+
+impl fmt::Debug for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Path({:?})", self.as_str())
     }
 }
 
 impl fmt::Display for Path {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_empty() { "<nil>" } else { &self.0 })
+        f.write_str(if self.0.is_empty() { "<nil>" } else { self.as_str() })
     }
 }
 
@@ -180,6 +275,19 @@ fn printed(value: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_of_any_length_read_the_same() {
+        let (mut path, mut want) = (Path::new("spec"), String::from("spec"));
+        for index in [0, 7, 10, 4_294_967_295] {
+            path = path.child("aVeryLongFieldNameIndeed").index(index).key("é/x");
+            want = format!("{want}.aVeryLongFieldNameIndeed[{index}][é/x]");
+            assert_eq!(path.as_str(), want);
+            assert_eq!(path.to_string(), want);
+        }
+        assert_eq!(path, path.clone());
+        assert_ne!(path, Path::root());
+    }
 
     #[test]
     fn messages_read_as_upstreams() {

@@ -28,6 +28,8 @@ pub(crate) struct Kind {
     pub(crate) validate_new: fn(&Value, &mut FieldErrors),
     /// New against old, whatever endpoint it comes by.
     pub(crate) changes: fn(&Context<'_>, &Value, &Value, &mut FieldErrors),
+    /// Texts for `Warning:` headers; not asked of `/status`.
+    pub(crate) warn: fn(&Value, Option<&Value>, &mut Vec<String>),
     pub(crate) canonicalize: fn(&mut Value),
     pub(crate) delete: fn(&Value, Option<i64>) -> GracefulDelete,
     pub(crate) fields: fn(&Value) -> Vec<SelectableField>,
@@ -48,6 +50,7 @@ impl Kind {
         validate: |_, _| {},
         validate_new: |_, _| {},
         changes: |_, _, _, _| {},
+        warn: |_, _, _| {},
         canonicalize: |_| {},
         delete: |_, _| GracefulDelete::Immediate,
         fields: |_| Vec::new(),
@@ -101,6 +104,14 @@ impl Strategy for Kind {
         errors
     }
 
+    fn warnings(&self, context: &Context<'_>, new: &Value, old: Option<&Value>) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if context.subresource != "status" {
+            (self.warn)(new, old, &mut warnings);
+        }
+        warnings
+    }
+
     fn canonicalize(&self, object: &mut Value) {
         (self.canonicalize)(object);
     }
@@ -144,9 +155,5 @@ impl Strategy for Kind {
 
 /// Whether anything but metadata and status differs.
 pub(crate) fn content_differs(new: &Value, old: &Value) -> bool {
-    let parts = |v: &Value| -> Option<Vec<(String, Value)>> {
-        let counted = |k: &str| !matches!(k, "metadata" | "status" | "apiVersion" | "kind");
-        Some(v.as_object()?.iter().filter(|(k, _)| counted(k)).map(|(k, v)| (k.clone(), v.clone())).collect())
-    };
-    parts(new) != parts(old)
+    crate::value::differ_but(new, old, &["metadata", "status", "apiVersion", "kind"])
 }

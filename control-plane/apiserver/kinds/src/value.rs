@@ -65,6 +65,29 @@ pub(crate) fn keep(new: &mut Value, old: &Value, field: &str) {
     }
 }
 
+/// Whether two objects differ in a field that is not among `free`. Nothing is copied; an absent field is a null one.
+pub(crate) fn differ_but(new: &Value, old: &Value, free: &[&str]) -> bool {
+    let one_way = |a: &Value, b: &Value, both: bool| {
+        entries(a).any(|(field, value)| {
+            let other = &b[field];
+            !free.contains(&field) && if both { value != other } else { !value.is_null() && other.is_null() }
+        })
+    };
+    one_way(new, old, true) || one_way(old, new, false)
+}
+
+/// Whether there is something: not null, no empty text, list or object, not zero, not false.
+pub(crate) fn is_set(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(truth) => *truth,
+        Value::Number(number) => number.as_f64() != Some(0.0),
+        Value::String(text) => !text.is_empty(),
+        Value::Array(items) => !items.is_empty(),
+        Value::Object(fields) => !fields.is_empty(),
+    }
+}
+
 pub(crate) fn name(object: &Value) -> &str {
     text(&object["metadata"]["name"])
 }

@@ -69,6 +69,36 @@ impl Cache {
         self.index.load().values().cloned().collect()
     }
 
+    /// Takes a resource in: when this returns its cache holds what the store does, and goes on doing so.
+    pub(crate) async fn adopt(&self, resource: Arc<ResourceCache>) -> Result<(), StoreError> {
+        resource.begin_loading();
+        self.change_index(|index| {
+            index.insert(place_of(&resource), resource.clone());
+        });
+        let listing = self.store.list(resource.storage.prefix.as_bytes(), ListOptions::default()).await?;
+        let read = listing.items.iter().filter_map(|kv| Entry::read(&resource.storage, kv, kv.mod_revision.0));
+        resource.loaded(read.map(Arc::new).collect(), listing.revision.0);
+        Ok(())
+    }
+
+    /// Lets go of a resource that is no longer served, unless another has taken its place.
+    pub(crate) fn dismiss(&self, resource: &Arc<ResourceCache>) {
+        self.change_index(|index| {
+            if index.get(&place_of(resource)).is_some_and(|now| Arc::ptr_eq(now, resource)) {
+                index.remove(&place_of(resource));
+            }
+        });
+        resource.close();
+    }
+
+    fn change_index(&self, change: impl Fn(&mut Index)) {
+        self.index.rcu(|now| {
+            let mut index = Index::clone(now);
+            change(&mut index);
+            index
+        });
+    }
+
     /// Whether changes of the store arrive here.
     pub(crate) fn is_following(&self) -> bool {
         self.following.load(Ordering::Acquire)

@@ -44,6 +44,10 @@ struct State {
     window: VecDeque<Arc<Change>>,
     /// Changes above this revision are all in the window.
     window_after: u64,
+    /// The snapshot began with the store's state at this revision; changes up to it are in it.
+    loaded_at: u64,
+    /// Changes that arrived while the store's state was being read.
+    waiting: Option<Vec<Event>>,
     last_change: u64,
     watchers: Vec<Watcher>,
 }
@@ -73,17 +77,51 @@ impl ResourceCache {
         }
         *self.state.lock() = State {
             snapshot,
-            window: VecDeque::new(),
             window_after: revision,
+            loaded_at: revision,
             last_change: revision,
-            watchers: Vec::new(),
+            ..State::default()
         };
         self.generation.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// From now on changes are kept aside until [`loaded`](Self::loaded) brings what they change.
+    pub(super) fn begin_loading(&self) {
+        self.state.lock().waiting = Some(Vec::new());
+    }
+
+    /// The store's state at `revision`, then what has changed since. A newer reading is not undone.
+    pub(super) fn loaded(&self, entries: Vec<Arc<Entry>>, revision: u64) {
+        let waiting = {
+            let mut state = self.state.lock();
+            if state.loaded_at >= revision && state.waiting.is_none() {
+                return;
+            }
+            state.waiting.take().unwrap_or_default()
+        };
+        self.reset(entries, revision);
+        waiting.iter().for_each(|event| self.apply(event));
+    }
+
+    /// The resource is no longer served: who watches is told by the end of the stream.
+    pub(super) fn close(&self) {
+        let revision = self.state.lock().last_change;
+        self.reset(Vec::new(), revision);
     }
 
     /// Takes one change of the store over.
     pub(super) fn apply(&self, event: &Event) {
         let revision = event.now.mod_revision.0;
+        {
+            let mut state = self.state.lock();
+            if let Some(waiting) = &mut state.waiting {
+                waiting.push(event.clone());
+                return;
+            }
+            if revision <= state.loaded_at {
+                return;
+            }
+        }
         let read = match event.kind {
             EventKind::Delete => {
                 event.before.as_ref().and_then(|kv| Entry::read(&self.storage, kv, revision))
