@@ -1,9 +1,20 @@
 //! A structural schema (KEP-1693): what the schema of a custom resource says, as a tree that pruning, defaulting,
 //! validation, server-side apply and CEL walk. Built from a `JSONSchemaProps` that was found structural.
 
+mod default;
+mod metadata;
+mod parse;
+pub mod pattern;
+mod prune;
+#[cfg(test)]
+mod tests;
+mod violations;
+
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
+
+pub use metadata::{Malformed, coerce_metadata};
 
 use crate::table::{ListType, MapType};
 
