@@ -1,0 +1,107 @@
+//! What a client trusts and shows: rustls configurations.
+
+use std::sync::{Arc, LazyLock};
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+
+use crate::{ClientConfig, ConfigError};
+
+/// Where distributions keep what they trust, the first that is there.
+const SYSTEM_BUNDLES: &[&str] = &[
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/tls/cacert.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+static SYSTEM_ROOTS: LazyLock<Arc<RootCertStore>> = LazyLock::new(|| {
+    let found = SYSTEM_BUNDLES.iter().find_map(|path| std::fs::read(path).ok());
+    let mut roots = RootCertStore::empty();
+    // A certificate that cannot be read is one that is not trusted.
+    roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&found.unwrap_or_default()).flatten());
+    Arc::new(roots)
+});
+
+/// `http2`: whether the server may choose it.
+pub(crate) fn client_config(config: &ClientConfig, http2: bool) -> Result<rustls::ClientConfig, ConfigError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider.clone())
+        .with_safe_default_protocol_versions()
+        .expect("ring supports the default protocol versions");
+    let builder = if config.insecure_skip_verify {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+    } else {
+        builder.with_root_certificates(roots(config)?)
+    };
+    let mut made = match &config.credentials.certificate {
+        None => builder.with_no_client_auth(),
+        Some((chain, key)) => {
+            let failed = |e: &dyn std::fmt::Display| ConfigError::Certificate(e.to_string());
+            let chain: Vec<_> = CertificateDer::pem_slice_iter(chain.as_bytes())
+                .collect::<Result<_, _>>()
+                .map_err(|e| failed(&e))?;
+            let key = PrivateKeyDer::from_pem_slice(key.0.as_bytes()).map_err(|e| failed(&e))?;
+            builder.with_client_auth_cert(chain, key).map_err(|e| failed(&e))?
+        }
+    };
+    if http2 {
+        made.alpn_protocols.push(b"h2".to_vec());
+    }
+    made.alpn_protocols.push(b"http/1.1".to_vec());
+    Ok(made)
+}
+
+fn roots(config: &ClientConfig) -> Result<Arc<RootCertStore>, ConfigError> {
+    let Some(pem) = &config.ca_pem else { return Ok(SYSTEM_ROOTS.clone()) };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+        let certificate = certificate.map_err(|_| ConfigError::CaBundle)?;
+        roots.add(certificate).map_err(|_| ConfigError::CaBundle)?;
+    }
+    if roots.is_empty() { Err(ConfigError::CaBundle) } else { Ok(Arc::new(roots)) }
+}
+
+/// `insecure-skip-tls-verify` of a kubeconfig: who the server is does not matter, that it holds its key does.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
