@@ -1,0 +1,152 @@
+//! The configuration as its file has it. [`crate::validate`] says what is wrong with one.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::validate;
+
+const API_VERSION: &str = "apiserver.config.k8s.io/v1";
+const KIND: &str = "EncryptionConfiguration";
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct EncryptionConfiguration {
+    pub api_version: String,
+    pub kind: String,
+    #[serde(default)]
+    pub resources: Vec<ResourceConfiguration>,
+}
+
+/// Some resources, and what reads and (the first) writes them.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceConfiguration {
+    /// `secrets`, `deployments.apps`, `*.` (the core group), `*.apps`, `*.*`.
+    #[serde(default)]
+    pub resources: Vec<String>,
+    #[serde(default)]
+    pub providers: Vec<ProviderConfiguration>,
+}
+
+/// Exactly one field is set.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfiguration {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aesgcm: Option<AesConfiguration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub aescbc: Option<AesConfiguration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secretbox: Option<AesConfiguration>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// Read so that it can be refused by name: no KMS plugin is called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kms: Option<serde_json::Value>,
+}
+
+/// Values as they are.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {}
+
+/// Keys of a provider: the first writes, all read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AesConfiguration {
+    #[serde(default)]
+    pub keys: Vec<Key>,
+}
+
+#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Key {
+    #[serde(default)]
+    pub name: String,
+    /// Base64 of the raw key.
+    #[serde(default)]
+    pub secret: String,
+}
+
+impl std::fmt::Debug for Key {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Key").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Why a configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("error opening encryption provider configuration file {path:?}")]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("encryption provider configuration file {path:?} is empty")]
+    Empty { path: PathBuf },
+    #[error("error while parsing file: {0}")]
+    Parse(String),
+    #[error("error while parsing file: {0}")]
+    Invalid(String),
+    #[error("resource {resource:?} is masked by earlier rule {by:?}")]
+    Masked { resource: String, by: String },
+    #[error("write {path:?}")]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("make a key")]
+    Random,
+    #[error("watch {path:?}")]
+    Watch {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl EncryptionConfiguration {
+    pub fn new(resources: Vec<ResourceConfiguration>) -> Self {
+        Self { api_version: API_VERSION.into(), kind: KIND.into(), resources }
+    }
+
+    /// A configuration from YAML or JSON, checked. Unknown fields are errors.
+    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
+        let tree = oarlock_api::codec::yaml::parse(bytes).map_err(|e| ConfigError::Parse(e.to_string()))?;
+        let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
+        if text("apiVersion") != API_VERSION || text("kind") != KIND {
+            return Err(ConfigError::Parse(format!(
+                "no kind {:?} is registered for version {:?} in scheme \"k8s.io/apiserver/pkg/apis/apiserver\"",
+                text("kind"),
+                text("apiVersion")
+            )));
+        }
+        // What serde says of a wrong value may quote it, and the value may be a key.
+        let configuration: Self = serde_json::from_value(tree).map_err(|e| {
+            ConfigError::Parse(format!("strict decoding error: {}", without_values(&e.to_string())))
+        })?;
+        validate::validate(&configuration)?;
+        Ok(configuration)
+    }
+
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = std::fs::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
+        if bytes.is_empty() {
+            return Err(ConfigError::Empty { path: path.into() });
+        }
+        Self::parse(&bytes)
+    }
+}
+
+fn without_values(message: &str) -> String {
+    match message.split_once("invalid type: ").or_else(|| message.split_once("invalid value: ")) {
+        Some((_, rest)) => {
+            let expected = rest.rsplit_once(", expected ").map_or("another", |(_, expected)| expected);
+            format!("invalid type, expected {expected}")
+        }
+        None => message.to_string(),
+    }
+}

@@ -1,0 +1,185 @@
+//! A configuration compiled for a layout, replaced whole when its file changes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use prometheus::IntCounter;
+
+use crate::cipher::OpenError;
+use crate::config::{ConfigError, EncryptionConfiguration};
+use crate::layout::{Layout, Rule, segments};
+use crate::metrics::Metrics;
+use crate::transform::{Opened, Transformers, open_plain};
+
+/// What is encrypted, and how. Shared by the store and whoever reloads the configuration.
+pub struct Encryption {
+    layout: Layout,
+    compiled: ArcSwap<Compiled>,
+    metrics: Metrics,
+}
+
+/// The rules, found by the place of a key.
+#[derive(Default)]
+pub(crate) struct Compiled {
+    by_rule: HashMap<Rule, Arc<ForResource>>,
+    /// Built-in resources that a rule is for, by their place below `/registry/`.
+    by_place: HashMap<Box<[u8]>, Arc<ForResource>>,
+    /// Some place has two segments.
+    two_segments: bool,
+    /// Custom resources are looked up by rule: theirs are not known beforehand.
+    any_group: bool,
+}
+
+/// The transformers of a resource, with its counters.
+pub(crate) struct ForResource {
+    transformers: Arc<Transformers>,
+    written: IntCounter,
+    write_label: &'static str,
+    /// By provider.
+    read: Vec<IntCounter>,
+    failed: IntCounter,
+}
+
+impl Encryption {
+    pub fn new(configuration: &EncryptionConfiguration, layout: Layout) -> Result<Arc<Self>, ConfigError> {
+        let metrics = Metrics::new();
+        let compiled = Compiled::new(configuration, &layout, &metrics)?;
+        Ok(Arc::new(Self { layout, compiled: ArcSwap::from_pointee(compiled), metrics }))
+    }
+
+    /// Takes another configuration; reads and writes under way end with the old one.
+    pub fn replace(&self, configuration: &EncryptionConfiguration) -> Result<(), ConfigError> {
+        let compiled = Compiled::new(configuration, &self.layout, &self.metrics)?;
+        self.compiled.store(Arc::new(compiled));
+        Ok(())
+    }
+
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The plain value of what is stored under `key`, and whether it should be written again.
+    pub fn open(&self, key: &[u8], stored: &Bytes) -> Result<(Bytes, bool), OpenError> {
+        let opened = self.current().open(key, stored)?;
+        Ok((opened.plain, opened.stale))
+    }
+
+    pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Compiled>> {
+        self.compiled.load()
+    }
+}
+
+impl Compiled {
+    fn new(
+        configuration: &EncryptionConfiguration,
+        layout: &Layout,
+        metrics: &Metrics,
+    ) -> Result<Self, ConfigError> {
+        crate::validate::validate(configuration)?;
+        let mut providers: HashMap<Rule, Vec<_>> = HashMap::new();
+        for conf in &configuration.resources {
+            for name in &conf.resources {
+                let rule = Rule::parse(name);
+                for wider in [Rule::whole_group(&rule.group), Rule::everything()] {
+                    if providers.contains_key(&wider) {
+                        return Err(ConfigError::Masked { resource: rule.text(), by: wider.text() });
+                    }
+                }
+                providers.entry(rule).or_default().extend(conf.providers.iter());
+            }
+        }
+        let mut compiled = Self::default();
+        for (rule, providers) in providers {
+            let transformers = Transformers::new(providers)
+                .ok_or_else(|| ConfigError::Invalid("a provider cannot be used".into()))?;
+            compiled.any_group |= rule.group.contains('.') || rule.group == "*";
+            let of = Arc::new(ForResource::new(Arc::new(transformers), &rule.text(), metrics));
+            compiled.by_rule.insert(rule, of);
+        }
+        for (place, resource) in layout.places() {
+            if let Some(found) = compiled.find(&resource.group, &resource.resource) {
+                let name = Rule { group: (*resource.group).into(), resource: (*resource.resource).into() };
+                let of = Arc::new(ForResource::new(found.transformers.clone(), &name.text(), metrics));
+                compiled.two_segments |= place.contains(&b'/');
+                compiled.by_place.insert(place.into(), of);
+            }
+        }
+        Ok(compiled)
+    }
+
+    /// The most exact rule for a resource.
+    fn find(&self, group: &str, resource: &str) -> Option<&Arc<ForResource>> {
+        self.by_rule
+            .get(&Rule { group: group.into(), resource: resource.into() })
+            .or_else(|| self.by_rule.get(&Rule::whole_group(group)))
+            .or_else(|| self.by_rule.get(&Rule::everything()))
+    }
+
+    /// What reads and writes the value of a key; `None` is plain.
+    pub(crate) fn of(&self, key: &[u8]) -> Option<&ForResource> {
+        let (first, both) = segments(key)?;
+        if let Some(found) = self.by_place.get(first) {
+            return Some(found);
+        }
+        if self.two_segments
+            && let Some(found) = both.and_then(|both| self.by_place.get(both))
+        {
+            return Some(found);
+        }
+        if !self.any_group || !first.contains(&b'.') {
+            return None;
+        }
+        let both = std::str::from_utf8(both?).ok()?;
+        let (group, resource) = both.split_once('/')?;
+        self.find(group, resource).map(|found| &**found)
+    }
+
+    pub(crate) fn seal(&self, key: &[u8], plain: Bytes) -> Bytes {
+        match self.of(key) {
+            Some(found) => {
+                found.written.inc();
+                found.transformers.seal(plain, key)
+            }
+            None => plain,
+        }
+    }
+
+    pub(crate) fn open(&self, key: &[u8], stored: &Bytes) -> Result<Opened, OpenError> {
+        let Some(found) = self.of(key) else {
+            open_plain(stored)?;
+            return Ok(Opened { plain: stored.clone(), stale: false, provider: 0 });
+        };
+        let opened = found.transformers.open(stored, key);
+        match &opened {
+            Ok(opened) => found.read[opened.provider].inc(),
+            Err(_) => found.failed.inc(),
+        }
+        opened
+    }
+}
+
+impl ForResource {
+    fn new(transformers: Arc<Transformers>, resource: &str, metrics: &Metrics) -> Self {
+        let read =
+            transformers.labels().map(|label| metrics.operations(resource, "from_storage", label, "OK"));
+        let read = read.collect();
+        let write_label = transformers.labels().next().unwrap_or("identity");
+        Self {
+            written: metrics.operations(resource, "to_storage", write_label, "OK"),
+            failed: metrics.operations(resource, "from_storage", "unknown", "Unknown"),
+            write_label,
+            read,
+            transformers,
+        }
+    }
+}
+
+impl std::fmt::Debug for Encryption {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let compiled = self.current();
+        let rules: Vec<_> = compiled.by_rule.iter().map(|(rule, of)| (rule.text(), of.write_label)).collect();
+        f.debug_struct("Encryption").field("rules", &rules).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,299 @@
+//! What is wrong with a configuration, in upstream's words.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use oarlock_api::{FieldError, FieldErrors, Path};
+
+use crate::config::{AesConfiguration, ConfigError, EncryptionConfiguration, Key, ProviderConfiguration};
+use crate::layout::Rule;
+
+const AES_SIZES: &[usize] = &[16, 24, 32];
+const SECRETBOX_SIZES: &[usize] = &[32];
+/// Kept in the store under no resource of the API.
+const WITHOUT_API: [&str; 3] = ["apiserveripinfo", "serviceipallocations", "servicenodeportallocations"];
+
+pub(crate) fn validate(configuration: &EncryptionConfiguration) -> Result<(), ConfigError> {
+    let errors = errors(configuration);
+    let texts: Vec<String> = errors.iter().map(|e| format!("{}: {}", e.path, e.body())).collect();
+    match texts.as_slice() {
+        [] => Ok(()),
+        [one] => Err(ConfigError::Invalid(one.clone())),
+        many => Err(ConfigError::Invalid(format!("[{}]", many.join(", ")))),
+    }
+}
+
+fn errors(configuration: &EncryptionConfiguration) -> FieldErrors {
+    let root = Path::new("resources");
+    if configuration.resources.is_empty() {
+        return vec![at_least_one(&root, root.as_str())];
+    }
+    let mut errors = FieldErrors::new();
+    for (i, conf) in configuration.resources.iter().enumerate() {
+        let (resources, providers) = (root.index(i).child("resources"), root.index(i).child("providers"));
+        if conf.resources.is_empty() {
+            errors.push(at_least_one(&resources, resources.as_str()));
+        }
+        errors.extend(overlaps(&conf.resources, &resources));
+        for (j, name) in conf.resources.iter().enumerate() {
+            if let Some(fault) = name_fault(name) {
+                errors.push(FieldError::invalid(resources.index(j), name.as_str(), fault));
+            }
+        }
+        if conf.providers.is_empty() {
+            errors.push(at_least_one(&providers, providers.as_str()));
+        }
+        for (j, provider) in conf.providers.iter().enumerate() {
+            errors.extend(provider_errors(provider, &providers.index(j)));
+        }
+    }
+    errors
+}
+
+fn at_least_one(path: &Path, what: &str) -> FieldError {
+    FieldError::required(path.clone(), format!("at least one {what} is required"))
+}
+
+fn overlaps(names: &[String], path: &Path) -> FieldErrors {
+    let rules: Vec<Rule> = names.iter().map(|name| Rule::parse(name)).collect();
+    let pairs = || {
+        rules.iter().enumerate().flat_map(|(i, a)| {
+            rules.iter().enumerate().filter(move |(j, _)| *j != i).map(move |(_, b)| (a, b))
+        })
+    };
+    let mut errors = FieldErrors::new();
+    let mut refuse = |fault| errors.push(FieldError::invalid(path.clone(), names.to_vec(), fault));
+    if pairs().any(|(a, b)| a == b) {
+        refuse("the same resource cannot be specified multiple times");
+    }
+    if pairs().any(|(a, b)| a != b && a.covers(b)) {
+        refuse(
+            "using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed as they \
+             will be masked",
+        );
+    }
+    errors
+}
+
+fn name_fault(name: &str) -> Option<&'static str> {
+    let rule = Rule::parse(name);
+    if name.to_lowercase() != name {
+        Some("resource name should not contain capital letters")
+    } else if name == "*" {
+        Some("use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources")
+    } else if WITHOUT_API.contains(&name) {
+        Some("resources which do not have REST API/s cannot be encrypted")
+    } else if rule.group == "events.k8s.io" {
+        Some(
+            "'*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead in the \
+             config file",
+        )
+    } else if rule.group == "extensions" {
+        Some("'extensions' group has been removed and cannot be used for encryption")
+    } else if rule.group == "*" && rule.resource != "*" {
+        Some("encrypting the same resource across groups is not supported")
+    } else {
+        None
+    }
+}
+
+fn provider_errors(provider: &ProviderConfiguration, path: &Path) -> FieldErrors {
+    let set = provider.names();
+    match set.as_slice() {
+        [] => {
+            let detail = "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity";
+            return vec![FieldError::invalid(path.clone(), serde_json::json!({}), detail)];
+        }
+        [_] => {}
+        many => {
+            let detail = "more than one provider specified in a single element, should split into different list elements";
+            let many: Vec<String> = many.iter().map(ToString::to_string).collect();
+            return vec![FieldError::invalid(path.clone(), many, detail)];
+        }
+    }
+    let keyed = [
+        ("aesgcm", &provider.aesgcm, AES_SIZES),
+        ("aescbc", &provider.aescbc, AES_SIZES),
+        ("secretbox", &provider.secretbox, SECRETBOX_SIZES),
+    ];
+    for (name, settings, sizes) in keyed {
+        if let Some(settings) = settings {
+            return key_errors(settings, &path.child(name).child("keys"), sizes);
+        }
+    }
+    if provider.kms.is_some() {
+        return vec![FieldError::forbidden(
+            path.child("kms"),
+            "KMS providers are not supported by this server",
+        )];
+    }
+    FieldErrors::new()
+}
+
+impl ProviderConfiguration {
+    /// The providers that are set.
+    fn names(&self) -> Vec<&'static str> {
+        let all = [
+            ("kms", self.kms.is_some()),
+            ("aesgcm", self.aesgcm.is_some()),
+            ("aescbc", self.aescbc.is_some()),
+            ("secretbox", self.secretbox.is_some()),
+            ("identity", self.identity.is_some()),
+        ];
+        all.into_iter().filter(|(_, set)| *set).map(|(name, _)| name).collect()
+    }
+}
+
+fn key_errors(settings: &AesConfiguration, path: &Path, sizes: &[usize]) -> FieldErrors {
+    if settings.keys.is_empty() {
+        return vec![at_least_one(path, "keys")];
+    }
+    settings.keys.iter().enumerate().flat_map(|(i, key)| one_key_errors(key, &path.index(i), sizes)).collect()
+}
+
+fn one_key_errors(key: &Key, path: &Path, sizes: &[usize]) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    if key.name.is_empty() {
+        errors.push(FieldError::required(path.child("name"), "name is a mandatory field for a key"));
+    }
+    let secret = path.child("secret");
+    if key.secret.is_empty() {
+        errors.push(FieldError::required(secret, "secret is a mandatory field for a key"));
+        return errors;
+    }
+    match STANDARD.decode(&key.secret) {
+        Err(_) => errors.push(FieldError::invalid(secret, "REDACTED", "secrets must be base64 encoded")),
+        Ok(raw) if !sizes.contains(&raw.len()) => {
+            let sizes: Vec<String> = sizes.iter().map(ToString::to_string).collect();
+            let detail = format!(
+                "secret is not of the expected length, got {}, expected one of [{}]",
+                raw.len(),
+                sizes.join(" ")
+            );
+            errors.push(FieldError::invalid(secret, "REDACTED", detail));
+        }
+        Ok(_) => {}
+    }
+    errors
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::{Expect, expect};
+
+    use crate::EncryptionConfiguration;
+
+    fn check(resources: &str, want: &Expect) {
+        let text = format!(
+            "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: {resources}"
+        );
+        let got = EncryptionConfiguration::parse(text.as_bytes());
+        want.assert_eq(&got.map_or_else(|e| e.to_string(), |_| "valid".into()));
+    }
+
+    const KEY16: &str = "AAAAAAAAAAAAAAAAAAAAAA==";
+
+    #[test]
+    fn faults_are_told_in_upstreams_words() {
+        let one = |resources: &str, providers: &str| {
+            format!("[{{resources: {resources}, providers: {providers}}}]")
+        };
+        let named = |resources: &str| one(resources, "[{identity: {}}]");
+        let with = |provider: &str| one("[secrets]", &format!("[{provider}]"));
+        check(&named("[secrets, '*.apps']"), &expect!["valid"]);
+        check(
+            "[]",
+            &expect![
+                "error while parsing file: resources: Required value: at least one resources is required"
+            ],
+        );
+        check(
+            &named("[]"),
+            &expect![
+                "error while parsing file: resources[0].resources: Required value: at least one resources[0].resources is required"
+            ],
+        );
+        check(
+            &one("[secrets]", "[]"),
+            &expect![
+                "error while parsing file: resources[0].providers: Required value: at least one resources[0].providers is required"
+            ],
+        );
+        check(
+            &named("[secrets, secrets]"),
+            &expect![[
+                r#"error while parsing file: resources[0].resources: Invalid value: ["secrets","secrets"]: the same resource cannot be specified multiple times"#
+            ]],
+        );
+        check(
+            &named("[secrets, '*.']"),
+            &expect![[
+                r#"error while parsing file: resources[0].resources: Invalid value: ["secrets","*."]: using overlapping resources such as 'secrets' and '*.' in the same resource list is not allowed as they will be masked"#
+            ]],
+        );
+        check(
+            &named("[Secrets]"),
+            &expect![[
+                r#"error while parsing file: resources[0].resources[0]: Invalid value: "Secrets": resource name should not contain capital letters"#
+            ]],
+        );
+        check(
+            &named("['*']"),
+            &expect![[
+                r#"error while parsing file: resources[0].resources[0]: Invalid value: "*": use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"#
+            ]],
+        );
+        check(
+            &named("[events.events.k8s.io]"),
+            &expect![[
+                r#"error while parsing file: resources[0].resources[0]: Invalid value: "events.events.k8s.io": '*.events.k8s.io' objects are stored using the 'events' API group in etcd. Use 'events' instead in the config file"#
+            ]],
+        );
+        check(
+            &named("['secrets.*']"),
+            &expect![[
+                r#"error while parsing file: resources[0].resources[0]: Invalid value: "secrets.*": encrypting the same resource across groups is not supported"#
+            ]],
+        );
+        check(
+            &with("{}"),
+            &expect![
+                "error while parsing file: resources[0].providers[0]: Invalid value: {}: provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
+            ],
+        );
+        check(
+            &with("{identity: {}, aescbc: {keys: []}}"),
+            &expect![[
+                r#"error while parsing file: resources[0].providers[0]: Invalid value: ["aescbc","identity"]: more than one provider specified in a single element, should split into different list elements"#
+            ]],
+        );
+        check(
+            &with("{aesgcm: {keys: []}}"),
+            &expect![
+                "error while parsing file: resources[0].providers[0].aesgcm.keys: Required value: at least one keys is required"
+            ],
+        );
+        check(
+            &with("{aesgcm: {keys: [{name: a, secret: '!'}, {secret: ''}]}}"),
+            &expect![[
+                r#"error while parsing file: [resources[0].providers[0].aesgcm.keys[0].secret: Invalid value: "REDACTED": secrets must be base64 encoded, resources[0].providers[0].aesgcm.keys[1].name: Required value: name is a mandatory field for a key, resources[0].providers[0].aesgcm.keys[1].secret: Required value: secret is a mandatory field for a key]"#
+            ]],
+        );
+        check(
+            &with(&format!("{{secretbox: {{keys: [{{name: a, secret: '{KEY16}'}}]}}}}")),
+            &expect![[
+                r#"error while parsing file: resources[0].providers[0].secretbox.keys[0].secret: Invalid value: "REDACTED": secret is not of the expected length, got 16, expected one of [32]"#
+            ]],
+        );
+        check(&with(&format!("{{aescbc: {{keys: [{{name: a, secret: '{KEY16}'}}]}}}}")), &expect!["valid"]);
+        check(
+            &with("{aescbc: {keys: [{name: a, secret: 7}]}}"),
+            &expect!["error while parsing file: strict decoding error: invalid type, expected a string"],
+        );
+        check(
+            &with("{aescbc: {kyes: []}}"),
+            &expect![
+                "error while parsing file: strict decoding error: unknown field `kyes`, expected `keys`"
+            ],
+        );
+    }
+}
