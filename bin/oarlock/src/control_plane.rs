@@ -168,6 +168,7 @@ fn api_config(
             identity: Some(keys.kubelet_client()?),
             ca_pem: Some(keys.authority.cert_pem().to_string()),
         },
+        front_proxy: keys.front_proxy()?,
     })
 }
 

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Context, Result};
+use oarlock_apiserver::FrontProxy;
 use oarlock_pki::{Authority, Identity, Kubeconfig, Profile, SigningKey, SubjectName, kubeconfig_yaml};
 
 use crate::layout::Layout;
@@ -70,6 +71,23 @@ impl ClusterKeys {
             "apiserver-kubelet-client",
             &Profile::client("kube-apiserver-kubelet-client", MASTERS_GROUP),
         )
+    }
+
+    /// Who this server is to the servers that it proxies to; their trust in it has an authority of its own.
+    pub(crate) fn front_proxy(&self) -> Result<FrontProxy> {
+        const NAME: &str = "front-proxy-client";
+        let paths = (self.layout.pki("front-proxy-ca.crt"), self.layout.pki("front-proxy-ca.key"));
+        let authority = Authority::load_or_create(&paths.0, &paths.1, "front-proxy-ca")?;
+        let (cert, key) =
+            (self.layout.pki("front-proxy-client.crt"), self.layout.pki("front-proxy-client.key"));
+        let identity = authority
+            .identity(&cert, &key, &Profile::client(NAME, ""))
+            .context("make the certificate front-proxy-client")?;
+        Ok(FrontProxy {
+            identity: Some(identity),
+            ca_pem: Some(authority.cert_pem().to_string()),
+            allowed_names: vec![NAME.into()],
+        })
     }
 
     pub(crate) fn admin(&self) -> Result<Identity> {

@@ -15,7 +15,7 @@ use crate::encode::{self, Accepted};
 use crate::endpoints::{self, Call};
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
-use crate::{authenticate, authorise, discovery, impersonate};
+use crate::{aggregate, authenticate, authorise, discovery, impersonate};
 
 /// How long a request that is not meant to last may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -97,6 +97,12 @@ async fn steps(
     let user = authenticate::authenticate(server, peer, &headers, &info.path).await?;
     let user = impersonate::impersonate(server, &headers, user).await?;
     authorise::authorise(server, info, query, &user).await?;
+    let backends = server.aggregator.backends(&*server.objects);
+    if !backends.is_empty()
+        && let Some(backend) = backends.of_path(info.path.strip_prefix("/openapi/v3").unwrap_or(&info.path))
+    {
+        return aggregate::serve(server, backend, &user, request).await;
+    }
     if !info.is_resource {
         return discovery::serve(server, info, query, request.method(), &headers).await;
     }

@@ -8,6 +8,7 @@ use oarlock_api::Status;
 use oarlock_pki::{Identity, PkiError};
 use oarlock_store::{Store, StoreError};
 
+use crate::aggregate::FrontProxy;
 use crate::kubelet::KubeletTls;
 
 /// Plain data, but for the store, which the binary has opened.
@@ -26,6 +27,7 @@ pub struct Config {
     pub node_ports: RangeInclusive<u16>,
     pub cluster_domain: String,
     pub kubelet: KubeletTls,
+    pub front_proxy: FrontProxy,
 }
 
 /// Keys and names of service account tokens.

@@ -4,6 +4,7 @@
 //! authorise → endpoints → decode → registry (default, mutate, validate, admit, store) → cache → encode`. In one process
 //! the same chain is called in memory ([`ApiServer::client`]).
 
+mod aggregate;
 mod authenticate;
 mod authorise;
 mod body;
@@ -24,6 +25,7 @@ mod registry;
 mod request_info;
 mod server;
 
+pub use aggregate::FrontProxy;
 pub use config::{Config, Error, ServiceAccountKeys};
 pub use kubelet::KubeletTls;
 pub use oarlock_apiserver_access::User;

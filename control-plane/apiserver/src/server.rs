@@ -21,6 +21,7 @@ use oarlock_base::{Shutdown, TaskSpawner, Tasks};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::aggregate::{self, Aggregator};
 use crate::body::{Body, wrap};
 use crate::cache::{Cache, CachedObjects};
 use crate::chain::Peer;
@@ -48,6 +49,7 @@ pub(crate) struct Server {
     pub(crate) issuer: String,
     pub(crate) dialer: Dialer,
     pub(crate) discovery: Discovery,
+    pub(crate) aggregator: Aggregator,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: InFlight,
     pub(crate) ready: watch::Sender<bool>,
@@ -99,7 +101,6 @@ impl ApiServer {
         let mut tasks = Tasks::new("apiserver", &root);
         let resources = Resources::builtin();
         let cache = Arc::new(Cache::new(config.store.clone(), resources.caches()));
-        let discovery = Discovery::new(&resources);
         let resources = Arc::new(Catalogue::new(resources));
         let revision = cache.load().await?;
         let objects: Arc<dyn Objects> = Arc::new(CachedObjects {
@@ -113,7 +114,8 @@ impl ApiServer {
         let registry = Registry::new(config.store.clone(), admission, services);
         let accounts = Accounts::new(&config.service_accounts, &objects)?;
         let server = Arc::new(Server {
-            discovery,
+            discovery: Discovery::new(),
+            aggregator: Aggregator::new(config.front_proxy.clone()),
             authenticator: AuthenticationChain::new(vec![
                 Arc::new(ClientCertificates),
                 accounts.checker.clone(),
@@ -140,6 +142,8 @@ impl ApiServer {
         let nodes = deciders.nodes;
         tasks.spawn("node-authorizer", move |stop| nodes.run(stop));
         let plan = bootstrap::Plan::new(&config, address.port());
+        let aggregating = server.clone();
+        tasks.spawn("aggregator", move |stop| async move { aggregate::run(&aggregating, stop).await });
         let starting = server.clone();
         tasks.spawn("bootstrap", move |stop| async move { bootstrap::run(&starting, plan, stop).await });
         Ok(Self { server, listener, tls, tasks, address })

@@ -48,8 +48,10 @@ pub struct Profile {
 
 impl Profile {
     /// A client that authenticates as `user` of `group`.
+    /// `group` may be empty.
     pub fn client(user: &str, group: &str) -> Self {
-        Self { common_name: user.into(), organization: Some(group.into()), client: true, ..Self::default() }
+        let organization = (!group.is_empty()).then(|| group.into());
+        Self { common_name: user.into(), organization, client: true, ..Self::default() }
     }
 
     /// A server that answers by `names`.

@@ -2,12 +2,14 @@
 //!
 //! Owns the making, the reading and the safe writing of PEM files. Knows nothing of what the identities may do.
 
+mod any_server;
 mod authority;
 mod files;
 mod identity;
 mod kubeconfig;
 mod tls;
 
+pub use any_server::client_config_for_any_server;
 pub use authority::{Authority, Profile, SubjectName};
 pub use files::{read_or_create, write_private};
 pub use identity::{Identity, SigningKey};

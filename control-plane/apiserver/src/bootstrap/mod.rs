@@ -5,6 +5,7 @@ mod keeper;
 mod kubernetes;
 mod objects;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -27,6 +28,8 @@ pub(crate) struct Plan {
     port: u16,
     service_cidr: String,
     first_address: String,
+    /// What other servers must know to believe us, for `extension-apiserver-authentication`.
+    trust: BTreeMap<String, String>,
 }
 
 impl Plan {
@@ -38,8 +41,28 @@ impl Plan {
             port,
             service_cidr: config.service_cidr.clone(),
             first_address: first.unwrap_or_default(),
+            trust: published_trust(config),
         }
     }
+}
+
+/// What an aggregated server reads to know its clients and the front proxy.
+fn published_trust(config: &Config) -> BTreeMap<String, String> {
+    let mut data = BTreeMap::new();
+    let mut say = |key: &str, value: String| data.insert(key.to_string(), value);
+    if let Some(ca) = &config.client_ca_pem {
+        say("client-ca-file", ca.clone());
+    }
+    if let Some(ca) = &config.front_proxy.ca_pem {
+        let names = &config.front_proxy.allowed_names;
+        say("requestheader-client-ca-file", ca.clone());
+        say("requestheader-allowed-names", json!(names).to_string());
+        say("requestheader-username-headers", json!(["X-Remote-User"]).to_string());
+        say("requestheader-uid-headers", json!(["X-Remote-Uid"]).to_string());
+        say("requestheader-group-headers", json!(["X-Remote-Group"]).to_string());
+        say("requestheader-extra-headers-prefix", json!(["X-Remote-Extra-"]).to_string());
+    }
+    data
 }
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];

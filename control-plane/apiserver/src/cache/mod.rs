@@ -76,7 +76,8 @@ impl Cache {
             index.insert(place_of(&resource), resource.clone());
         });
         let listing = self.store.list(resource.storage.prefix.as_bytes(), ListOptions::default()).await?;
-        let read = listing.items.iter().filter_map(|kv| Entry::read(&resource.storage, kv, kv.mod_revision.0));
+        let read =
+            listing.items.iter().filter_map(|kv| Entry::read(&resource.storage, kv, kv.mod_revision.0));
         resource.loaded(read.map(Arc::new).collect(), listing.revision.0);
         Ok(())
     }

@@ -6,7 +6,16 @@ use oarlock_api::gvk::join_api_version;
 use oarlock_api::table::Subresource;
 use serde_json::{Value, json};
 
+use crate::aggregate::{Backends, RemoteGroups};
 use crate::registry::{Resources, Served};
+
+/// What the documents speak of.
+#[derive(Clone)]
+pub(crate) struct View {
+    pub(crate) resources: Arc<Resources>,
+    pub(crate) backends: Arc<Backends>,
+    pub(crate) remote: Arc<RemoteGroups>,
+}
 
 /// What `/version` says.
 pub(super) fn version() -> Value {
@@ -27,13 +36,15 @@ fn platform() -> &'static str {
 }
 
 /// Groups in the order clients prefer, each with its versions in that order.
-fn groups(resources: &Resources) -> Vec<(&'static str, Vec<&'static str>)> {
-    let mut groups: Vec<(&'static str, Vec<&'static str>)> = Vec::new();
-    for served in resources.served() {
-        match groups.iter_mut().find(|(group, _)| *group == served.api.group) {
-            Some((_, versions)) if versions.contains(&served.api.version) => {}
-            Some((_, versions)) => versions.push(served.api.version),
-            None => groups.push((served.api.group, vec![served.api.version])),
+fn groups(view: &View) -> Vec<(&str, Vec<&str>)> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    let local = view.resources.served().iter().map(|served| (served.api.group, served.api.version));
+    let remote = view.backends.all().map(|backend| (backend.group.as_str(), backend.version.as_str()));
+    for (group, version) in local.chain(remote) {
+        match groups.iter_mut().find(|(known, _)| *known == group) {
+            Some((_, versions)) if versions.contains(&version) => {}
+            Some((_, versions)) => versions.push(version),
+            None => groups.push((group, vec![version])),
         }
     }
     for (_, versions) in &mut groups {
@@ -89,8 +100,8 @@ pub(super) fn core_versions() -> Value {
     })
 }
 
-pub(super) fn group_list(resources: &Resources) -> Value {
-    let groups = groups(resources);
+pub(super) fn group_list(view: &View) -> Value {
+    let groups = groups(view);
     let listed: Vec<Value> = groups
         .iter()
         .filter(|(group, _)| !group.is_empty())
@@ -99,9 +110,9 @@ pub(super) fn group_list(resources: &Resources) -> Value {
     json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": listed })
 }
 
-pub(super) fn group(resources: &Resources, name: &str) -> Option<Value> {
+pub(super) fn group(view: &View, name: &str) -> Option<Value> {
     let (group, versions) =
-        groups(resources).into_iter().find(|(group, _)| *group == name && !group.is_empty())?;
+        groups(view).into_iter().find(|(group, _)| *group == name && !group.is_empty())?;
     let mut document = entry(group, &versions);
     document["kind"] = "APIGroup".into();
     document["apiVersion"] = "v1".into();
@@ -115,9 +126,9 @@ fn entry(group: &str, versions: &[&str]) -> Value {
     json!({ "name": group, "preferredVersion": all[0].clone(), "versions": all })
 }
 
-pub(super) fn resource_list(resources: &Resources, group: &str, version: &str) -> Option<Value> {
+pub(super) fn resource_list(view: &View, group: &str, version: &str) -> Option<Value> {
     let mut listed = Vec::new();
-    for served in of_version(resources, group, version) {
+    for served in of_version(&view.resources, group, version) {
         listed.push(resource(served));
         listed.extend(served.api.subresources.iter().map(|sub| subresource(served, sub)));
     }
@@ -169,14 +180,14 @@ fn subresource(served: &Served, sub: &Subresource) -> Value {
 }
 
 /// `APIGroupDiscoveryList`: every group, version and resource in one document.
-pub(super) fn aggregated(resources: &Resources, core: bool) -> Value {
-    let groups = groups(resources);
+pub(super) fn aggregated(view: &View, core: bool) -> Value {
+    let groups = groups(view);
     let items: Vec<Value> = groups
         .iter()
         .filter(|(group, _)| group.is_empty() == core)
         .map(|(group, versions)| {
             let versions: Vec<Value> =
-                versions.iter().map(|version| aggregated_version(resources, group, version)).collect();
+                versions.iter().map(|version| aggregated_version(view, group, version)).collect();
             let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
             json!({ "metadata": metadata, "versions": versions })
         })
@@ -184,8 +195,14 @@ pub(super) fn aggregated(resources: &Resources, core: bool) -> Value {
     json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items })
 }
 
-fn aggregated_version(resources: &Resources, group: &str, version: &str) -> Value {
-    let listed: Vec<Value> = of_version(resources, group, version)
+fn aggregated_version(view: &View, group: &str, version: &str) -> Value {
+    if let Some(backend) = view.backends.find(group, version) {
+        let resources = view.remote.aggregated_resources(group, version);
+        let fresh = if backend.available && resources.is_some() { "Current" } else { "Stale" };
+        let resources = resources.unwrap_or_default();
+        return json!({ "version": version, "freshness": fresh, "resources": resources });
+    }
+    let listed: Vec<Value> = of_version(&view.resources, group, version)
         .map(|served| {
             let api = &served.api;
             let scope = if api.namespaced { "Namespaced" } else { "Cluster" };
@@ -220,7 +237,7 @@ fn aggregated_version(resources: &Resources, group: &str, version: &str) -> Valu
 }
 
 /// What `/` lists.
-pub(super) fn paths(resources: &Resources) -> Vec<String> {
+pub(super) fn paths(view: &View) -> Vec<String> {
     let fixed = [
         "/.well-known/openid-configuration",
         "/api",
@@ -242,7 +259,7 @@ pub(super) fn paths(resources: &Resources) -> Vec<String> {
         "/version",
     ];
     let mut paths: Vec<String> = fixed.iter().map(ToString::to_string).collect();
-    for (group, versions) in groups(resources).iter().filter(|(group, _)| !group.is_empty()) {
+    for (group, versions) in groups(view).iter().filter(|(group, _)| !group.is_empty()) {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));
     }
@@ -263,8 +280,12 @@ mod tests {
 
     #[test]
     fn the_core_group_is_listed_with_its_subresources() {
-        let resources = Resources::builtin();
-        let list = resource_list(&resources, "", "v1").expect("it is served");
+        let view = View {
+            resources: Arc::new(Resources::builtin()),
+            backends: Arc::default(),
+            remote: Arc::default(),
+        };
+        let list = resource_list(&view, "", "v1").expect("it is served");
         let names: Vec<&str> =
             list["resources"].as_array().expect("a list").iter().filter_map(|r| r["name"].as_str()).collect();
         assert!(
@@ -272,12 +293,9 @@ mod tests {
                 && names.contains(&"pods/log")
                 && names.contains(&"serviceaccounts/token")
         );
-        assert!(resource_list(&resources, "apps", "v9").is_none());
-        let groups = group_list(&resources);
+        assert!(resource_list(&view, "apps", "v9").is_none());
+        let groups = group_list(&view);
         assert!(groups["groups"].as_array().is_some_and(|list| list.iter().any(|g| g["name"] == "apps")));
-        assert_eq!(
-            group(&resources, "autoscaling").expect("it is served")["preferredVersion"]["version"],
-            "v2"
-        );
+        assert_eq!(group(&view, "autoscaling").expect("it is served")["preferredVersion"]["version"], "v2");
     }
 }

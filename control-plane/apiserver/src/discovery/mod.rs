@@ -8,6 +8,7 @@ pub(crate) use health::store_answers;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Method, Response, StatusCode};
@@ -19,9 +20,9 @@ use sha2::{Digest as _, Sha256};
 use crate::body::{Body, empty};
 use crate::decode::Format;
 use crate::encode::{self, Accepted};
-use crate::registry::Resources;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
+use documents::View;
 
 /// Aggregated discovery of one root, ready to send.
 struct Aggregated {
@@ -29,7 +30,15 @@ struct Aggregated {
     etag: HeaderValue,
 }
 
+/// Everything that is told of what is served, made anew when that has changed and somebody asks.
 pub(crate) struct Discovery {
+    ready: ArcSwapOption<Ready>,
+}
+
+struct Ready {
+    view: View,
+    /// Of the remote descriptions.
+    generation: u64,
     core: Aggregated,
     groups: Aggregated,
     openapi: openapi::Documents,
@@ -38,13 +47,41 @@ pub(crate) struct Discovery {
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 impl Discovery {
-    pub(crate) fn new(resources: &Resources) -> Self {
+    pub(crate) fn new() -> Self {
+        Self { ready: ArcSwapOption::empty() }
+    }
+
+    /// The documents of this moment.
+    fn ready(&self, server: &Server) -> Arc<Ready> {
+        let generation = server.aggregator.generation();
+        let view = View {
+            resources: server.resources.now(),
+            backends: server.aggregator.backends(&*server.objects),
+            remote: server.aggregator.remote(),
+        };
+        let known = self.ready.load();
+        if let Some(known) = &*known
+            && known.generation == generation
+            && Arc::ptr_eq(&known.view.resources, &view.resources)
+            && Arc::ptr_eq(&known.view.backends, &view.backends)
+        {
+            return known.clone();
+        }
+        let ready = Arc::new(Ready::new(view, generation));
+        self.ready.store(Some(ready.clone()));
+        ready
+    }
+}
+
+impl Ready {
+    fn new(view: View, generation: u64) -> Self {
         let ready = |core: bool| {
-            let bytes = Bytes::from(documents::aggregated(resources, core).to_string());
+            let bytes = Bytes::from(documents::aggregated(&view, core).to_string());
             let etag = HeaderValue::from_str(&format!("\"{}\"", hex::encode_upper(Sha256::digest(&bytes))));
             Aggregated { bytes, etag: etag.expect("hexadecimal digits are a header value") }
         };
-        Self { core: ready(true), groups: ready(false), openapi: openapi::Documents::new() }
+        let openapi = openapi::Documents::new(&view);
+        Self { core: ready(true), groups: ready(false), openapi, view, generation }
     }
 }
 
@@ -62,7 +99,7 @@ pub(crate) async fn serve(
     let path = info.path.trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     match segments.as_slice() {
-        [] => Ok(json_text(&json!({ "paths": documents::paths(&server.resources.now()) }))),
+        [] => Ok(json_text(&json!({ "paths": documents::paths(&server.discovery.ready(server).view) }))),
         ["api"] => Ok(root(server, headers, query, true)?),
         ["apis"] => Ok(root(server, headers, query, false)?),
         ["api", version] => resource_list(server, headers, query, "", version),
@@ -80,9 +117,11 @@ pub(crate) async fn serve(
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
             Ok(response)
         }
-        ["openapi", "v2"] => server.discovery.openapi.v2(headers).await,
-        ["openapi", "v3"] => Ok(server.discovery.openapi.index(headers)),
-        ["openapi", "v3", path @ ..] => server.discovery.openapi.v3(&path.join("/"), headers, query).await,
+        ["openapi", "v2"] => server.discovery.ready(server).openapi.v2(headers).await,
+        ["openapi", "v3"] => Ok(server.discovery.ready(server).openapi.index(headers)),
+        ["openapi", "v3", path @ ..] => {
+            server.discovery.ready(server).openapi.v3(&path.join("/"), headers, query).await
+        }
         _ => Err(Status::page_not_found()),
     }
 }
@@ -105,7 +144,8 @@ fn json_text(value: &Value) -> Response<Body> {
 /// `/api` and `/apis`: everything at once for those who ask for it.
 fn root(server: &Server, headers: &HeaderMap, query: &Query, core: bool) -> Result<Response<Body>, Status> {
     let mut response = if wants_aggregated(headers) {
-        let ready = if core { &server.discovery.core } else { &server.discovery.groups };
+        let ready = server.discovery.ready(server);
+        let ready = if core { &ready.core } else { &ready.groups };
         if headers.get(IF_NONE_MATCH).is_some_and(|etag| *etag == ready.etag) {
             let mut response = Response::new(empty());
             *response.status_mut() = StatusCode::NOT_MODIFIED;
@@ -118,8 +158,11 @@ fn root(server: &Server, headers: &HeaderMap, query: &Query, core: bool) -> Resu
         }
     } else {
         let accepted = encode::negotiate(headers, query, false)?;
-        let document =
-            if core { documents::core_versions() } else { documents::group_list(&server.resources.now()) };
+        let document = if core {
+            documents::core_versions()
+        } else {
+            documents::group_list(&server.discovery.ready(server).view)
+        };
         encode::object(&accepted, StatusCode::OK, &document)
     };
     response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
@@ -144,7 +187,7 @@ fn resource_list(
     version: &str,
 ) -> Result<Response<Body>, Status> {
     let accepted: Accepted = encode::negotiate(headers, query, false)?;
-    let document = documents::resource_list(&server.resources.now(), group, version)
+    let document = documents::resource_list(&server.discovery.ready(server).view, group, version)
         .ok_or_else(Status::page_not_found)?;
     Ok(encode::object(&accepted, StatusCode::OK, &document))
 }
@@ -156,7 +199,8 @@ fn group_document(
     group: &str,
 ) -> Result<Response<Body>, Status> {
     let accepted = encode::negotiate(headers, query, false)?;
-    let document = documents::group(&server.resources.now(), group).ok_or_else(Status::page_not_found)?;
+    let document =
+        documents::group(&server.discovery.ready(server).view, group).ok_or_else(Status::page_not_found)?;
     Ok(encode::object(&accepted, StatusCode::OK, &document))
 }
 

@@ -12,7 +12,11 @@ use http::{HeaderMap, Response, StatusCode};
 use oarlock_api::Status;
 use oarlock_api::openapi::OpenApi;
 use parking_lot::Mutex;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
+use super::documents::View;
+use crate::aggregate::merge_openapi_v2;
 use crate::body::{Body, empty};
 use crate::decode::Format;
 use crate::encode;
@@ -20,6 +24,11 @@ use crate::request_info::Query;
 
 pub(super) struct Documents {
     openapi: Arc<OpenApi>,
+    /// Documents of other servers: those of v2 are joined to ours, those of v3 are listed.
+    others: Vec<Bytes>,
+    index: String,
+    /// Of our own documents of v3.
+    v3_fingerprint: String,
     fingerprint: String,
     /// By path; gzip.
     written: Mutex<HashMap<String, Bytes>>,
@@ -28,16 +37,35 @@ pub(super) struct Documents {
 const V2: &str = "v2";
 
 impl Documents {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(view: &View) -> Self {
         let openapi = OpenApi::new(|resource| resource.served_by_default);
-        Self { fingerprint: openapi.fingerprint(), openapi: Arc::new(openapi), written: Mutex::default() }
+        let mut index = openapi.v3_index();
+        for (group, version) in view.remote.versions() {
+            let described = view.remote.described(group, version);
+            if let Some(hash) = described.and_then(|described| described.openapi_v3.as_deref()) {
+                let path = format!("apis/{group}/{version}");
+                index["paths"][&path]["serverRelativeURL"] = format!("/openapi/v3/{path}?hash={hash}").into();
+            }
+        }
+        let others: Vec<Bytes> = view.remote.all().filter_map(|d| d.openapi_v2.clone()).collect();
+        let index = index.to_string();
+        let mut hash = Sha256::new();
+        hash.update(openapi.fingerprint());
+        hash.update(&index);
+        others.iter().for_each(|document| hash.update(document));
+        let fingerprint = hex::encode_upper(hash.finalize());
+        Self {
+            v3_fingerprint: openapi.fingerprint(),
+            fingerprint,
+            others,
+            index,
+            openapi: Arc::new(openapi),
+            written: Mutex::default(),
+        }
     }
 
     pub(super) fn index(&self, headers: &HeaderMap) -> Response<Body> {
-        self.tagged(headers, || {
-            let index = self.openapi.v3_index().to_string();
-            encode::respond(StatusCode::OK, Format::Json, index)
-        })
+        self.tagged(headers, || encode::respond(StatusCode::OK, Format::Json, self.index.clone()))
     }
 
     pub(super) async fn v2(&self, headers: &HeaderMap) -> Result<Response<Body>, Status> {
@@ -65,11 +93,11 @@ impl Documents {
         query: &Query,
     ) -> Result<Response<Body>, Status> {
         match query.get("hash") {
-            Some(hash) if hash != self.fingerprint => {
+            Some(hash) if hash != self.v3_fingerprint => {
                 let mut response = Response::new(empty());
                 *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
                 let location =
-                    HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={}", self.fingerprint));
+                    HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={}", self.v3_fingerprint));
                 response.headers_mut().insert(LOCATION, location.map_err(|_| Status::page_not_found())?);
                 return Ok(response);
             }
@@ -88,8 +116,8 @@ impl Documents {
         let packed = match ready {
             Some(packed) => packed,
             None => {
-                let (openapi, wanted) = (self.openapi.clone(), path.to_string());
-                let written = tokio::task::spawn_blocking(move || write(&openapi, &wanted)).await;
+                let (openapi, others, wanted) = (self.openapi.clone(), self.others.clone(), path.to_string());
+                let written = tokio::task::spawn_blocking(move || write(&openapi, &others, &wanted)).await;
                 let packed = written.map_err(Status::internal)?.ok_or_else(Status::page_not_found)?;
                 self.written.lock().insert(path.to_string(), packed.clone());
                 packed
@@ -140,9 +168,20 @@ impl Documents {
     }
 }
 
-fn write(openapi: &OpenApi, path: &str) -> Option<Bytes> {
-    let plain = if path == V2 { openapi.v2_document() } else { openapi.v3_document(path)? };
+fn write(openapi: &OpenApi, others: &[Bytes], path: &str) -> Option<Bytes> {
+    let plain = match path {
+        V2 if others.is_empty() => openapi.v2_document(),
+        V2 => joined(&openapi.v2_document(), others),
+        _ => openapi.v3_document(path)?,
+    };
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(&plain).expect("writing to memory does not fail");
     Some(encoder.finish().expect("writing to memory does not fail").into())
+}
+
+/// Our document with those of other servers in it.
+fn joined(ours: &[u8], others: &[Bytes]) -> Vec<u8> {
+    let mut document: Value = serde_json::from_slice(ours).expect("the writer prints valid JSON");
+    others.iter().for_each(|other| merge_openapi_v2(&mut document, other));
+    document.to_string().into_bytes()
 }

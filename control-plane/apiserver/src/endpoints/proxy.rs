@@ -3,10 +3,10 @@
 use http::header::{HeaderValue, LOCATION};
 use http::{Request, Response, StatusCode};
 use oarlock_api::{GroupResource, Status};
-use serde_json::Value;
 
 use super::Call;
 use super::connect::{admit, node_target};
+use crate::aggregate::{NoEnd, end_of};
 use crate::body::{Body, empty};
 use crate::kubelet::Target;
 
@@ -82,40 +82,13 @@ async fn service_target(call: &Call<'_>) -> Result<Target, Status> {
     let services = GroupResource::new("", "services");
     let objects = &call.server.objects;
     let found = objects.get_fresh(&services, call.namespace(), name).await?;
-    let service = found.ok_or_else(|| Status::not_found(&services, name))?;
-    let unavailable =
-        || Status::service_unavailable(format!("no endpoints available for service {:?}", call.info.name));
-    let ports = service["spec"]["ports"].as_array().into_iter().flatten();
-    let wanted = ports.into_iter().find(|p| {
-        port.is_empty() || p["name"] == port || p["port"].as_u64().is_some_and(|n| n.to_string() == port)
-    });
-    let wanted = wanted.ok_or_else(|| {
-        Status::service_unavailable(format!("no service port {port:?} found for service {name:?}"))
-    })?;
-    let slices = objects.list(&GroupResource::new("discovery.k8s.io", "endpointslices"), call.namespace());
-    let of_service =
-        slices.iter().filter(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == name);
-    let mut ends: Vec<Target> = Vec::new();
-    for slice in of_service {
-        ends.extend(ready_ends(slice, wanted, scheme));
-    }
-    let index = rand::random_range(0..ends.len().max(1));
-    ends.into_iter().nth(index).ok_or_else(unavailable)
-}
-
-/// The addresses of a slice that take traffic for a service's port.
-fn ready_ends<'a>(slice: &'a Value, wanted: &'a Value, scheme: &'a str) -> impl Iterator<Item = Target> + 'a {
-    let same = |port: &&Value| {
-        port["name"].as_str().unwrap_or_default() == wanted["name"].as_str().unwrap_or_default()
-    };
-    let ports = slice["ports"].as_array().into_iter().flatten();
-    let port =
-        ports.into_iter().find(same).and_then(|p| p["port"].as_u64()).and_then(|p| u16::try_from(p).ok());
-    let endpoints = slice["endpoints"].as_array().into_iter().flatten();
-    endpoints
-        .filter(|end| end["conditions"]["ready"] != false)
-        .filter_map(|end| end["addresses"][0].as_str())
-        .filter_map(move |host| Some(Target { host: host.to_string(), port: port?, tls: scheme == "https" }))
+    found.ok_or_else(|| Status::not_found(&services, name))?;
+    end_of(&**objects, (call.namespace(), name), port, scheme == "https").map_err(|fault| match fault {
+        NoEnd::NoEndpoints(_) => {
+            Status::service_unavailable(format!("no endpoints available for service {:?}", call.info.name))
+        }
+        other => Status::service_unavailable(other.to_string()),
+    })
 }
 
 #[cfg(test)]

@@ -44,6 +44,13 @@ pub(crate) enum DialError {
     Http(#[from] hyper::Error),
 }
 
+/// How a server other than a kubelet is known.
+pub(crate) struct Trust {
+    pub(crate) config: Arc<rustls::ClientConfig>,
+    /// What its certificate must be for.
+    pub(crate) name: String,
+}
+
 pub(crate) struct Dialer {
     /// None: plain HTTP only.
     tls: Option<Arc<rustls::ClientConfig>>,
@@ -61,6 +68,16 @@ impl Dialer {
         target: &Target,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, DialError> {
+        self.send_to(target, None, request).await
+    }
+
+    /// The same to somebody who is known by other keys than a kubelet's.
+    pub(crate) async fn send_to(
+        &self,
+        target: &Target,
+        trust: Option<&Trust>,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, DialError> {
         let address = target.authority();
         let dial = TcpStream::connect((target.host.as_str(), target.port));
         let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
@@ -70,10 +87,14 @@ impl Dialer {
         };
         // Interactive streams must not wait for full segments; a socket that refuses is only slower.
         let _ = stream.set_nodelay(true);
-        match &self.tls {
+        let (config, name) = match trust {
+            Some(trust) => (Some(&trust.config), &trust.name),
+            None => (self.tls.as_ref(), &target.host),
+        };
+        match config {
             Some(config) if target.tls => {
-                let name = rustls_pki_types::ServerName::try_from(target.host.clone())
-                    .map_err(|_| DialError::Name(target.host.clone()))?;
+                let name = rustls_pki_types::ServerName::try_from(name.clone())
+                    .map_err(|_| DialError::Name(name.clone()))?;
                 let connector = tokio_rustls::TlsConnector::from(config.clone());
                 let stream =
                     connector.connect(name, stream).await.map_err(|source| DialError::Tls { source })?;
@@ -101,6 +122,18 @@ impl Dialer {
         &self,
         target: &Target,
         path_and_query: &str,
+        request: Request<Body>,
+    ) -> Result<Response<Body>, Status> {
+        self.forward_to(target, None, path_and_query, HeaderMap::new(), request).await
+    }
+
+    /// The same to somebody who is known by other keys, with headers of our own.
+    pub(crate) async fn forward_to(
+        &self,
+        target: &Target,
+        trust: Option<&Trust>,
+        path_and_query: &str,
+        own: HeaderMap,
         mut request: Request<Body>,
     ) -> Result<Response<Body>, Status> {
         let client = hyper::upgrade::on(&mut request);
@@ -114,7 +147,8 @@ impl Dialer {
         if let Ok(host) = target.authority().parse() {
             onward.headers_mut().insert(HOST, host);
         }
-        let mut response = self.send(target, onward).await.map_err(unreachable)?;
+        onward.headers_mut().extend(own);
+        let mut response = self.send_to(target, trust, onward).await.map_err(unreachable)?;
         if response.status() != StatusCode::SWITCHING_PROTOCOLS {
             let (mut parts, body) = response.into_parts();
             parts.headers = forwarded(&parts.headers, false);

@@ -1,0 +1,126 @@
+//! Aggregation: group versions that another server answers for, as the APIServices say. Requests are proxied with the
+//! user's name in headers; discovery and OpenAPI take in what the other servers say of themselves.
+
+mod check;
+mod ends;
+mod merge;
+mod plan;
+mod proxy;
+
+pub(crate) use check::run;
+pub(crate) use ends::{NoEnd, end_of};
+pub(crate) use merge::{RemoteGroups, merge_openapi_v2};
+pub(crate) use plan::Backends;
+pub(crate) use proxy::serve;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use oarlock_api::GroupResource;
+use oarlock_apiserver_access::Objects;
+use oarlock_pki::{Identity, PkiError, client_config, client_config_for_any_server};
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use crate::kubelet::Trust;
+use plan::Backend;
+
+/// What this server shows to those it proxies to. (`--proxy-client-cert-file`, `--requestheader-…`)
+#[derive(Debug, Clone, Default)]
+pub struct FrontProxy {
+    pub identity: Option<Identity>,
+    /// Who signs the identity: published for the other servers in `kube-system/extension-apiserver-authentication`.
+    pub ca_pem: Option<String>,
+    /// `--requestheader-allowed-names`
+    pub allowed_names: Vec<String>,
+}
+
+/// What is known of the other servers.
+pub(crate) struct Aggregator {
+    front: FrontProxy,
+    /// Backends as of a generation of the APIServices.
+    backends: ArcSwap<(u64, Arc<Backends>)>,
+    /// What each backend's last check brought.
+    remote: ArcSwap<RemoteGroups>,
+    /// TLS settings by backend; dropped when backends change.
+    trusts: Mutex<HashMap<String, Arc<Trust>>>,
+    /// Grows when `remote` changes.
+    generation: std::sync::atomic::AtomicU64,
+}
+
+pub(crate) fn api_services() -> GroupResource {
+    GroupResource::new("apiregistration.k8s.io", "apiservices")
+}
+
+impl Aggregator {
+    pub(crate) fn new(front: FrontProxy) -> Self {
+        Self {
+            front,
+            backends: ArcSwap::from_pointee((u64::MAX, Arc::default())),
+            remote: ArcSwap::default(),
+            trusts: Mutex::default(),
+            generation: std::sync::atomic::AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn front(&self) -> &FrontProxy {
+        &self.front
+    }
+
+    /// The backends as the APIServices are now; read again only when one has changed.
+    pub(crate) fn backends(&self, objects: &dyn Objects) -> Arc<Backends> {
+        let resource = api_services();
+        let generation = objects.generation(&resource);
+        let known = self.backends.load();
+        if known.0 == generation {
+            return known.1.clone();
+        }
+        let backends = Arc::new(Backends::of(&objects.list(&resource, "")));
+        self.trusts.lock().clear();
+        self.backends.store(Arc::new((generation, backends.clone())));
+        backends
+    }
+
+    pub(crate) fn remote(&self) -> Arc<RemoteGroups> {
+        self.remote.load_full()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    fn set_remote(&self, remote: RemoteGroups) {
+        self.remote.store(Arc::new(remote));
+        self.generation.fetch_add(1, std::sync::atomic::Ordering::AcqRel);
+    }
+
+    /// How a backend is known.
+    fn trust(&self, backend: &Backend) -> Result<Arc<Trust>, PkiError> {
+        if let Some(trust) = self.trusts.lock().get(&backend.name) {
+            return Ok(trust.clone());
+        }
+        let identity = self.front.identity.as_ref();
+        let config = match &backend.ca_pem {
+            _ if backend.insecure => client_config_for_any_server(identity)?,
+            Some(ca) => client_config(ca, identity)?,
+            // No authority is trusted by default.
+            None => client_config("", identity)?,
+        };
+        let trust = Arc::new(Trust { config: Arc::new(config), name: backend.tls_name() });
+        self.trusts.lock().insert(backend.name.clone(), trust.clone());
+        Ok(trust)
+    }
+}
+
+/// What one backend said of itself.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(crate) struct Described {
+    /// Its APIResourceList.
+    pub(crate) resources: Value,
+    /// Its whole OpenAPI v2 document, where it has one.
+    pub(crate) openapi_v2: Option<Bytes>,
+    /// Whether it has an OpenAPI v3 document of the group version.
+    pub(crate) openapi_v3: Option<String>,
+}
