@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use oarlock_apiserver::{ApiServer, Connector, KubeletTls, ServiceAccountKeys, User};
+use oarlock_apiserver::{ApiServer, Connector, Encryption, KubeletTls, ServiceAccountKeys, User};
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::Identity;
 use oarlock_store::{Embedded, EmbeddedOptions, open_embedded};
@@ -52,7 +52,7 @@ impl ControlPlane {
         })?;
         let store = open_embedded(&layout.store(), EmbeddedOptions::default())
             .with_context(|| format!("open the store {}", layout.store().display()))?;
-        let config = api_config(common, flags, &keys, store.clone(), serving, advertise.into())?;
+        let config = api_config(layout, common, flags, &keys, store.clone(), serving, advertise.into())?;
         let server = ApiServer::new(config).await?;
         let url = format!("https://127.0.0.1:{}", server.address().port());
         let connector = server.connector();
@@ -142,6 +142,7 @@ fn component_clients(connector: Connector) -> oarlock_controllers::ClientFactory
 }
 
 fn api_config(
+    layout: &Layout,
     common: &Common,
     flags: &ServerFlags,
     keys: &ClusterKeys,
@@ -169,6 +170,13 @@ fn api_config(
             ca_pem: Some(keys.authority.cert_pem().to_string()),
         },
         front_proxy: keys.front_proxy()?,
+        encryption: match &flags.encryption_provider_config {
+            Some(path) => Encryption::File {
+                path: path.clone(),
+                reload: flags.encryption_provider_config_automatic_reload,
+            },
+            None => Encryption::Default { directory: layout.data().to_path_buf() },
+        },
     })
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use oarlock_api::Status;
@@ -28,6 +29,19 @@ pub struct Config {
     pub cluster_domain: String,
     pub kubelet: KubeletTls,
     pub front_proxy: FrontProxy,
+    pub encryption: Encryption,
+}
+
+/// Which resources are encrypted at rest.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Encryption {
+    /// Everything is stored as it is.
+    #[default]
+    None,
+    /// Secrets are, with a key of this directory that is made at the first start.
+    Default { directory: PathBuf },
+    /// `--encryption-provider-config`, and whether it is read again when it changes.
+    File { path: PathBuf, reload: bool },
 }
 
 /// Keys and names of service account tokens.
@@ -60,6 +74,8 @@ pub enum Error {
     ServiceRange(String),
     #[error("create {what}: {status}")]
     Bootstrap { what: String, status: Box<Status> },
+    #[error("read the encryption configuration")]
+    Encryption(#[from] oarlock_apiserver_encryption::ConfigError),
     #[error(transparent)]
     Task(#[from] oarlock_base::TaskError),
 }

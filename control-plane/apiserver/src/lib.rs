@@ -15,6 +15,7 @@ mod config;
 mod decode;
 mod discovery;
 mod encode;
+mod encryption;
 mod endpoints;
 mod flow_control;
 mod impersonate;
@@ -26,7 +27,7 @@ mod request_info;
 mod server;
 
 pub use aggregate::FrontProxy;
-pub use config::{Config, Error, ServiceAccountKeys};
+pub use config::{Config, Encryption, Error, ServiceAccountKeys};
 pub use kubelet::KubeletTls;
 pub use oarlock_apiserver_access::User;
 pub use server::{ApiServer, Connector};

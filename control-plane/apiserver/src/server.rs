@@ -100,7 +100,9 @@ impl ApiServer {
         let root = Shutdown::new();
         let mut tasks = Tasks::new("apiserver", &root);
         let resources = Resources::builtin();
-        let cache = Arc::new(Cache::new(config.store.clone(), resources.caches()));
+        let store =
+            crate::encryption::around(config.store.clone(), &config.encryption, &resources, &mut tasks)?;
+        let cache = Arc::new(Cache::new(store.clone(), resources.caches()));
         let resources = Arc::new(Catalogue::new(resources));
         let revision = cache.load().await?;
         let objects: Arc<dyn Objects> = Arc::new(CachedObjects {
@@ -111,7 +113,7 @@ impl ApiServer {
         let deciders = Deciders::new(&objects);
         let services = allocator(&config, &objects)?;
         let admission = AdmissionChain::upstream(objects.clone(), deciders.rbac, deciders.authorizer.clone());
-        let registry = Registry::new(config.store.clone(), admission, services);
+        let registry = Registry::new(store, admission, services);
         let accounts = Accounts::new(&config.service_accounts, &objects)?;
         let server = Arc::new(Server {
             discovery: Discovery::new(),

@@ -1,11 +1,33 @@
 //! Who stands behind a Service now: its ready endpoints, as a client in the cluster would reach them. (Upstream's
 //! `--enable-aggregator-routing`: no packet filter is needed on this machine.)
 
+use std::net::SocketAddr;
+use std::sync::Arc;
+
 use oarlock_api::GroupResource;
 use oarlock_apiserver_access::Objects;
+use oarlock_apiserver_webhook::{Endpoint, ServiceError, ServiceResolver};
 use serde_json::Value;
 
 use crate::kubelet::Target;
+
+/// Endpoints for whoever calls a Service from this server: webhooks of all sorts.
+pub(crate) struct ServiceEnds(pub(crate) Arc<dyn Objects>);
+
+impl ServiceResolver for ServiceEnds {
+    fn resolve(&self, namespace: &str, name: &str, port: u16) -> Result<Endpoint, ServiceError> {
+        let end =
+            end_of(&*self.0, (namespace, name), &port.to_string(), true).map_err(|fault| match fault {
+                NoEnd::NoService(name) => ServiceError::NotFound(name),
+                NoEnd::NoPort { service, .. } => ServiceError::NoPort { name: service, port },
+                NoEnd::NoEndpoints(name) => ServiceError::NoEndpoints(name),
+            })?;
+        Ok(match end.host.parse() {
+            Ok(ip) => Endpoint::Address(SocketAddr::new(ip, end.port)),
+            Err(_) => Endpoint::Name { host: end.host, port: end.port },
+        })
+    }
+}
 
 /// Why nobody can be reached.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -8,7 +8,7 @@ mod plan;
 mod proxy;
 
 pub(crate) use check::run;
-pub(crate) use ends::{NoEnd, end_of};
+pub(crate) use ends::{NoEnd, ServiceEnds, end_of};
 pub(crate) use merge::{RemoteGroups, merge_openapi_v2};
 pub(crate) use plan::Backends;
 pub(crate) use proxy::serve;

@@ -12,12 +12,14 @@ pub(crate) mod meta;
 mod names;
 mod resources;
 pub(crate) mod services;
+mod surface;
 mod update;
 
 pub(crate) use catalogue::Catalogue;
 pub(crate) use delete::DeleteOptions;
 pub(crate) use keys::{ROOT, key_of};
 pub(crate) use resources::{Resources, Served, Storage, Stored};
+pub(crate) use surface::ServedSurface;
 
 use std::sync::Arc;
 

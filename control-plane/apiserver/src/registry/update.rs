@@ -104,7 +104,9 @@ impl Registry {
             self.remove(key, kv.mod_revision).await?
         } else {
             let value = crate::encode::stored(storage, &new);
-            if value == kv.value || new == old {
+            if (value == kv.value || new == old)
+                && !self.store.is_stale(key).await.map_err(super::store_failed)?
+            {
                 return Ok(Ok(old));
             }
             self.put(storage, key, value, kv.mod_revision).await?

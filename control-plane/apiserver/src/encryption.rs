@@ -1,0 +1,37 @@
+//! Encryption at rest, put around the store as the configuration says.
+
+use std::sync::Arc;
+
+use oarlock_apiserver_encryption::{
+    EncryptedStore, EncryptionConfiguration, Layout, Reload, default_configuration,
+};
+use oarlock_base::Tasks;
+use oarlock_store::Store;
+
+use crate::config::{Encryption, Error};
+use crate::registry::Resources;
+
+/// The store with encryption around it, where there is any; a changed file is taken over by a task of `tasks`.
+pub(crate) fn around(
+    store: Arc<dyn Store>,
+    configured: &Encryption,
+    resources: &Resources,
+    tasks: &mut Tasks,
+) -> Result<Arc<dyn Store>, Error> {
+    let (path, configuration, reload) = match configured {
+        Encryption::None => return Ok(store),
+        Encryption::Default { directory } => {
+            let (path, configuration) = default_configuration(directory)?;
+            (path, configuration, true)
+        }
+        Encryption::File { path, reload } => (path.clone(), EncryptionConfiguration::load(path)?, *reload),
+    };
+    let storages = resources.caches().map(|cache| &cache.storage);
+    let layout = Layout::new(storages.map(|s| (s.group_resource.clone(), s.prefix.clone())));
+    let encryption = oarlock_apiserver_encryption::Encryption::new(&configuration, layout)?;
+    if reload {
+        let reload = Reload::new(encryption.clone(), path)?;
+        tasks.spawn("encryption-config", move |stop| reload.run(stop));
+    }
+    Ok(Arc::new(EncryptedStore::new(store, encryption)))
+}
