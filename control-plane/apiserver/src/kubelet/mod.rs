@@ -8,6 +8,7 @@ pub(crate) use target::{Target, container_of, kubelet_of};
 pub use tls::KubeletTls;
 pub(crate) use tls::client_tls;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use oarlock_api::Status;
+use oarlock_apiserver_webhook::Resolver;
 use oarlock_base::TaskSpawner;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -54,12 +56,13 @@ pub(crate) struct Trust {
 pub(crate) struct Dialer {
     /// None: plain HTTP only.
     tls: Option<Arc<rustls::ClientConfig>>,
+    resolver: Resolver,
     tasks: TaskSpawner,
 }
 
 impl Dialer {
     pub(crate) fn new(tls: Option<Arc<rustls::ClientConfig>>, tasks: TaskSpawner) -> Self {
-        Self { tls, tasks }
+        Self { tls, resolver: Resolver::default(), tasks }
     }
 
     /// Sends one request; the connection ends with its response.
@@ -79,7 +82,7 @@ impl Dialer {
         request: Request<Body>,
     ) -> Result<Response<Incoming>, DialError> {
         let address = target.authority();
-        let dial = TcpStream::connect((target.host.as_str(), target.port));
+        let dial = self.connect(target);
         let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
             Err(_) => return Err(DialError::Timeout { address }),
             Ok(Err(source)) => return Err(DialError::Connect { address, source }),
@@ -102,6 +105,22 @@ impl Dialer {
             }
             _ => self.exchange(stream, request).await,
         }
+    }
+
+    /// Names are resolved by the files of the system alone; the binary is static.
+    async fn connect(&self, target: &Target) -> std::io::Result<TcpStream> {
+        let addresses = match target.host.parse::<IpAddr>() {
+            Ok(ip) => vec![ip],
+            Err(_) => self.resolver.resolve(&target.host).await.map_err(std::io::Error::other)?,
+        };
+        let mut refused = std::io::Error::other(format!("lookup {}: no such host", target.host));
+        for ip in addresses {
+            match TcpStream::connect((ip, target.port)).await {
+                Ok(stream) => return Ok(stream),
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
     }
 
     async fn exchange<S>(&self, stream: S, request: Request<Body>) -> Result<Response<Incoming>, DialError>

@@ -83,7 +83,7 @@ impl Registry {
             let why = "resourceVersion should not be set on objects to be created";
             return Err(refused(Status::new(500, "", why)));
         }
-        let value = crate::encode::stored(storage, &object);
+        let value = self.encode(storage, &object).await.map_err(refused)?;
         match self.put(storage, &key, value, Revision(0)).await.map_err(refused)? {
             Err(_) => Err((Status::already_exists(&served.group_resource, &name), true)),
             Ok(revision) => {

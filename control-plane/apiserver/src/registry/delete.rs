@@ -8,7 +8,7 @@ use oarlock_apiserver_kinds::GracefulDelete;
 use serde_json::Value;
 
 use super::{
-    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, key_of, meta_mut, read, set_revision,
+    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, key_of, meta_mut, set_revision,
     stored, time_text,
 };
 
@@ -70,7 +70,7 @@ impl Registry {
                 Step::Pending => return Ok(Deleted { object, gone: false }),
                 Step::Remove => (self.remove(&key, kv.mod_revision).await?, object, true),
                 Step::Mark(marked) => {
-                    let value = crate::encode::stored(&storage, &marked);
+                    let value = self.encode(&storage, &marked).await?;
                     (self.put(&storage, &key, value, kv.mod_revision).await?, marked, false)
                 }
             };
@@ -82,7 +82,7 @@ impl Registry {
                     }
                     return Ok(Deleted { object, gone });
                 }
-                Err(current) => found = current.map(|kv| read(&storage, kv)).transpose()?,
+                Err(current) => found = self.read_if_any(&storage, current).await?,
             }
         }
         Err(Status::modified(&served.group_resource, name))

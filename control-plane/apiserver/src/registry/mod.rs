@@ -77,7 +77,7 @@ impl Registry {
     ) -> Result<Option<Found>, Status> {
         let key = key_of(&storage.prefix, namespace, name);
         let (kv, _) = self.store.get(&key, None).await.map_err(store_failed)?;
-        kv.map(|kv| read(storage, kv)).transpose()
+        self.read_if_any(storage, kv).await
     }
 
     /// The object as the store has it now, or 404.
@@ -95,6 +95,25 @@ impl Registry {
     /// The validating half of admission.
     pub(crate) async fn admit(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
         self.admission.validate(request).await
+    }
+
+    /// What the store holds, as this storage works with it.
+    pub(crate) async fn read(&self, storage: &Storage, kv: KeyValue) -> Result<Found, Status> {
+        let object =
+            crate::decode::stored(storage, &kv.value, kv.mod_revision.0).map_err(Status::internal)?;
+        Ok(Found { object, kv })
+    }
+
+    async fn read_if_any(&self, storage: &Storage, kv: Option<KeyValue>) -> Result<Option<Found>, Status> {
+        match kv {
+            Some(kv) => self.read(storage, kv).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// An object of this storage as the store keeps it.
+    pub(crate) async fn encode(&self, storage: &Storage, object: &Value) -> Result<Bytes, Status> {
+        Ok(crate::encode::stored(storage, object))
     }
 
     /// Writes one key if it is still at `expected`; `Err(None)` says that it is not.
@@ -141,11 +160,6 @@ pub(crate) fn stored(served: &Served) -> Result<&Arc<Storage>, Status> {
     storage.ok_or_else(|| Status::method_not_allowed(&served.group_resource, "get"))
 }
 
-fn read(storage: &Storage, kv: KeyValue) -> Result<Found, Status> {
-    let object = crate::decode::stored(storage, &kv.value, kv.mod_revision.0).map_err(Status::internal)?;
-    Ok(Found { object, kv })
-}
-
 /// The request of one admission step.
 pub(crate) fn admission<'a>(
     operation: Operation,
@@ -156,10 +170,15 @@ pub(crate) fn admission<'a>(
     old_object: Option<&'a Value>,
 ) -> AdmissionRequest<'a> {
     let (namespace, name) = place;
+    // The object is in the version that it is stored in.
+    let (kind, resource) = match &served.stored {
+        Some(stored) if served.conversion.is_some() => (&stored.storage.gvk, &stored.storage.gvr),
+        _ => (&served.gvk, &served.gvr),
+    };
     AdmissionRequest {
         operation,
-        kind: &served.gvk,
-        resource: &served.gvr,
+        kind,
+        resource,
         subresource: write.subresource,
         namespace,
         name,

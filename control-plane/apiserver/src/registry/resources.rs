@@ -53,6 +53,8 @@ impl Deref for Behaviour {
 pub(crate) struct Storage {
     pub(crate) api: Arc<Resource>,
     pub(crate) schema: Schema,
+    pub(crate) gvk: GroupVersionKind,
+    pub(crate) gvr: GroupVersionResource,
     pub(crate) group_resource: GroupResource,
     /// `/registry/pods/`.
     pub(crate) prefix: String,
@@ -169,6 +171,8 @@ fn home_of(table: &'static Table, api: &'static Resource) -> &'static Resource {
 fn storage(table: &'static Table, api: &'static Resource) -> Storage {
     let group_resource = api.group_resource();
     Storage {
+        gvk: api.gvk(),
+        gvr: api.gvr(),
         schema: Schema::Typed(type_of(table, api)),
         prefix: prefix_of(&group_resource),
         strategy: Behaviour::Builtin(oarlock_apiserver_kinds::strategy_for(&group_resource)),

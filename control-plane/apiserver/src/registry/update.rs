@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{
     CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, context, key_of, meta, meta_mut,
-    read, set_revision, stored,
+    set_revision, stored,
 };
 
 /// What became of an update.
@@ -103,7 +103,7 @@ impl Registry {
         let done = if is_finished(storage, &new, &old) {
             self.remove(key, kv.mod_revision).await?
         } else {
-            let value = crate::encode::stored(storage, &new);
+            let value = self.encode(storage, &new).await?;
             if (value == kv.value || new == old)
                 && !self.store.is_stale(key).await.map_err(super::store_failed)?
             {
@@ -117,7 +117,7 @@ impl Registry {
                 set_revision(&mut new, revision.0);
                 Ok(Ok(new))
             }
-            Err(current) => Ok(Err(current.map(|kv| read(storage, kv)).transpose()?)),
+            Err(current) => Ok(Err(self.read_if_any(storage, current).await?)),
         }
     }
 
@@ -144,14 +144,15 @@ impl Registry {
             let done = if is_finished(storage, &object, &old) {
                 self.remove(&key, kv.mod_revision).await?
             } else {
-                self.put(storage, &key, crate::encode::stored(storage, &object), kv.mod_revision).await?
+                let value = self.encode(storage, &object).await?;
+                self.put(storage, &key, value, kv.mod_revision).await?
             };
             match done {
                 Ok(Revision(revision)) => {
                     set_revision(&mut object, revision);
                     return Ok(Some(object));
                 }
-                Err(current) => found = current.map(|kv| read(storage, kv)).transpose()?,
+                Err(current) => found = self.read_if_any(storage, current).await?,
             }
         }
         Err(Status::modified(&storage.group_resource, name))
