@@ -17,7 +17,7 @@ use crate::types::{
 
 type Shared = Arc<dyn Store>;
 
-/// Runs the whole suite, each case on a store of its own.
+/// Runs the whole suite. `make` gives a store without keys for each case; its revision may be any, and nobody else writes to it.
 pub async fn run<F: Future<Output = Shared>>(make: impl Fn() -> F) {
     guards_and_revisions(make().await).await;
     several_ops_are_one_revision(make().await).await;
@@ -82,7 +82,6 @@ pub async fn snapshots<F: Future<Output = Shared>>(
 }
 
 async fn guards_and_revisions(store: Shared) {
-    assert_eq!(store.revision().await.expect("revision"), Revision(0));
     let created = guarded(&store, "/k", Revision(0), "1").await.expect("absent as guarded");
     let current = guarded(&store, "/k", Revision(0), "x").await.expect_err("it exists");
     let current = current.expect("the reply has the current state");
@@ -103,7 +102,7 @@ async fn guards_and_revisions(store: Shared) {
 }
 
 async fn several_ops_are_one_revision(store: Shared) {
-    let mut events = store.watch(b"/", Revision(0)).await.expect("watch");
+    let mut events = store.watch(b"/", start(&store).await).await.expect("watch");
     put(&store, "/old", "1").await;
     let ops = vec![
         set("/a", "1", None),
@@ -190,8 +189,9 @@ async fn compaction_forgets(store: Shared) {
 }
 
 async fn watches_give_everything_once_in_order(store: Shared) {
+    let start = start(&store).await;
     let created = put(&store, "/w/a", "1").await;
-    let early = store.watch(b"/w/", Revision(0)).await.expect("watch");
+    let early = store.watch(b"/w/", start).await.expect("watch");
     let updated = put(&store, "/w/a", "2").await;
     put(&store, "/other", "1").await;
     let deleted = delete(&store, "/w/a").await;
@@ -219,7 +219,7 @@ async fn watches_give_everything_once_in_order(store: Shared) {
 }
 
 async fn watches_report_progress(store: Shared) {
-    let mut quiet = store.watch(b"/quiet/", Revision(0)).await.expect("watch");
+    let mut quiet = store.watch(b"/quiet/", start(&store).await).await.expect("watch");
     let mut newest = Revision(0);
     for i in 0..3 {
         newest = put(&store, "/busy", &i.to_string()).await;
@@ -228,14 +228,15 @@ async fn watches_report_progress(store: Shared) {
     loop {
         let batch = next(&mut quiet).await;
         assert!(batch.events.is_empty(), "nothing happened under this prefix");
-        if batch.revision == newest {
+        // A backend may have to write something of its own to learn it.
+        if batch.revision >= newest {
             break;
         }
     }
 }
 
 async fn leases_end(store: Shared) {
-    let mut events = store.watch(b"/l/", Revision(0)).await.expect("watch");
+    let mut events = store.watch(b"/l/", start(&store).await).await.expect("watch");
     let long = store.grant(Duration::from_secs(3600)).await.expect("grant");
     let short = store.grant(Duration::from_millis(20)).await.expect("grant");
     put_leased(&store, "/l/kept", long).await;
@@ -272,7 +273,8 @@ async fn large_requests_are_refused(store: Shared) {
     let op = |value: &[u8]| Op::Put { key: "/k".into(), value: Bytes::copy_from_slice(value), lease: None };
     let refused = store.transact(Txn { guards: Vec::new(), ops: vec![op(&large)] }).await;
     assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
-    let fits = &large[..crate::REQUEST_LIMIT - 2];
+    // The limit may count a little more than keys and values: etcd counts the message.
+    let fits = &large[..crate::REQUEST_LIMIT - 512];
     done(store.transact(Txn { guards: Vec::new(), ops: vec![op(fits)] }).await.expect("it fits"));
     let (found, _) = store.get(b"/k", None).await.expect("get");
     assert_eq!(found.expect("it is there").value, fits);
@@ -282,6 +284,7 @@ const WRITERS: u64 = 16;
 const INCREMENTS: u64 = 25;
 
 async fn concurrent_writers_lose_nothing(store: Shared) {
+    let Revision(start) = start(&store).await;
     let increment = || async {
         let mut known = Revision(0);
         let mut count = 0;
@@ -302,7 +305,7 @@ async fn concurrent_writers_lose_nothing(store: Shared) {
     }))
     .await;
     assert_eq!(value(&store, "/count", None).await, Some((WRITERS * INCREMENTS).to_string()));
-    assert_eq!(store.revision().await.expect("revision"), Revision(WRITERS * INCREMENTS));
+    assert_eq!(store.revision().await.expect("revision"), Revision(start + WRITERS * INCREMENTS));
 }
 
 async fn watches_agree_with_lists_under_load(store: Shared) {
@@ -320,7 +323,7 @@ async fn watches_agree_with_lists_under_load(store: Shared) {
         }
     };
     let mut state = std::collections::BTreeMap::new();
-    let mut events = store.watch(b"/load/", Revision(0)).await.expect("watch");
+    let mut events = store.watch(b"/load/", start(&store).await).await.expect("watch");
     join_all((0..8).map(write)).await;
     let listing = store.list(b"/load/", ListOptions::default()).await.expect("list");
     assert_eq!(store.revision().await.expect("revision"), listing.revision);
@@ -338,6 +341,11 @@ async fn watches_agree_with_lists_under_load(store: Shared) {
         }
     }
     assert_eq!(state.into_values().collect::<Vec<_>>(), listing.items);
+}
+
+/// Where an empty store begins.
+async fn start(store: &Shared) -> Revision {
+    store.revision().await.expect("revision")
 }
 
 fn set(key: &str, value: &str, lease: Option<LeaseId>) -> Op {

@@ -3,16 +3,18 @@
 //! It holds bytes and never knows a kind. Keys are upstream's (`/registry/pods/default/web-0`).
 //!
 //! [`mvcc`] decides (pure), [`engine`] serves what was decided from any log of records, [`embedded`] keeps that log in
-//! a file, [`memory`] in a map. [`contract`] is the suite that every backend passes.
+//! a file, [`memory`] in a map. [`etcd`] speaks to etcd instead. [`contract`] is the suite that every backend passes.
 
 pub mod contract;
 mod embedded;
 mod engine;
+pub mod etcd;
 mod memory;
 mod mvcc;
 mod types;
 
 pub use embedded::{Embedded, EmbeddedOptions, open_embedded};
+pub use etcd::Etcd;
 pub use memory::MemoryStore;
 pub use types::{
     Compare, Event, EventKind, KeyValue, LeaseId, ListOptions, Listing, Op, Result, Revision, Store,

@@ -173,12 +173,17 @@ impl<L: Log> Engine<L> {
     }
 }
 
-/// Refuses what is larger than a request may be.
-pub(crate) fn check_size(txn: &Txn) -> Result<()> {
+/// Bytes of keys and values.
+pub(crate) fn size_of(txn: &Txn) -> usize {
     let size = |op: &Op| match op {
         Op::Put { key, value, .. } => key.len() + value.len(),
         Op::Delete { key } => key.len(),
     };
-    let bytes = txn.ops.iter().map(size).sum();
+    txn.ops.iter().map(size).sum()
+}
+
+/// Refuses what is larger than a request may be.
+pub(crate) fn check_size(txn: &Txn) -> Result<()> {
+    let bytes = size_of(txn);
     if bytes > REQUEST_LIMIT { Err(StoreError::TooLarge { bytes, limit: REQUEST_LIMIT }) } else { Ok(()) }
 }

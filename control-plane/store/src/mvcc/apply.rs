@@ -146,7 +146,7 @@ fn transact(index: &Index, batch: &mut Batch, txn: Txn) -> Result<Outcome> {
 }
 
 /// A key changes at most once in a revision: the last op on it counts.
-fn last_of_each_key(ops: Vec<Op>) -> Vec<Op> {
+pub(crate) fn last_of_each_key(ops: Vec<Op>) -> Vec<Op> {
     if ops.len() < 2 {
         return ops;
     }

@@ -9,7 +9,7 @@ mod index;
 #[cfg(test)]
 mod model_test;
 
-pub(crate) use apply::{Batch, Command, Outcome, apply};
+pub(crate) use apply::{Batch, Command, Outcome, apply, last_of_each_key};
 pub(crate) use index::{Index, Version, VersionRef};
 
 use bytes::Bytes;
