@@ -9,6 +9,14 @@ use serde_json::Value;
 
 use crate::registry::Storage;
 
+/// A stored value that is no object: lists that should hold it fail, for who acts on them must not take it for gone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unable to transform key {key:?}: {why}")]
+pub(crate) struct Unreadable {
+    pub(crate) key: String,
+    why: String,
+}
+
 /// One version of one object.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -26,15 +34,18 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    /// The entry of a stored key value, with `revision` as its resourceVersion.
-    pub(crate) fn read(storage: &Storage, kv: &KeyValue, revision: u64) -> Option<Self> {
-        match crate::decode::stored(storage, &kv.value, revision) {
-            Ok(object) => Some(Self::of(storage, &object, revision)),
-            Err(error) => {
-                tracing::error!(key = %String::from_utf8_lossy(&kv.key), %error, "a stored object cannot be read");
-                None
-            }
+    /// The entry of a stored key value, with `revision` as its resourceVersion; or why it cannot be read.
+    pub(crate) fn read(storage: &Storage, kv: &KeyValue, revision: u64) -> Result<Self, Unreadable> {
+        let failed = |why: String| {
+            let key = String::from_utf8_lossy(&kv.key).into_owned();
+            tracing::error!(key, why, "a stored object cannot be read");
+            Unreadable { key, why }
+        };
+        if oarlock_apiserver_encryption::is_encrypted(&kv.value) {
+            return Err(failed("no matching prefix found".into()));
         }
+        let object = crate::decode::stored(storage, &kv.value, revision);
+        object.map(|object| Self::of(storage, &object, revision)).map_err(|error| failed(error.to_string()))
     }
 
     /// `object` carries `revision` as its resourceVersion.

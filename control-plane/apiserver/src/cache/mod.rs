@@ -9,7 +9,7 @@ mod resource;
 mod snapshot;
 mod watcher;
 
-pub(crate) use entry::{Entry, Filter};
+pub(crate) use entry::{Entry, Filter, Unreadable};
 pub(crate) use objects::CachedObjects;
 pub(crate) use resource::{ResourceCache, WatchStart};
 pub(crate) use snapshot::Snapshot;
@@ -40,6 +40,9 @@ pub(crate) struct Cache {
     following: AtomicBool,
     bookmark_wanted: Notify,
 }
+
+/// What became of one stored value.
+type Reading = Result<Arc<Entry>, Unreadable>;
 
 /// Which resource keys below `/registry/` belong to: by first segment, or by the first two.
 type Index = HashMap<Box<[u8]>, Arc<ResourceCache>>;
@@ -76,9 +79,8 @@ impl Cache {
             index.insert(place_of(&resource), resource.clone());
         });
         let listing = self.store.list(resource.storage.prefix.as_bytes(), ListOptions::default()).await?;
-        let read =
-            listing.items.iter().filter_map(|kv| Entry::read(&resource.storage, kv, kv.mod_revision.0));
-        resource.loaded(read.map(Arc::new).collect(), listing.revision.0);
+        let read = listing.items.iter().map(|kv| Entry::read(&resource.storage, kv, kv.mod_revision.0));
+        resource.loaded(read.map(|entry| entry.map(Arc::new)).collect(), listing.revision.0);
         Ok(())
     }
 
@@ -142,12 +144,11 @@ impl Cache {
         let listing = self.store.list(ROOT.as_bytes(), ListOptions::default()).await?;
         let index = self.index.load_full();
         // Keys come in order, so the objects of one resource stand together.
-        let mut entries: HashMap<*const ResourceCache, Vec<Arc<Entry>>> = HashMap::new();
+        let mut entries: HashMap<*const ResourceCache, Vec<Reading>> = HashMap::new();
         for kv in &listing.items {
-            if let Some(resource) = owner(&index, &kv.key)
-                && let Some(entry) = Entry::read(&resource.storage, kv, kv.mod_revision.0)
-            {
-                entries.entry(Arc::as_ptr(resource)).or_default().push(Arc::new(entry));
+            if let Some(resource) = owner(&index, &kv.key) {
+                let entry = Entry::read(&resource.storage, kv, kv.mod_revision.0).map(Arc::new);
+                entries.entry(Arc::as_ptr(resource)).or_default().push(entry);
             }
         }
         for resource in index.values() {

@@ -1,6 +1,6 @@
 //! The cache of one resource: its current objects, the window of recent changes, and who watches.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
 use super::watcher::{Message, QUEUE, Watcher, seen_through};
-use super::{Change, ChangeKind, Entry, Filter, Snapshot, WatchEvent, WatchReader};
+use super::{Change, ChangeKind, Entry, Filter, Reading, Snapshot, Unreadable, WatchEvent, WatchReader};
 use crate::registry::Storage;
 
 /// Changes kept for watches that resume.
@@ -49,6 +49,8 @@ struct State {
     /// Changes that arrived while the store's state was being read.
     waiting: Option<Vec<Event>>,
     last_change: u64,
+    /// Stored values that are no objects, by key.
+    unreadable: BTreeMap<String, Unreadable>,
     watchers: Vec<Watcher>,
 }
 
@@ -65,18 +67,34 @@ impl ResourceCache {
         self.state.lock().snapshot.get(namespace, name).cloned()
     }
 
+    /// A stored value below this prefix that is no object.
+    pub(crate) fn unreadable(&self, prefix: &str) -> Option<Unreadable> {
+        let state = self.state.lock();
+        let first = state.unreadable.range(prefix.to_string()..).next();
+        first.filter(|(key, _)| key.starts_with(prefix)).map(|(_, fault)| fault.clone())
+    }
+
     pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
     }
 
     /// Starts from nothing: whoever watched must begin again.
-    pub(super) fn reset(&self, entries: Vec<Arc<Entry>>, revision: u64) {
+    pub(super) fn reset(&self, entries: Vec<Reading>, revision: u64) {
         let mut snapshot = Snapshot::default();
+        let mut unreadable = BTreeMap::new();
         for entry in entries {
-            snapshot.insert(entry);
+            match entry {
+                Ok(entry) => {
+                    snapshot.insert(entry);
+                }
+                Err(fault) => {
+                    unreadable.insert(fault.key.clone(), fault);
+                }
+            }
         }
         *self.state.lock() = State {
             snapshot,
+            unreadable,
             window_after: revision,
             loaded_at: revision,
             last_change: revision,
@@ -91,7 +109,7 @@ impl ResourceCache {
     }
 
     /// The store's state at `revision`, then what has changed since. A newer reading is not undone.
-    pub(super) fn loaded(&self, entries: Vec<Arc<Entry>>, revision: u64) {
+    pub(super) fn loaded(&self, entries: Vec<Reading>, revision: u64) {
         let waiting = {
             let mut state = self.state.lock();
             if state.loaded_at >= revision && state.waiting.is_none() {
@@ -122,14 +140,23 @@ impl ResourceCache {
                 return;
             }
         }
-        let read = match event.kind {
-            EventKind::Delete => {
-                event.before.as_ref().and_then(|kv| Entry::read(&self.storage, kv, revision))
-            }
+        let read = match (event.kind, &event.before) {
+            (EventKind::Delete, Some(before)) => Entry::read(&self.storage, before, revision),
+            (EventKind::Delete, None) => return,
             _ => Entry::read(&self.storage, &event.now, revision),
         };
-        let Some(entry) = read.map(Arc::new) else { return };
         let mut state = self.state.lock();
+        if !state.unreadable.is_empty() {
+            state.unreadable.remove(&*String::from_utf8_lossy(&event.now.key));
+        }
+        let entry = match read {
+            Ok(entry) => Arc::new(entry),
+            Err(_) if event.kind == EventKind::Delete => return,
+            Err(fault) => {
+                state.unreadable.insert(fault.key.clone(), fault);
+                return;
+            }
+        };
         let before = match event.kind {
             EventKind::Delete => state.snapshot.remove(&entry.namespace, &entry.name),
             _ => state.snapshot.insert(entry.clone()),

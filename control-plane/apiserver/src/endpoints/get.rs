@@ -9,7 +9,7 @@ use serde_json::json;
 use super::Call;
 use crate::body::Body;
 use crate::encode;
-use crate::registry::store_failed;
+use crate::registry::{key_of, store_failed};
 
 /// How long a read waits for a revision the cache has not seen, as upstream.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -26,7 +26,11 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
     let (namespace, name) = call.place();
     let entry = stored.cache.get(namespace, name);
-    let entry = entry.ok_or_else(|| Status::not_found(&call.served.group_resource, name))?;
+    let Some(entry) = entry else {
+        let key = key_of(&stored.storage.prefix, namespace, name);
+        let fault = stored.cache.unreadable(&String::from_utf8_lossy(&key));
+        return Err(fault.map_or_else(|| Status::not_found(&call.served.group_resource, name), Status::internal));
+    };
     Ok(encode::entry(&accepted, call.served, &entry))
 }
 

@@ -48,7 +48,10 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let (source, after) = source(call, limit).await?;
     let after = after.as_deref().map(|start| split_start(call, start));
     let page = match source {
-        Source::Snapshot => snapshot_page(call, &filter, limit, after.as_ref()),
+        Source::Snapshot => {
+            check_readable(call, &filter)?;
+            snapshot_page(call, &filter, limit, after.as_ref())
+        }
         Source::Past(revision) => match past_page(call, &filter, limit, after.as_ref(), revision).await {
             Err(StoreError::Compacted { .. }) if after.is_some() => {
                 return Ok(too_old_to_continue(call, &accepted, after.as_ref()));
@@ -244,6 +247,16 @@ fn snapshot_page(
     Page { items, revision: revision.max(newest), more }
 }
 
+/// Who acts on a list must not take for gone what cannot be read.
+fn check_readable(call: &Call<'_>, filter: &Filter) -> Result<(), Status> {
+    let Stored { storage, cache } = call.served.stored.as_ref().expect("only stored resources are listed");
+    let mut prefix = storage.prefix.clone();
+    if !filter.namespace.is_empty() {
+        prefix = format!("{prefix}{}/", filter.namespace);
+    }
+    cache.unreadable(&prefix).map_or(Ok(()), |fault| Err(Status::internal(fault)))
+}
+
 /// How many keys are read from the store at once while a selector filters them.
 const STORE_PAGE: usize = 500;
 
@@ -271,9 +284,11 @@ async fn past_page(
         let read = listing.items.len();
         for (index, kv) in listing.items.iter().enumerate() {
             after = Some(kv.key.clone());
-            if let Some(entry) =
-                Entry::read(storage, kv, kv.mod_revision.0).filter(|entry| filter.matches(entry))
-            {
+            let entry = Entry::read(storage, kv, kv.mod_revision.0).map_err(|fault| StoreError::Backend {
+                tried: "read a stored object",
+                source: Box::new(fault),
+            })?;
+            if filter.matches(&entry) {
                 page.items.push(Arc::new(entry));
             }
             if limit == Some(page.items.len()) {

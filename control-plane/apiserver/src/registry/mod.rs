@@ -225,6 +225,10 @@ pub(crate) fn store_failed(error: StoreError) -> Status {
             "The provided continue parameter is too old to display a consistent list result. You must start a new \
              list without the continue parameter.",
         ),
+        StoreError::Backend { tried, source } => {
+            tracing::error!(tried, error = %source, "the store failed");
+            Status::internal(source)
+        }
         StoreError::Unavailable(_) | StoreError::DiskFull => Status::service_unavailable(error.to_string()),
         other => {
             tracing::error!(error = %other, "the store failed");
