@@ -260,7 +260,8 @@ impl Seed<'_> {
             let trail = self.trail.then(Step::Field(field.json_name, ty));
             let value =
                 entries.next_value_seed(Seed { context: self.context, kind: &field.kind, trail: &trail })?;
-            if empty::omitted(field, &value) {
+            // An empty list of owners is an order to forget them (KEP-555), so it is not the same as none.
+            if empty::omitted(field, &value) && field.json_name != "managedFields" {
                 object.remove(field.json_name);
             } else {
                 object.insert(field.json_name.to_string(), value);

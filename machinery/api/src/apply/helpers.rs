@@ -1,0 +1,98 @@
+//! Merging and extracting without ownership: what admission policies and clients need.
+
+use serde_json::Value;
+
+use super::items;
+use super::managed::{self, ManagedError, Operation};
+use super::merge::merge;
+use super::node::{Merge, Node, Shape};
+use super::remove;
+use super::validate::validate;
+use crate::meta;
+use crate::schema::Schema;
+
+/// A configuration that cannot be merged. The texts are upstream's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MergeError {
+    #[error("failed to convert patch object to typed object: {0}")]
+    Unfit(String),
+    /// An admission policy's configuration may not replace things as a whole.
+    #[error("invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: {}", .0.join(", "))]
+    Atomic(Vec<String>),
+}
+
+/// Merges a configuration into an object as an `ApplyConfiguration` of a MutatingAdmissionPolicy is: nobody's ownership
+/// changes, nothing is removed, atomic things are refused.
+pub fn merge_unowned(schema: &Schema, live: &Value, config: &Value) -> Result<Value, MergeError> {
+    let node = Node::root(schema);
+    validate(node, config).map_err(MergeError::Unfit)?;
+    let mut atomic = Vec::new();
+    atomic_paths(node, config, &mut String::new(), &mut atomic);
+    if !atomic.is_empty() {
+        return Err(MergeError::Atomic(atomic));
+    }
+    let mut merged = live.clone();
+    merge(node, &mut merged, config);
+    Ok(merged)
+}
+
+fn atomic_paths(node: Node<'_>, value: &Value, path: &mut String, out: &mut Vec<String>) {
+    let length = path.len();
+    match (node.shape(Some(value)), value) {
+        (Shape::Map(members), Value::Object(_)) if members.atomic => out.push(path.clone()),
+        (Shape::Map(members), Value::Object(object)) => {
+            for (name, value) in object {
+                path.push('.');
+                path.push_str(name);
+                atomic_paths(members.node(name), value, path, out);
+                path.truncate(length);
+            }
+        }
+        (Shape::List(list), Value::Array(_)) if matches!(list.merge, Merge::Atomic) => out.push(path.clone()),
+        (Shape::List(list), Value::Array(values)) => {
+            for value in values {
+                let Ok(element) = items::element(list, value) else { continue };
+                path.push_str(&element.to_string());
+                atomic_paths(list.item, value, path, out);
+                path.truncate(length);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The configuration that a manager last applied, as far as the object still has it: its fields, the type and the name.
+pub fn extract(
+    schema: &Schema,
+    object: &Value,
+    manager: &str,
+    subresource: &str,
+) -> Result<Option<Value>, ManagedError> {
+    let owners = managed::decode(meta::managed_fields(object))?;
+    let is_wanted = |m: &managed::Manager<'_>| {
+        m.operation == Operation::Apply && m.name == manager && m.subresource == subresource
+    };
+    let Some(owner) = owners.iter().find(|owner| is_wanted(&owner.manager)) else { return Ok(None) };
+    let mut out = remove::extract(Node::root(schema), object, &owner.fields);
+    meta::set_name(&mut out, meta::name(object));
+    meta::set_namespace(&mut out, meta::namespace(object));
+    for field in ["apiVersion", "kind"] {
+        if let Some(value) = object.get(field) {
+            out[field] = value.clone();
+        }
+    }
+    Ok(Some(out))
+}
+
+/// The versions that managers of this object wrote in, other than `api_version`: where there are none, the request's
+/// `versions` are never asked.
+pub fn other_versions<'v>(object: &'v Value, api_version: &str) -> Vec<&'v str> {
+    let entries = meta::managed_fields(object).iter();
+    let mut out: Vec<&str> = entries
+        .filter_map(|entry| entry.get("apiVersion").and_then(Value::as_str))
+        .filter(|version| *version != api_version)
+        .collect();
+    out.sort_unstable();
+    out.dedup();
+    out
+}

@@ -1,0 +1,3 @@
+//! Tables of what upstream does.
+
+mod fields;

@@ -1,0 +1,155 @@
+//! What an update, a create or a patch leaves in `managedFields`.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::element::same;
+use super::managed::{self, Operation, Owner, Owners};
+use super::settle::{Request, changes, conversions, refit, set_managed, settle};
+use crate::meta;
+
+/// Sets `managedFields` of `new`, which replaces `live` (nothing, if it is created). Both are whole, defaulted objects in the
+/// request's version. What is wrong with stored or sent entries never fails a write.
+pub fn track(request: &Request<'_>, live: Option<&Value>, new: &mut Value) {
+    let sent = meta::remove(new, "managedFields");
+    let entries = tracked(request, live, new, sent);
+    set_managed(new, entries);
+}
+
+/// Where the entries that the change starts from come from.
+enum Base {
+    Sent(Vec<Value>),
+    Live,
+}
+
+fn tracked(request: &Request<'_>, live: Option<&Value>, new: &Value, sent: Option<Value>) -> Vec<Value> {
+    let live_entries = live.map_or(&[][..], meta::managed_fields);
+    let base = match sent {
+        Some(Value::Array(entries)) if request.subresource.is_empty() => {
+            if is_reset(&entries) {
+                if live.is_some_and(|live| !meta::uid(live).is_empty()) {
+                    return Vec::new();
+                }
+                Base::Sent(Vec::new())
+            } else if same_entries(&entries, live_entries) || managed::decode(&entries).is_err() {
+                Base::Live
+            } else {
+                Base::Sent(entries)
+            }
+        }
+        _ => Base::Live,
+    };
+    let entries = match &base {
+        Base::Sent(entries) => entries,
+        Base::Live => live_entries,
+    };
+    if entries.is_empty() && live.is_some_and(|live| !meta::uid(live).is_empty()) {
+        // Nobody asked to track this object; it stays so until somebody applies.
+        return Vec::new();
+    }
+    changed(request, live, new, entries).unwrap_or_else(|| live_entries.to_vec())
+}
+
+fn same_entries(a: &[Value], b: &[Value]) -> bool {
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
+}
+
+/// Clients forget all owners by sending an empty list, or a list of one empty entry.
+fn is_reset(entries: &[Value]) -> bool {
+    match entries {
+        [] => true,
+        [one] => one.as_object().is_some_and(serde_json::Map::is_empty),
+        _ => false,
+    }
+}
+
+/// The new entries; none where they cannot be computed and the old ones must do.
+fn changed(request: &Request<'_>, live: Option<&Value>, new: &Value, entries: &[Value]) -> Option<Vec<Value>> {
+    let delta = changes(request.node(), request.reset, live, new);
+    if delta.is_same() {
+        return Some(entries.to_vec());
+    }
+    let mut owners = managed::decode(entries).unwrap_or_default();
+    if !owners.is_empty() {
+        refit(request, &mut owners);
+        let converted = conversions(request, &owners, live, new).ok()?;
+        let forced = settle(request, &mut owners, None, &delta, &converted, true);
+        debug_assert!(forced.is_ok(), "forced changes have no conflicts");
+    }
+    let fields = delta.added.union(delta.modified);
+    if !fields.is_empty() {
+        own(request, &mut owners, fields);
+    }
+    managed::cap(&mut owners);
+    Some(managed::encode(owners))
+}
+
+/// Gives what changed to the manager of the request.
+fn own<'a>(request: &Request<'a>, owners: &mut Owners<'a>, fields: super::FieldSet<'a>) {
+    let manager = request.who(Operation::Update);
+    let time = Cow::Owned(meta::print_time(request.now));
+    match owners.iter_mut().find(|owner| owner.manager.same(&manager)) {
+        Some(owner) => {
+            owner.fields = std::mem::take(&mut owner.fields).union(fields);
+            owner.time = time;
+        }
+        None => owners.push(Owner { manager, time, fields }),
+    }
+}
+
+/// The manager that owns what was there before somebody first applied.
+const BEFORE_FIRST_APPLY: &str = "before-first-apply";
+
+/// The owners of an object that nobody tracked so far.
+pub(super) fn owners_before_apply<'a>(request: &Request<'a>, live: &'a Value) -> Owners<'a> {
+    let request = Request { manager: BEFORE_FIRST_APPLY, ..*request };
+    let delta = changes(request.node(), request.reset, None, live);
+    let fields = delta.added.union(delta.modified);
+    let mut owners = Owners::new();
+    if !fields.is_empty() {
+        own(&request, &mut owners, fields);
+    }
+    owners
+}
+
+/// Takes the times of `old`'s entries over if nothing but times is different, so that a write that changes nothing writes
+/// nothing. Says whether it did.
+pub fn keep_times(old: &Value, new: &mut Value) -> bool {
+    let (was, is) = (meta::managed_fields(old), meta::managed_fields(new));
+    let timeless = |a: &Value, b: &Value| {
+        let members = |v: &'_ Value| v.as_object().map_or(0, |m| m.len() - usize::from(m.contains_key("time")));
+        members(a) == members(b)
+            && a.as_object().is_some_and(|a| a.iter().all(|(k, v)| k == "time" || b.get(k) == Some(v)))
+    };
+    let only_times = !is.is_empty()
+        && was.len() == is.len()
+        && was.iter().zip(is).any(|(a, b)| a.get("time") != b.get("time"))
+        && was.iter().zip(is).all(|(a, b)| timeless(a, b))
+        && same_but_managed(old, new);
+    if only_times {
+        let entries = was.to_vec();
+        set_managed(new, entries);
+    }
+    only_times
+}
+
+fn same_but_managed(a: &Value, b: &Value) -> bool {
+    let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((ak, av), (bk, bv))| {
+            ak == bk
+                && match (av, bv) {
+                    (Value::Object(a), Value::Object(b)) if ak == "metadata" => {
+                        let kept = |m: &'_ serde_json::Map<String, Value>| {
+                            m.iter()
+                                .filter(|(k, _)| *k != "managedFields")
+                                .map(|(k, v)| (k.clone(), v.clone()))
+                                .collect::<Vec<_>>()
+                        };
+                        kept(a) == kept(b)
+                    }
+                    _ => av == bv,
+                }
+        })
+}
