@@ -1,0 +1,154 @@
+//! Creates, updates and patches.
+
+use serde_json::json;
+
+use super::Bed;
+use crate::apply::{Reset, keep_times, manager_or_user_agent, validate_manager};
+use crate::field::Path;
+
+#[test]
+fn a_created_config_map_is_owned_as_upstream_shows_it() {
+    let mut bed = Bed::config_map();
+    bed.put("kubectl", json!({"data": {"b": "1", "a": "2"}, "metadata": {"labels": {"x": "y"}}}));
+    let live = bed.live.as_ref().expect("it was written");
+    assert_eq!(
+        live["metadata"]["managedFields"],
+        json!([{"manager": "kubectl", "operation": "Update", "apiVersion": "v1", "time": "1970-01-01T00:00:01Z",
+            "fieldsType": "FieldsV1", "fieldsV1": {
+                "f:data": {".": {}, "f:a": {}, "f:b": {}}, "f:metadata": {"f:labels": {".": {}, "f:x": {}}}}}])
+    );
+}
+
+/// What `kubectl create deployment` leaves, defaults included: the empty structs of Go are there.
+#[test]
+fn a_created_deployment_owns_its_empty_structs() {
+    let mut bed = Bed::deployment();
+    bed.put(
+        "kubectl-create",
+        json!({"metadata": {"labels": {"app": "w"}}, "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "w"}},
+            "strategy": {"type": "RollingUpdate"},
+            "template": {"metadata": {"labels": {"app": "w"}}, "spec": {"restartPolicy": "Always",
+                "containers": [{"name": "w", "image": "i", "ports": [{"containerPort": 80, "protocol": "TCP"}]}]}}}}),
+    );
+    let paths = bed.owners().remove(0);
+    for path in [
+        " .spec.selector ",
+        " .spec.strategy.type ",
+        " .spec.template.spec.containers[name=\"w\"] ",
+        " .spec.template.spec.containers[name=\"w\"].resources",
+        " .spec.template.spec.containers[name=\"w\"].ports[containerPort=80,protocol=\"TCP\"].protocol",
+        " .spec.template.metadata.labels.app",
+    ] {
+        assert!(format!("{paths} ").contains(path), "{path} in {paths}");
+    }
+    assert!(!paths.contains(".status") && !paths.contains("creationTimestamp"), "{paths}");
+}
+
+#[test]
+fn changes_move_to_who_made_them() {
+    let mut bed = Bed::config_map();
+    bed.put("a", json!({"data": {"x": "1", "y": "1"}}));
+    bed.put("b", json!({"data": {"x": "2", "y": "1", "z": "1"}}));
+    bed.expect_owners(&["a Update 01 .data .data.y", "b Update 02 .data.x .data.z"]);
+    // A removal is nobody's.
+    bed.put("c", json!({"data": {"x": "2"}}));
+    bed.expect_owners(&["a Update 01 .data", "b Update 02 .data.x"]);
+    // A manager whose last field goes is forgotten.
+    bed.put("c", json!({"data": {"x": "3"}}));
+    bed.expect_owners(&["a Update 01 .data", "c Update 04 .data.x"]);
+}
+
+#[test]
+fn an_update_that_changes_nothing_keeps_times() {
+    let mut bed = Bed::config_map();
+    bed.put("a", json!({"data": {"x": "1"}}));
+    let before = bed.live.clone();
+    bed.put("b", json!({"data": {"x": "1"}}));
+    assert_eq!(bed.live, before);
+    bed.put("a", json!({"data": {"x": "1"}, "metadata": {"name": "x"}}));
+    assert_eq!(bed.live, before);
+}
+
+#[test]
+fn sent_entries_count_and_can_be_reset() {
+    let mut bed = Bed::config_map();
+    bed.put("a", json!({"data": {"x": "1"}}));
+    let entry = |m: &str| json!({"manager": m, "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1",
+        "fieldsV1": {"f:data": {"f:x": {}}}});
+    bed.put("b", json!({"data": {"x": "1", "y": "1"}, "metadata": {"managedFields": [entry("z")]}}));
+    bed.expect_owners(&["z Update -- .data.x", "b Update 02 .data.y"]);
+    // What cannot be read is ignored.
+    bed.put("b", json!({"data": {"x": "1", "y": "1"}, "metadata": {"managedFields": [{"manager": "q"}]}}));
+    bed.expect_owners(&["z Update -- .data.x", "b Update 02 .data.y"]);
+    // Through a subresource nobody sends entries.
+    let sent = json!({"data": {"x": "1", "y": "2"}, "metadata": {"managedFields": [entry("q")]}});
+    bed.put_to("b", "status", sent);
+    bed.expect_owners(&["z Update -- .data.x", "b/status Update 04 .data.y"]);
+    for nothing in [json!([]), json!([{}])] {
+        let mut bed = Bed::config_map();
+        bed.put("a", json!({"data": {"x": "1"}}));
+        bed.put("b", json!({"data": {"x": "2"}, "metadata": {"managedFields": nothing}}));
+        bed.expect_owners(&[]);
+        // And it stays untracked.
+        bed.put("b", json!({"data": {"x": "3"}}));
+        bed.expect_owners(&[]);
+    }
+}
+
+#[test]
+fn old_updaters_are_merged() {
+    let mut bed = Bed::config_map();
+    let mut data = serde_json::Map::new();
+    for at in 10..22 {
+        data.insert(format!("k{at}"), json!("v"));
+        bed.put(&format!("m{at}"), json!({"data": data.clone()}));
+    }
+    let owners = bed.owners();
+    assert_eq!(owners.len(), 10, "{owners:?}");
+    assert_eq!(owners[0], "ancient-changes Update 03 .data .data.k10 .data.k11 .data.k12");
+    assert_eq!(owners[1], "m13 Update 04 .data.k13");
+}
+
+#[test]
+fn what_an_endpoint_resets_is_not_owned() {
+    let mut bed = Bed::deployment();
+    bed.reset = Reset::fields(&[&["status"]]);
+    bed.put("a", json!({"spec": {"replicas": 1}, "status": {"replicas": 1}}));
+    assert!(bed.owners()[0].contains(".spec.replicas") && !bed.owners()[0].contains("status"));
+    bed.reset = Reset::all_but(&[&["status", "*"]]);
+    bed.put_to("b", "status", json!({"spec": {"replicas": 9}, "status": {"replicas": 2}}));
+    assert!(bed.owners()[1].starts_with("b/status Update 02 .status.replicas"), "{:?}", bed.owners());
+    assert!(bed.owners()[0].contains(".spec.replicas"));
+}
+
+#[test]
+fn times_alone_are_no_change() {
+    let mut bed = Bed::config_map();
+    bed.put("a", json!({"data": {"x": "1"}}));
+    let old = bed.live.clone().expect("it was written");
+    let mut new = old.clone();
+    new["metadata"]["managedFields"][0]["time"] = "2001-01-01T00:00:00Z".into();
+    assert!(keep_times(&old, &mut new));
+    assert_eq!(old, new);
+    new["metadata"]["managedFields"][0]["time"] = "2001-01-01T00:00:00Z".into();
+    new["data"]["x"] = "2".into();
+    assert!(!keep_times(&old, &mut new));
+}
+
+#[test]
+fn managers_are_named_by_their_user_agent() {
+    for (manager, agent, expected) in [
+        ("m", "kubectl/v1.36.0 (linux/amd64)", "m"),
+        ("", "kubectl/v1.36.0 (linux/amd64)", "kubectl"),
+        ("", "Mozilla 5.0\n/x", "Mozilla 5.0"),
+        ("", "", ""),
+    ] {
+        assert_eq!(manager_or_user_agent(manager, agent), expected);
+    }
+    assert_eq!(manager_or_user_agent("", &"é".repeat(100)).len(), 128);
+    let told: Vec<String> =
+        validate_manager("a\nb", &Path::new("fieldManager")).iter().map(ToString::to_string).collect();
+    assert_eq!(told, ["fieldManager: Invalid value: \"a\\nb\": should only contain printable characters"]);
+    let told = validate_manager(&"a".repeat(129), &Path::new("fieldManager"));
+    assert_eq!(told[0].to_string(), "fieldManager: Too long: may not be more than 128 bytes");
+}
