@@ -142,16 +142,45 @@ impl fmt::Display for Path {
 /// What is wrong with a field. The variants are the cause types of a Status.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Fault {
-    NotFound { value: Value },
-    Required { detail: String },
-    Duplicate { value: Value },
-    Invalid { value: Value, detail: String },
-    TypeInvalid { value: Value, detail: String },
-    NotSupported { value: Value, supported: Vec<String> },
-    Forbidden { detail: String },
-    TooLong { max_bytes: usize },
-    TooMany { actual: usize, max: usize },
-    Internal { detail: String },
+    NotFound {
+        value: Value,
+    },
+    Required {
+        detail: String,
+    },
+    Duplicate {
+        value: Value,
+    },
+    Invalid {
+        value: Value,
+        detail: String,
+    },
+    /// The value is not told: it is a whole object or list.
+    InvalidOmitted {
+        detail: String,
+    },
+    DuplicateOmitted,
+    TypeInvalid {
+        value: Value,
+        detail: String,
+    },
+    NotSupported {
+        value: Value,
+        supported: Vec<String>,
+    },
+    Forbidden {
+        detail: String,
+    },
+    TooLong {
+        max_bytes: usize,
+    },
+    TooMany {
+        actual: usize,
+        max: usize,
+    },
+    Internal {
+        detail: String,
+    },
 }
 
 /// One fault at one place.
@@ -179,6 +208,16 @@ impl FieldError {
 
     pub fn invalid(path: Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
         Self { path, fault: Fault::Invalid { value: value.into(), detail: detail.into() } }
+    }
+
+    /// As [`FieldError::invalid`], where the value is too large to be told.
+    pub fn invalid_omitted(path: Path, detail: impl Into<String>) -> Self {
+        Self { path, fault: Fault::InvalidOmitted { detail: detail.into() } }
+    }
+
+    /// As [`FieldError::duplicate`], where the value is too large to be told.
+    pub fn duplicate_omitted(path: Path) -> Self {
+        Self { path, fault: Fault::DuplicateOmitted }
     }
 
     pub fn type_invalid(path: Path, value: impl Into<Value>, detail: impl Into<String>) -> Self {
@@ -212,8 +251,8 @@ impl FieldError {
         match self.fault {
             Fault::NotFound { .. } => "FieldValueNotFound",
             Fault::Required { .. } => "FieldValueRequired",
-            Fault::Duplicate { .. } => "FieldValueDuplicate",
-            Fault::Invalid { .. } => "FieldValueInvalid",
+            Fault::Duplicate { .. } | Fault::DuplicateOmitted => "FieldValueDuplicate",
+            Fault::Invalid { .. } | Fault::InvalidOmitted { .. } => "FieldValueInvalid",
             Fault::TypeInvalid { .. } => "FieldValueTypeInvalid",
             Fault::NotSupported { .. } => "FieldValueNotSupported",
             Fault::Forbidden { .. } => "FieldValueForbidden",
@@ -229,6 +268,8 @@ impl FieldError {
             Fault::NotFound { value } => format!("Not found: {}", printed(value)),
             Fault::Required { detail } => with_detail("Required value", detail),
             Fault::Duplicate { value } => format!("Duplicate value: {}", printed(value)),
+            Fault::DuplicateOmitted => "Duplicate value".to_string(),
+            Fault::InvalidOmitted { detail } => with_detail("Invalid value", detail),
             Fault::Invalid { value, detail } => {
                 with_detail(&format!("Invalid value: {}", printed(value)), detail)
             }

@@ -1,5 +1,7 @@
 //! Checks that many kinds share: each adds what it finds wrong to a list. (`apimachinery/pkg/apis/meta/v1/validation`)
 
+use std::net::IpAddr;
+
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
@@ -141,6 +143,86 @@ pub(crate) fn selector(selector: &Value, path: &Path, errors: &mut FieldErrors) 
         syntax(text(&expression["key"]), names::qualified, &path.child("key"), errors);
         for (index, value) in values.iter().enumerate() {
             syntax(text(value), names::label_value, &path.child("values").index(index), errors);
+        }
+    }
+}
+
+/// An address that is of no special kind.
+pub(crate) fn ordinary_ip(address: &str, path: &Path, errors: &mut FieldErrors) {
+    let Ok(ip) = address.parse::<IpAddr>() else {
+        return errors.push(FieldError::invalid(path.clone(), address, "must be a valid IP address"));
+    };
+    let (link_local, link_local_group) = match ip {
+        IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[..3] == [224, 0, 0]),
+        IpAddr::V6(ip) => (ip.is_unicast_link_local(), ip.segments()[0] & 0xff0f == 0xff02),
+    };
+    if ip.is_unspecified() {
+        let words = format!("may not be unspecified ({address})");
+        errors.push(FieldError::invalid(path.clone(), address, words));
+    }
+    for (is, words) in [
+        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
+        (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
+        (link_local_group, "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"),
+    ] {
+        if is {
+            errors.push(FieldError::invalid(path.clone(), address, words));
+        }
+    }
+}
+
+/// Where a balancer takes traffic: an address, or a name that is none.
+pub(crate) fn load_balancer_ingress(ingress: &Value, path: &Path, errors: &mut FieldErrors) {
+    optional(&ingress["ip"], names::ip, &path.child("ip"), errors);
+    let (host, at) = (text(&ingress["hostname"]), path.child("hostname"));
+    optional(&ingress["hostname"], names::subdomain, &at, errors);
+    if host.parse::<IpAddr>().is_ok() {
+        errors.push(FieldError::invalid(at, host, "must be a DNS name, not an IP address"));
+    }
+}
+
+/// An IPv6 address has one form to be written in. (RFC 5952)
+pub(crate) fn ip_warning(address: &str, path: &Path, warnings: &mut Vec<String>) {
+    let Ok(IpAddr::V6(ip)) = address.parse::<IpAddr>() else { return };
+    if let Some(v4) = ip.to_ipv4_mapped() {
+        warnings.push(format!("{path}: non-standard IP address {address:?} will be considered invalid in a future Kubernetes release: use {:?}", v4.to_string()));
+    } else if ip.to_string() != address {
+        let told = ip.to_string();
+        warnings.push(format!(
+            "{path}: IPv6 address {address:?} should be in RFC 5952 canonical format ({told:?})"
+        ));
+    }
+}
+
+/// A range says its first address.
+pub(crate) fn cidr_warning(range: &str, path: &Path, warnings: &mut Vec<String>) {
+    let Some((told, canonical)) = names::masked(range) else { return };
+    if told != canonical {
+        warnings.push(format!(
+            "{path}: CIDR value {range:?} is ambiguous in this context (should be {canonical:?}?)"
+        ));
+    }
+}
+
+/// The status of what keeps replicas: parts are not greater than the whole.
+pub(crate) fn replica_counts(status: &Value, errors: &mut FieldErrors) {
+    const COUNTS: [&str; 5] =
+        ["replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration"];
+    let path = Path::new("status");
+    for field in COUNTS {
+        not_negative(&status[field], &path.child(field), errors);
+    }
+    let count = |field: &str| status[field].as_i64().unwrap_or_default();
+    for (part, whole) in [
+        ("fullyLabeledReplicas", "replicas"),
+        ("readyReplicas", "replicas"),
+        ("availableReplicas", "replicas"),
+        ("availableReplicas", "readyReplicas"),
+    ] {
+        if count(part) > count(whole) {
+            let whole = if whole == "replicas" { "status.replicas" } else { whole };
+            let words = format!("cannot be greater than {whole}");
+            errors.push(FieldError::invalid(path.child(part), count(part), words));
         }
     }
 }

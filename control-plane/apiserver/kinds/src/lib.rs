@@ -15,9 +15,11 @@ mod print;
 mod rbac;
 mod storage;
 mod strategy;
+mod template;
 #[cfg(test)]
 mod tests;
 mod value;
 
 pub use index::strategy_for;
+pub use print::human_duration;
 pub use strategy::{Context, GracefulDelete, SelectableField, Strategy};

@@ -27,6 +27,29 @@ fn too_long(max: usize) -> String {
     format!("must be no more than {max} bytes")
 }
 
+const UNDERSCORED: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
+     and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
+     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+
+/// A domain to search in, which may have underscores.
+pub(crate) fn subdomain_with_underscore(value: &str) -> Faults {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    let mut faults = Faults::new();
+    if value.len() > 253 {
+        faults.push(too_long(253));
+    }
+    let good = value.split('.').all(|label| {
+        let bytes = label.as_bytes();
+        bytes.first().is_some_and(|b| plain(*b) || *b == b'_')
+            && bytes.last().is_some_and(|b| plain(*b))
+            && bytes.iter().all(|b| plain(*b) || matches!(b, b'-' | b'_'))
+    });
+    if !good {
+        faults.push(UNDERSCORED.into());
+    }
+    faults
+}
+
 fn is_label(value: &str, first: fn(&u8) -> bool) -> bool {
     let bytes = value.as_bytes();
     let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -137,6 +160,23 @@ pub(crate) fn cidr(value: &str) -> Faults {
     } else {
         vec!["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)".into()]
     }
+}
+
+/// A range as it is told, and as it reads when it begins with its first address.
+pub(crate) fn masked(cidr: &str) -> Option<(String, String)> {
+    let (address, bits) = cidr.split_once('/')?;
+    let (address, bits) = (address.parse::<IpAddr>().ok()?, bits.parse::<u32>().ok()?);
+    let first = match address {
+        IpAddr::V4(ip) => {
+            let mask = u32::MAX.checked_shl(32_u32.checked_sub(bits)?).unwrap_or(0);
+            IpAddr::from(std::net::Ipv4Addr::from(u32::from(ip) & mask))
+        }
+        IpAddr::V6(ip) => {
+            let mask = u128::MAX.checked_shl(128_u32.checked_sub(bits)?).unwrap_or(0);
+            IpAddr::from(std::net::Ipv6Addr::from(u128::from(ip) & mask))
+        }
+    };
+    Some((format!("{address}/{bits}"), format!("{first}/{bits}")))
 }
 
 fn network(cidr: &str) -> Option<(u128, u32, bool)> {

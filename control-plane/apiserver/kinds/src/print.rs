@@ -27,7 +27,7 @@ pub(crate) fn age(object: &Value, now: Timestamp) -> Value {
 }
 
 /// As `duration.HumanDuration`: two units while they are small.
-pub(crate) fn human_duration(seconds: i64) -> String {
+pub fn human_duration(seconds: i64) -> String {
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
     match seconds {
         ..-1 => "<invalid>".into(),

@@ -1,6 +1,8 @@
 //! What a kind adds to the generic registry. Everything has a default that is right for a plain kind, so a strategy
 //! holds only what is particular. A custom resource is a strategy too.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use oarlock_api::{FieldErrors, User};
 use serde_json::Value;
@@ -89,6 +91,11 @@ pub trait Strategy: Send + Sync {
 
     /// Beyond metadata.name and metadata.namespace.
     fn selectable_fields(&self, _object: &Value) -> Vec<SelectableField> {
+        Vec::new()
+    }
+
+    /// As [`Strategy::selectable_fields`], of a kind whose fields are named at run time.
+    fn named_fields(&self, _object: &Value) -> Vec<(Arc<str>, String)> {
         Vec::new()
     }
 

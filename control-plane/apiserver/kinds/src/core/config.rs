@@ -28,6 +28,7 @@ pub(crate) static SECRET: Kind = Kind {
     fields: |secret| vec![("type", text(&secret["type"]).to_string())],
     validate: validate::secret,
     changes: validate::secret_changes,
+    warn: validate::warn,
     cells: Some(super::cells::secret),
     ..Kind::PLAIN
 };
@@ -35,6 +36,14 @@ pub(crate) static SECRET: Kind = Kind {
 pub(crate) static SERVICE_ACCOUNT: Kind = Kind {
     prepare_create: |_, account| trim_secrets(account),
     prepare_update: |_, account, _| trim_secrets(account),
+    warn: |account, _, warnings| {
+        const ENFORCE: &str = "kubernetes.io/enforce-mountable-secrets";
+        if !account["metadata"]["annotations"][ENFORCE].is_null() {
+            warnings.push(format!(
+                "metadata.annotations[{ENFORCE}]: deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets"
+            ));
+        }
+    },
     cells: Some(crate::print::name_and_age),
     ..Kind::CONDITIONAL
 };

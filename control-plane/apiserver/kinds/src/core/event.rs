@@ -1,13 +1,17 @@
 //! Events, of both groups.
 
+use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::strategy::SelectableField;
 use crate::value::text;
+use crate::{check, names};
 
 pub(crate) static EVENT: Kind = Kind {
     create_on_update: true,
+    name: names::anything,
+    validate,
     fields: selectable_fields,
     cells: Some(super::cells::event),
     ..Kind::PLAIN
@@ -31,4 +35,36 @@ fn selectable_fields(event: &Value) -> Vec<SelectableField> {
         ("source", source.to_string()),
         ("type", field(&event["type"])),
     ]
+}
+
+const SHORT_MAX: usize = 128;
+const NOTE_MAX: usize = 1024;
+
+/// An event stands in the namespace of what it is about. One of the newer group, which has a time in microseconds, says
+/// who reports it. (`legacyValidateEvent`)
+fn validate(event: &Value, errors: &mut FieldErrors) {
+    let about = text(&event["involvedObject"]["namespace"]);
+    let namespace = text(&event["metadata"]["namespace"]);
+    let of_cluster = about.is_empty() && matches!(namespace, "" | "default");
+    if !of_cluster && about != namespace {
+        let at = Path::new("involvedObject").child("namespace");
+        errors.push(FieldError::invalid(at, about, "does not match event.namespace"));
+    }
+    check::syntax(namespace, names::subdomain, &Path::new("namespace"), errors);
+    if text(&event["eventTime"]).is_empty() {
+        return;
+    }
+    check::named(&event["reportingComponent"], names::qualified, &Path::new("reportingComponent"), errors);
+    for field in ["reportingInstance", "action", "reason"] {
+        check::required(&event[field], &Path::new(field), errors);
+        at_most(event, field, SHORT_MAX, errors);
+    }
+    at_most(event, "message", NOTE_MAX, errors);
+}
+
+fn at_most(event: &Value, field: &str, max: usize, errors: &mut FieldErrors) {
+    if text(&event[field]).len() > max {
+        let words = format!("can have at most {max} characters");
+        errors.push(FieldError::invalid(Path::new(field), "", words));
+    }
 }

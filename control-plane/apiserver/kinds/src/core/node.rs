@@ -1,58 +1,115 @@
-//! Nodes.
+//! Nodes. (`ValidateNode`)
 
-use std::collections::HashSet;
+use std::net::IpAddr;
 
 use oarlock_api::{FieldError, FieldErrors, Path};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::kind::Kind;
+use crate::podspec::TAINT_EFFECTS;
 use crate::strategy::Context;
-use crate::value::{is_true, items, text, texts};
+use crate::value::{is_set, is_true, items, remove, text, texts};
 use crate::{check, names};
 
 pub(crate) static NODE: Kind = Kind {
+    prepare_create: |_, node| same_ranges(node),
+    prepare_update: |context, new, _| {
+        if context.subresource.is_empty() {
+            same_ranges(new);
+        }
+    },
     validate,
     changes,
+    warn,
     keeps_status_on_create: true,
     fields: |node| vec![("spec.unschedulable", is_true(&node["spec"]["unschedulable"]).to_string())],
     cells: Some(super::cells::node),
     ..Kind::PLAIN
 };
 
-const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
+/// The one pod range and the first of the list are the same; the one decides where they differ.
+fn same_ranges(node: &mut Value) {
+    let Some(spec) = node.get_mut("spec").filter(|spec| spec.is_object()) else { return };
+    // Dynamic configuration of kubelets is gone.
+    remove(spec, "configSource");
+    let (single, first) = (text(&spec["podCIDR"]).to_string(), text(&spec["podCIDRs"][0]).to_string());
+    if single.is_empty() {
+        if !first.is_empty() {
+            spec["podCIDR"] = first.into();
+        }
+    } else if single != first {
+        spec["podCIDRs"] = json!([single]);
+    }
+}
 
-fn validate(node: &Value, errors: &mut FieldErrors) {
-    let (spec, path) = (&node["spec"], Path::new("spec"));
-    let mut seen = HashSet::new();
-    for (index, taint) in items(&spec["taints"]).iter().enumerate() {
-        let at = path.child("taints").index(index);
-        check::named(&taint["key"], names::qualified, &at.child("key"), errors);
-        check::syntax(text(&taint["value"]), names::label_value, &at.child("value"), errors);
-        check::must_be_one_of(&taint["effect"], &EFFECTS, &at.child("effect"), errors);
-        if !seen.insert((text(&taint["key"]), text(&taint["effect"]))) {
-            let words = FieldError::duplicate(at, taint.clone());
-            errors.push(words);
+/// Taints, told of where upstream does: under metadata.
+pub(crate) fn taints(taints: &Value, path: &Path, errors: &mut FieldErrors) {
+    let list = items(taints);
+    for (index, taint) in list.iter().enumerate() {
+        let at = path.index(index);
+        check::syntax(text(&taint["key"]), names::qualified, &at.child("key"), errors);
+        let faults = names::label_value(text(&taint["value"]));
+        if !faults.is_empty() {
+            errors.push(FieldError::invalid(at.child("value"), text(&taint["value"]), faults.join(";")));
+        }
+        check::must_be_one_of(&taint["effect"], &TAINT_EFFECTS, &at.child("effect"), errors);
+        let same = |other: &Value| other["key"] == taint["key"] && other["effect"] == taint["effect"];
+        if list[..index].iter().any(same) {
+            errors.push(FieldError::duplicate(at, taint.clone()));
         }
     }
-    for (index, cidr) in texts(&spec["podCIDRs"]).enumerate() {
-        check::syntax(cidr, names::cidr, &path.child("podCIDRs").index(index), errors);
+}
+
+fn validate(node: &Value, errors: &mut FieldErrors) {
+    let (spec, path) = (&node["spec"], Path::new("spec").child("podCIDRs"));
+    taints(&spec["taints"], &Path::new("metadata").child("taints"), errors);
+    let ranges: Vec<&str> = texts(&spec["podCIDRs"]).collect();
+    for (index, range) in ranges.iter().enumerate() {
+        check::syntax(range, names::cidr, &path.index(index), errors);
+    }
+    let of_v4 = |range: &&&str| {
+        range.split('/').next().is_some_and(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()))
+    };
+    if ranges.len() > 2 || ranges.len() == 2 && ranges.iter().filter(of_v4).count() != 1 {
+        let words = "may specify no more than one CIDR for each IP family";
+        errors.push(FieldError::invalid(path, spec["podCIDRs"].clone(), words));
     }
 }
 
 /// What identifies a node is set once.
-fn changes(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
-    if context.subresource == "status" {
-        return;
+fn changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let addresses = items(&new["status"]["addresses"]);
+    for (index, address) in addresses.iter().enumerate().filter(|(i, a)| addresses[..*i].contains(a)) {
+        errors.push(FieldError::duplicate(
+            Path::new("status").child("addresses").index(index),
+            address.clone(),
+        ));
     }
     let path = Path::new("spec");
-    let was = items(&old["spec"]["podCIDRs"]);
-    if !was.is_empty() && was != items(&new["spec"]["podCIDRs"]) {
+    let (now, was) = (&new["spec"], &old["spec"]);
+    if is_set(&was["podCIDRs"]) && items(&was["podCIDRs"]) != items(&now["podCIDRs"]) {
         let words = "node updates may not change podCIDR except from \"\" to valid";
         errors.push(FieldError::forbidden(path.child("podCIDRs"), words));
     }
-    let was = text(&old["spec"]["providerID"]);
-    if !was.is_empty() && was != text(&new["spec"]["providerID"]) {
+    if is_set(&was["providerID"]) && was["providerID"] != now["providerID"] {
         let words = "node updates may not change providerID except from \"\" to valid";
         errors.push(FieldError::forbidden(path.child("providerID"), words));
+    }
+    if text(&was["externalID"]) != text(&now["externalID"]) {
+        errors.push(FieldError::forbidden(path.child("externalID"), "may not be updated"));
+    }
+}
+
+fn warn(node: &Value, _old: Option<&Value>, warnings: &mut Vec<String>) {
+    let (spec, path) = (&node["spec"], Path::new("spec"));
+    if !spec["configSource"].is_null() {
+        warnings.push(format!("{}: the feature is no longer supported", path.child("configSource")));
+    }
+    if is_set(&spec["externalID"]) {
+        let at = path.child("externalID");
+        warnings.push(format!("{at}: this field is deprecated, and is unused by Kubernetes"));
+    }
+    for (index, range) in texts(&spec["podCIDRs"]).enumerate() {
+        check::cidr_warning(range, &path.child("podCIDRs").index(index), warnings);
     }
 }

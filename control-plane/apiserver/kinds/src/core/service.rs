@@ -1,6 +1,8 @@
 //! Services. Addresses and node ports are the allocator's affair.
 
+mod addresses;
 mod validate;
+mod warnings;
 
 use serde_json::Value;
 
@@ -12,7 +14,8 @@ pub(crate) static SERVICE: Kind = Kind {
     create_on_update: true,
     name: crate::names::dns_1035,
     validate: validate::service,
-    changes: validate::changes,
+    changes: addresses::changes,
+    warn: warnings::service,
     prepare_update: update,
     fields: |service| {
         let field = |name: &str| text(&service["spec"][name]).to_string();
@@ -21,6 +24,11 @@ pub(crate) static SERVICE: Kind = Kind {
     cells: Some(super::cells::service),
     ..Kind::PLAIN
 };
+
+/// Of no address on purpose.
+fn is_headless(spec: &Value) -> bool {
+    spec["type"] == "ClusterIP" && spec["clusterIP"] == "None"
+}
 
 fn is_type(service: &Value, kind: &str) -> bool {
     text(&service["spec"]["type"]) == kind

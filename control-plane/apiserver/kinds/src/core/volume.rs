@@ -1,15 +1,28 @@
 //! PersistentVolumes and their claims.
 
-mod validate;
+mod claim;
+mod persistent;
+
+pub(crate) use claim::{spec as claim_spec, warnings as claim_warnings};
+pub(crate) use persistent::spec as volume_spec;
 
 use serde_json::json;
 
 use crate::kind::Kind;
 
 pub(crate) static CLAIM: Kind = Kind {
-    prepare_create: |_, claim| claim["status"] = json!({ "phase": "Pending" }),
-    validate: validate::claim,
-    changes: validate::claim_changes,
+    prepare_create: |_, object| {
+        object["status"] = json!({ "phase": "Pending" });
+        claim::prepare(object, None);
+    },
+    prepare_update: |context, new, old| {
+        if context.subresource.is_empty() {
+            claim::prepare(new, Some(old));
+        }
+    },
+    validate: claim::validate,
+    changes: claim::changes,
+    warn: claim::warn,
     cells: Some(super::cells::claim),
     ..Kind::PLAIN
 };
@@ -21,11 +34,15 @@ pub(crate) static VOLUME: Kind = Kind {
     },
     prepare_update: |context, new, old| {
         if context.subresource == "status" && new["status"]["phase"] != old["status"]["phase"] {
-            new["status"]["lastPhaseTransitionTime"] = oarlock_api::meta::print_time(context.now).into();
+            let asked = &new["status"]["lastPhaseTransitionTime"];
+            if asked.is_null() || *asked == old["status"]["lastPhaseTransitionTime"] {
+                new["status"]["lastPhaseTransitionTime"] = oarlock_api::meta::print_time(context.now).into();
+            }
         }
     },
-    validate: validate::volume,
-    changes: validate::volume_changes,
+    validate: persistent::validate,
+    changes: persistent::changes,
+    warn: persistent::warn,
     cells: Some(super::cells::volume),
     ..Kind::PLAIN
 };

@@ -3,6 +3,7 @@
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
+use super::scheduling;
 use crate::value::{int, items, text};
 use crate::{check, names};
 
@@ -43,14 +44,14 @@ fn weight(preferred: &Value, path: &Path, errors: &mut FieldErrors) {
 pub(crate) fn node_selector(selector: &Value, path: &Path, errors: &mut FieldErrors) {
     let (terms, path) = (items(&selector["nodeSelectorTerms"]), path.child("nodeSelectorTerms"));
     if terms.is_empty() {
-        errors.push(FieldError::required(path.clone(), "must have at least one node selector term"));
+        return errors.push(FieldError::required(path, "must have at least one node selector term"));
     }
     for (index, term) in terms.iter().enumerate() {
         node_term(term, &path.index(index), errors);
     }
 }
 
-fn node_term(term: &Value, path: &Path, errors: &mut FieldErrors) {
+pub(crate) fn node_term(term: &Value, path: &Path, errors: &mut FieldErrors) {
     for (index, requirement) in items(&term["matchExpressions"]).iter().enumerate() {
         node_requirement(requirement, &path.child("matchExpressions").index(index), errors);
     }
@@ -65,6 +66,10 @@ fn node_term(term: &Value, path: &Path, errors: &mut FieldErrors) {
         }
         if key != "metadata.name" {
             errors.push(FieldError::invalid(at.child("key"), key, "not a valid field selector key"));
+            continue;
+        }
+        for (index, name) in items(&requirement["values"]).iter().enumerate() {
+            check::syntax(text(name), names::subdomain, &at.child("values").index(index), errors);
         }
     }
 }
@@ -99,12 +104,15 @@ fn node_requirement(requirement: &Value, path: &Path, errors: &mut FieldErrors) 
 fn pod_term(term: &Value, path: &Path, errors: &mut FieldErrors) {
     check::selector(&term["labelSelector"], &path.child("labelSelector"), errors);
     check::selector(&term["namespaceSelector"], &path.child("namespaceSelector"), errors);
-    for (index, namespace) in items(&term["namespaces"]).iter().enumerate() {
-        check::syntax(text(namespace), names::dns_label, &path.child("namespace").index(index), errors);
+    for namespace in items(&term["namespaces"]) {
+        check::syntax(text(namespace), names::dns_label, &path.child("namespace"), errors);
     }
-    let (key, at) = (text(&term["topologyKey"]), path.child("topologyKey"));
-    if key.is_empty() {
-        errors.push(FieldError::required(at.clone(), "can not be empty"));
+    let (keys, others) = (items(&term["matchLabelKeys"]), items(&term["mismatchLabelKeys"]));
+    scheduling::label_keys(term, "matchLabelKeys", path, errors);
+    scheduling::label_keys(term, "mismatchLabelKeys", path, errors);
+    for (index, key) in keys.iter().enumerate().filter(|(_, key)| others.contains(key)) {
+        let words = "exists in both matchLabelKeys and mismatchLabelKeys";
+        errors.push(FieldError::invalid(path.child("matchLabelKeys").index(index), key.clone(), words));
     }
-    check::syntax(key, names::qualified, &at, errors);
+    scheduling::topology_key(text(&term["topologyKey"]), &path.child("topologyKey"), errors);
 }

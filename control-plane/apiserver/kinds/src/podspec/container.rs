@@ -5,97 +5,91 @@ use std::collections::HashSet;
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
-use super::{Volumes, env, handler, resources, security};
+use super::{Whole, env, ephemeral, handler, mounts, resources, restart, security, shares};
 use crate::check::Seen;
 use crate::value::{int, is_true, items, text};
 use crate::{check, names};
 
 pub(crate) const EPHEMERAL: &str = "ephemeralContainers";
 const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
-const MESSAGE_POLICIES: [&str; 2] = ["FallbackToLogsOnError", "File"];
-const RESTART_POLICIES: [&str; 3] = ["Always", "Never", "OnFailure"];
-const PROPAGATIONS: [&str; 3] = ["Bidirectional", "HostToContainer", "None"];
+const MESSAGE_POLICIES: [&str; 2] = ["File", "FallbackToLogsOnError"];
+const PROTOCOLS: [&str; 3] = ["SCTP", "TCP", "UDP"];
 /// What only long-running containers have.
-const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+pub(super) const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
 
-pub(super) fn all(spec: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut FieldErrors) {
-    if items(&spec["containers"]).is_empty() {
-        errors.push(FieldError::required(path.child("containers"), ""));
-    }
+pub(super) fn all(whole: &Whole<'_>, path: &Path, errors: &mut FieldErrors) {
     let mut seen = Seen::new();
+    regular(whole, &mut seen, &path.child("containers"), errors);
+    init(whole, &mut seen, &path.child("initContainers"), errors);
+    ephemeral::all(whole, &mut seen, &path.child(EPHEMERAL), errors);
+}
+
+fn regular<'a>(whole: &Whole<'a>, seen: &mut Seen<'a>, path: &Path, errors: &mut FieldErrors) {
+    let spec = whole.spec;
+    let list = items(&spec["containers"]);
+    if list.is_empty() {
+        errors.push(FieldError::required(path.clone(), ""));
+    }
     let mut host_ports = HashSet::new();
-    for list in ["containers", "initContainers", EPHEMERAL] {
-        for (index, container) in items(&spec[list]).iter().enumerate() {
-            let path = path.child(list).index(index);
-            common(container, volumes, &path, errors);
-            seen.add(text(&container["name"]), &path.child("name"), errors);
-            match list {
-                "initContainers" => init(container, &path, errors),
-                EPHEMERAL => ephemeral(container, &path, errors),
-                _ => running(container, &path, errors),
-            }
-            if list == "containers" {
-                used_host_ports(container, &mut host_ports, &path, errors);
-            }
-            if is_true(&spec["hostNetwork"]) && list != EPHEMERAL {
-                own_network_ports(container, &path, errors);
-            }
+    for (index, container) in list.iter().enumerate() {
+        let path = path.index(index);
+        common(container, whole, &path, errors);
+        seen.add(text(&container["name"]), &path.child("name"), errors);
+        running(container, spec, &path, errors);
+        restart::policy(container, &path, errors);
+    }
+    for (index, container) in list.iter().enumerate() {
+        used_host_ports(container, &mut host_ports, &path.index(index), errors);
+    }
+}
+
+fn init<'a>(whole: &Whole<'a>, seen: &mut Seen<'a>, path: &Path, errors: &mut FieldErrors) {
+    let spec = whole.spec;
+    for (index, container) in items(&spec["initContainers"]).iter().enumerate() {
+        let at = path.index(index);
+        common(container, whole, &at, errors);
+        restart::policy(container, &at, errors);
+        seen.add(text(&container["name"]), &at.child("name"), errors);
+        used_host_ports(container, &mut HashSet::new(), &path.index(0), errors);
+        if container["restartPolicy"] == "Always" {
+            running(container, spec, &at, errors);
+            continue;
+        }
+        for field in ["lifecycle"].iter().chain(&PROBES).filter(|field| !container[**field].is_null()) {
+            let words = "may not be set for init containers without restartPolicy=Always";
+            errors.push(FieldError::forbidden(at.child(field), words));
         }
     }
 }
 
-fn common(container: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut FieldErrors) {
+pub(super) fn common(container: &Value, whole: &Whole<'_>, path: &Path, errors: &mut FieldErrors) {
     check::named(&container["name"], names::dns_label, &path.child("name"), errors);
     let image = text(&container["image"]);
     if image.is_empty() {
         errors.push(FieldError::required(path.child("image"), ""));
-    } else if image.trim() != image {
+    } else if whole.is_pod && image.trim() != image {
         let words = "must not have leading or trailing whitespace";
         errors.push(FieldError::invalid(path.child("image"), image, words));
     }
     let policy = path.child("terminationMessagePolicy");
     check::must_be_one_of(&container["terminationMessagePolicy"], &MESSAGE_POLICIES, &policy, errors);
     ports(&container["ports"], &path.child("ports"), errors);
-    env::all(container, path, errors);
-    mounts(container, volumes, path, errors);
-    check::must_be_one_of(
-        &container["imagePullPolicy"],
-        &PULL_POLICIES,
-        &path.child("imagePullPolicy"),
-        errors,
-    );
-    check::one_of(&container["restartPolicy"], &RESTART_POLICIES, &path.child("restartPolicy"), errors);
-    resources::requirements(&container["resources"], &path.child("resources"), errors);
-    security::container(&container["securityContext"], &path.child("securityContext"), errors);
+    env::all(container, &whole.volumes, path, errors);
+    mounts::mounts(container, &whole.volumes, &path.child("volumeMounts"), errors);
+    mounts::devices(container, &whole.volumes, &path.child("volumeDevices"), errors);
+    let pull = path.child("imagePullPolicy");
+    check::must_be_one_of(&container["imagePullPolicy"], &PULL_POLICIES, &pull, errors);
+    let at = path.child("resources");
+    resources::requirements(&container["resources"], &at, errors);
+    resources::claimed(&container["resources"]["claims"], &whole.claims, &at.child("claims"), errors);
+    restart::resize_policy(container, whole.spec, &path.child("resizePolicy"), errors);
+    security::container(container, whole.spec, &path.child("securityContext"), errors);
 }
 
-fn running(container: &Value, path: &Path, errors: &mut FieldErrors) {
-    handler::lifecycle(&container["lifecycle"], &path.child("lifecycle"), errors);
+fn running(container: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    handler::lifecycle(&container["lifecycle"], spec, &path.child("lifecycle"), errors);
     for probe in PROBES {
-        handler::probe(&container[probe], probe, &path.child(probe), errors);
-    }
-}
-
-fn init(container: &Value, path: &Path, errors: &mut FieldErrors) {
-    if container["restartPolicy"] == "Always" {
-        return running(container, path, errors);
-    }
-    for field in ["lifecycle"].iter().chain(&PROBES).filter(|field| !container[**field].is_null()) {
-        let words = "may not be set for init containers without restartPolicy=Always";
-        errors.push(FieldError::forbidden(path.child(field), words));
-    }
-}
-
-fn ephemeral(container: &Value, path: &Path, errors: &mut FieldErrors) {
-    let refused = ["ports", "lifecycle", "resources", "resizePolicy"].iter().chain(&PROBES);
-    let given = |value: &Value| match value {
-        Value::Null => false,
-        Value::Object(fields) => !fields.is_empty(),
-        Value::Array(items) => !items.is_empty(),
-        _ => true,
-    };
-    for field in refused.filter(|field| given(&container[**field])) {
-        errors.push(FieldError::forbidden(path.child(field), "cannot be set for an Ephemeral Container"));
+        handler::probe(&container[probe], probe, spec, &path.child(probe), errors);
     }
 }
 
@@ -119,75 +113,44 @@ fn ports(ports: &Value, path: &Path, errors: &mut FieldErrors) {
         if int(&port["hostPort"]) != 0 {
             check::port(&port["hostPort"], &path.child("hostPort"), errors);
         }
-        check::must_be_one_of(&port["protocol"], &["SCTP", "TCP", "UDP"], &path.child("protocol"), errors);
-        check::optional(&port["hostIP"], names::ip, &path.child("hostIP"), errors);
+        check::must_be_one_of(&port["protocol"], &PROTOCOLS, &path.child("protocol"), errors);
     }
 }
 
 /// Two containers cannot have the same port of the host.
-fn used_host_ports(container: &Value, used: &mut HashSet<String>, path: &Path, errors: &mut FieldErrors) {
+fn used_host_ports<'a>(
+    container: &'a Value,
+    used: &mut HashSet<(&'a str, &'a str, i64)>,
+    path: &Path,
+    errors: &mut FieldErrors,
+) {
     for (index, port) in items(&container["ports"]).iter().enumerate() {
-        let number = int(&port["hostPort"]);
-        let told = format!("{}/{}/{number}", text(&port["protocol"]), text(&port["hostIP"]));
-        if number != 0 && !used.insert(told.clone()) {
-            errors.push(FieldError::duplicate(path.child("ports").index(index).child("hostPort"), told));
+        let (protocol, address, number) =
+            (text(&port["protocol"]), text(&port["hostIP"]), int(&port["hostPort"]));
+        if number != 0 && !used.insert((protocol, address, number)) {
+            let at = path.child("ports").index(index).child("hostPort");
+            errors.push(FieldError::duplicate(at, format!("{protocol}/{address}/{number}")));
         }
     }
 }
 
-fn own_network_ports(container: &Value, path: &Path, errors: &mut FieldErrors) {
-    for (index, port) in
-        items(&container["ports"]).iter().enumerate().filter(|(_, port)| !super::same_port(port))
-    {
-        let at = path.child("ports").index(index).child("containerPort");
-        let words = "must match `hostPort` when `hostNetwork` is true";
-        errors.push(FieldError::invalid(at, port["containerPort"].clone(), words));
+/// On the host's network a port of the container is the port of the host. A template may leave the latter out.
+pub(super) fn host_network_ports(whole: &Whole<'_>, path: &Path, errors: &mut FieldErrors) {
+    if !shares(whole.spec, "hostNetwork") {
+        return;
+    }
+    for (index, container) in items(&whole.spec["containers"]).iter().enumerate() {
+        for (port_index, port) in items(&container["ports"]).iter().enumerate() {
+            let (host, own) = (int(&port["hostPort"]), int(&port["containerPort"]));
+            if (whole.is_pod || host != 0) && host != own {
+                let at = path.child("containers").index(index).child("ports").index(port_index);
+                let words = "must match `containerPort` when `hostNetwork` is true";
+                errors.push(FieldError::invalid(at.child("hostPort"), host, words));
+            }
+        }
     }
 }
 
-fn mounts(container: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut FieldErrors) {
-    let mut paths = HashSet::new();
-    for (index, mount) in items(&container["volumeMounts"]).iter().enumerate() {
-        let path = path.child("volumeMounts").index(index);
-        if check::required(&mount["name"], &path.child("name"), errors)
-            && !volumes.contains_key(text(&mount["name"]))
-        {
-            errors.push(FieldError::not_found(path.child("name"), mount["name"].clone()));
-        }
-        if check::required(&mount["mountPath"], &path.child("mountPath"), errors)
-            && !paths.insert(text(&mount["mountPath"]))
-        {
-            errors.push(FieldError::invalid(
-                path.child("mountPath"),
-                mount["mountPath"].clone(),
-                "must be unique",
-            ));
-        }
-        let (sub, expression) = (text(&mount["subPath"]), text(&mount["subPathExpr"]));
-        super::volume::inner_path(sub, &path.child("subPath"), errors);
-        super::volume::inner_path(expression, &path.child("subPathExpr"), errors);
-        if !sub.is_empty() && !expression.is_empty() {
-            let words = "subPathExpr and subPath are mutually exclusive";
-            errors.push(FieldError::invalid(path.child("subPathExpr"), expression, words));
-        }
-        propagation(mount, container, &path, errors);
-    }
-    for (index, device) in items(&container["volumeDevices"]).iter().enumerate() {
-        let path = path.child("volumeDevices").index(index);
-        if check::required(&device["name"], &path.child("name"), errors)
-            && !volumes.contains_key(text(&device["name"]))
-        {
-            errors.push(FieldError::not_found(path.child("name"), device["name"].clone()));
-        }
-        check::required(&device["devicePath"], &path.child("devicePath"), errors);
-    }
-}
-
-fn propagation(mount: &Value, container: &Value, path: &Path, errors: &mut FieldErrors) {
-    let at = path.child("mountPropagation");
-    check::one_of(&mount["mountPropagation"], &PROPAGATIONS, &at, errors);
-    if mount["mountPropagation"] == "Bidirectional" && !is_true(&container["securityContext"]["privileged"]) {
-        let words = "Bidirectional mount propagation is available only to privileged containers";
-        errors.push(FieldError::forbidden(at, words));
-    }
+pub(super) fn is_privileged(container: &Value) -> bool {
+    is_true(&container["securityContext"]["privileged"])
 }

@@ -3,11 +3,12 @@
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
-use crate::value::{int, items, text};
+use super::Volumes;
+use crate::value::{is_set, items, quantity, text};
 use crate::{check, names};
 
 const SOURCES: [&str; 5] = ["fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef"];
-pub(super) const ENV_FIELDS: [&str; 9] = [
+const ENV_FIELDS: [&str; 9] = [
     "metadata.name",
     "metadata.namespace",
     "metadata.uid",
@@ -18,7 +19,27 @@ pub(super) const ENV_FIELDS: [&str; 9] = [
     "status.podIP",
     "status.podIPs",
 ];
-const ENV_RESOURCES: [&str; 6] = [
+const VOLUME_FIELDS: [&str; 5] =
+    ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
+/// Fields of a pod that have a name at all.
+const POD_FIELDS: [&str; 15] = [
+    "metadata.annotations",
+    "metadata.labels",
+    "metadata.name",
+    "metadata.namespace",
+    "metadata.uid",
+    "spec.host",
+    "spec.nodeName",
+    "spec.restartPolicy",
+    "spec.schedulerName",
+    "spec.serviceAccountName",
+    "status.hostIP",
+    "status.hostIPs",
+    "status.phase",
+    "status.podIP",
+    "status.podIPs",
+];
+const RESOURCES: [&str; 6] = [
     "limits.cpu",
     "limits.ephemeral-storage",
     "limits.memory",
@@ -26,14 +47,16 @@ const ENV_RESOURCES: [&str; 6] = [
     "requests.ephemeral-storage",
     "requests.memory",
 ];
+const BYTE_DIVISORS: [&str; 13] =
+    ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
 const TOO_MANY: &str = "may not have more than one field specified at a time";
 
-pub(super) fn all(container: &Value, path: &Path, errors: &mut FieldErrors) {
+pub(super) fn all(container: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut FieldErrors) {
     for (index, variable) in items(&container["env"]).iter().enumerate() {
         let path = path.child("env").index(index);
         check::named(&variable["name"], names::env_name, &path.child("name"), errors);
         if variable["valueFrom"].is_object() {
-            value_from(variable, &path.child("valueFrom"), errors);
+            value_from(variable, volumes, &path.child("valueFrom"), errors);
         }
     }
     for (index, source) in items(&container["envFrom"]).iter().enumerate() {
@@ -59,90 +82,116 @@ fn from(source: &Value, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
-fn value_from(variable: &Value, path: &Path, errors: &mut FieldErrors) {
+fn value_from(variable: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut FieldErrors) {
     let source = &variable["valueFrom"];
-    let given: Vec<&str> = SOURCES.iter().copied().filter(|field| source[*field].is_object()).collect();
-    for field in &given {
-        let (reference, path) = (&source[*field], path.child(field));
-        match *field {
+    let given = || SOURCES.iter().copied().filter(|field| source[*field].is_object());
+    for field in given() {
+        let (reference, path) = (&source[field], path.child(field));
+        match field {
             "fieldRef" => field_ref(reference, &ENV_FIELDS, &path, errors),
-            "resourceFieldRef" => resource_ref(reference, &ENV_RESOURCES, &path, errors),
-            "fileKeyRef" => {
-                for required in ["volumeName", "path", "key"] {
-                    check::required(&reference[required], &path.child(required), errors);
-                }
-            }
+            "resourceFieldRef" => resource_ref(reference, &path, errors),
+            "fileKeyRef" => file_key(reference, volumes, &path, errors),
             _ => {
                 check::required(&reference["name"], &path.child("name"), errors);
                 check::named(&reference["key"], names::config_key, &path.child("key"), errors);
             }
         }
     }
-    if given.is_empty() {
-        let words = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
-        errors.push(FieldError::invalid(path.clone(), "", words));
-    } else if !text(&variable["value"]).is_empty() {
-        errors.push(FieldError::invalid(path.clone(), "", "may not be specified when `value` is not empty"));
-    } else if given.len() > 1 {
-        errors.push(FieldError::invalid(path.clone(), "", TOO_MANY));
+    match given().count() {
+        0 => {
+            let words = "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef`, `secretKeyRef` or `fileKeyRef`";
+            errors.push(FieldError::invalid(path.clone(), "", words));
+        }
+        _ if !text(&variable["value"]).is_empty() => {
+            let words = "may not be specified when `value` is not empty";
+            errors.push(FieldError::invalid(path.clone(), "", words));
+        }
+        1 => {}
+        _ => errors.push(FieldError::invalid(path.clone(), "", TOO_MANY)),
+    }
+}
+
+/// A key of a file in an emptyDir of the pod. (KEP-3721)
+fn file_key(reference: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut FieldErrors) {
+    check::named(&reference["key"], names::env_name, &path.child("key"), errors);
+    let (name, at) = (text(&reference["volumeName"]), path.child("volumeName"));
+    if check::required(&reference["volumeName"], &at, errors) {
+        match volumes.get(name) {
+            None => errors.push(FieldError::not_found(at, name)),
+            Some(volume) if volume["emptyDir"].is_null() => {
+                errors.push(FieldError::invalid(at, name, "referenced volume must be of type emptyDir"));
+            }
+            Some(_) => {}
+        }
+    }
+    if check::required(&reference["path"], &path.child("path"), errors) {
+        super::volume::unreserved_path(text(&reference["path"]), &path.child("path"), errors);
     }
 }
 
 /// A field of the pod itself, or one key of its labels or annotations.
-pub(super) fn field_ref(reference: &Value, supported: &[&str], path: &Path, errors: &mut FieldErrors) {
-    check::required(&reference["apiVersion"], &path.child("apiVersion"), errors);
+fn field_ref(reference: &Value, supported: &[&str], path: &Path, errors: &mut FieldErrors) {
+    if !check::required(&reference["apiVersion"], &path.child("apiVersion"), errors) {
+        return;
+    }
     let at = path.child("fieldPath");
     if !check::required(&reference["fieldPath"], &at, errors) {
         return;
     }
     let field = text(&reference["fieldPath"]);
     match field.split_once("['").and_then(|(map, rest)| Some((map, rest.strip_suffix("']")?))) {
-        Some(("metadata.labels" | "metadata.annotations", key)) => {
-            let faults = names::qualified(&key.to_lowercase()).into_iter();
-            errors.extend(faults.map(|fault| FieldError::invalid(at.clone(), key, fault)));
+        Some(("metadata.labels", key)) => check::syntax(key, names::qualified, path, errors),
+        Some(("metadata.annotations", key)) => {
+            check::syntax(&key.to_lowercase(), names::qualified, path, errors);
         }
-        Some((map, _)) => {
-            errors.push(FieldError::invalid(at, map, "does not support subscript"));
+        Some((map, _)) if POD_FIELDS.contains(&map) => {
+            errors.push(FieldError::invalid(path.clone(), map, "does not support subscript"));
         }
-        None => check::one_of(&reference["fieldPath"], supported, &at, errors),
+        None if POD_FIELDS.contains(&field) => check::one_of(&reference["fieldPath"], supported, &at, errors),
+        _ => {
+            let words = format!("error converting fieldPath: field label not supported: {field}");
+            errors.push(FieldError::invalid(at, field, words));
+        }
     }
 }
 
-pub(super) fn resource_ref(reference: &Value, supported: &[&str], path: &Path, errors: &mut FieldErrors) {
-    let at = path.child("resource");
-    let resource = text(&reference["resource"]);
-    let pages = |r: &str| r.starts_with("requests.hugepages-") || r.starts_with("limits.hugepages-");
-    if check::required(&reference["resource"], &at, errors) && !pages(resource) {
-        check::one_of(&reference["resource"], supported, &at, errors);
+fn resource_ref(reference: &Value, path: &Path, errors: &mut FieldErrors) {
+    let (at, resource) = (path.child("resource"), text(&reference["resource"]));
+    let pages = resource.starts_with("requests.hugepages-") || resource.starts_with("limits.hugepages-");
+    if check::required(&reference["resource"], &at, errors) && !pages {
+        check::one_of(&reference["resource"], &RESOURCES, &at, errors);
     }
-    if int(&reference["divisor"]) < 0 {
-        errors.push(FieldError::invalid(
-            path.child("divisor"),
-            reference["divisor"].clone(),
-            check::NOT_NEGATIVE,
-        ));
+    let Some(divisor) = quantity(&reference["divisor"]).filter(|divisor| !divisor.is_zero()) else { return };
+    let kind = resource.split_once('.').map_or(resource, |(_, kind)| kind);
+    let (supported, told): (&[&str], _) = match kind {
+        "cpu" => (&["1", "1m"], "cpu"),
+        "memory" => (&BYTE_DIVISORS, "memory"),
+        "ephemeral-storage" => (&BYTE_DIVISORS, "local ephemeral storage"),
+        _ if pages => (&BYTE_DIVISORS, "hugepages"),
+        _ => return,
+    };
+    if !supported.contains(&divisor.to_string().as_str()) {
+        let values = if kind == "cpu" { "1m and 1".to_string() } else { supported.join(", ") };
+        let words = format!("only divisor's values {values} are supported with the {told} resource");
+        errors.push(FieldError::invalid(path.child("divisor"), resource, words));
     }
 }
 
 /// Fields and resources of items of a downward API volume.
 pub(super) fn downward_item(item: &Value, path: &Path, errors: &mut FieldErrors) {
-    const FIELDS: [&str; 5] =
-        ["metadata.annotations", "metadata.labels", "metadata.name", "metadata.namespace", "metadata.uid"];
     if item["fieldRef"].is_object() {
-        field_ref(&item["fieldRef"], &FIELDS, &path.child("fieldRef"), errors);
+        field_ref(&item["fieldRef"], &VOLUME_FIELDS, &path.child("fieldRef"), errors);
         if item["resourceFieldRef"].is_object() {
             let words = "fieldRef and resourceFieldRef can not be specified simultaneously";
             errors.push(FieldError::invalid(path.clone(), "resource", words));
         }
     } else if item["resourceFieldRef"].is_object() {
-        let reference = &item["resourceFieldRef"];
-        let path = path.child("resourceFieldRef");
-        check::required(&reference["containerName"], &path.child("containerName"), errors);
-        resource_ref(reference, &ENV_RESOURCES, &path, errors);
+        let (reference, path) = (&item["resourceFieldRef"], path.child("resourceFieldRef"));
+        if !is_set(&reference["containerName"]) {
+            return errors.push(FieldError::required(path.child("containerName"), ""));
+        }
+        resource_ref(reference, &path, errors);
     } else {
-        errors.push(FieldError::required(
-            path.child("fieldRef"),
-            "one of fieldRef and resourceFieldRef is required",
-        ));
+        errors.push(FieldError::required(path.clone(), "one of fieldRef and resourceFieldRef is required"));
     }
 }

@@ -6,40 +6,54 @@ use serde_json::Value;
 use crate::value::{int, items, text};
 use crate::{check, names};
 
-pub(super) fn probe(probe: &Value, kind: &str, path: &Path, errors: &mut FieldErrors) {
+const PROBE_NUMBERS: [&str; 5] =
+    ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"];
+const WINDOWS_SIGNALS: [&str; 2] = ["SIGKILL", "SIGTERM"];
+
+pub(super) fn probe(probe: &Value, kind: &str, spec: &Value, path: &Path, errors: &mut FieldErrors) {
     if !probe.is_object() {
         return;
     }
-    handler(probe, &["exec", "httpGet", "tcpSocket", "grpc"], path, errors);
-    for field in
-        ["initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"]
-    {
+    handler(probe, &["exec", "httpGet", "tcpSocket", "grpc"], spec, path, errors);
+    for field in PROBE_NUMBERS {
         check::not_negative(&probe[field], &path.child(field), errors);
-    }
-    if kind != "readinessProbe" && probe["successThreshold"].as_i64().is_some_and(|n| n != 1) {
-        let at = path.child("successThreshold");
-        errors.push(FieldError::invalid(at, probe["successThreshold"].clone(), "must be 1"));
     }
     let grace = &probe["terminationGracePeriodSeconds"];
     let at = path.child("terminationGracePeriodSeconds");
-    if kind == "readinessProbe" && !grace.is_null() {
-        errors.push(FieldError::invalid(at, grace.clone(), "must not be set for readinessProbes"));
-    } else {
-        check::at_least(grace, 1, "must be greater than 0", &at, errors);
+    check::at_least(grace, 1, "must be greater than 0", &at, errors);
+    if kind == "readinessProbe" {
+        if !grace.is_null() {
+            errors.push(FieldError::invalid(at, grace.clone(), "must not be set for readinessProbes"));
+        }
+    } else if probe["successThreshold"].as_i64() != Some(1) {
+        let at = path.child("successThreshold");
+        errors.push(FieldError::invalid(at, int(&probe["successThreshold"]), "must be 1"));
     }
 }
 
-pub(super) fn lifecycle(lifecycle: &Value, path: &Path, errors: &mut FieldErrors) {
+pub(super) fn lifecycle(lifecycle: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {
     for hook in ["postStart", "preStop"].iter().filter(|hook| lifecycle[**hook].is_object()) {
-        handler(&lifecycle[*hook], &["exec", "httpGet", "tcpSocket", "sleep"], &path.child(hook), errors);
+        let kinds = ["exec", "httpGet", "tcpSocket", "sleep"];
+        handler(&lifecycle[*hook], &kinds, spec, &path.child(hook), errors);
+    }
+    let (signal, at) = (&lifecycle["stopSignal"], path.child("stopSignal"));
+    match text(&spec["os"]["name"]) {
+        _ if signal.is_null() => {}
+        "" => {
+            let words = "may not be set for containers with empty `spec.os.name`";
+            errors.push(FieldError::forbidden(at, words));
+        }
+        "windows" => check::one_of(signal, &WINDOWS_SIGNALS, &at, errors),
+        _ => {}
     }
 }
 
-fn handler(holder: &Value, kinds: &[&str], path: &Path, errors: &mut FieldErrors) {
-    let given = kinds.iter().filter(|kind| holder[**kind].is_object());
-    for (index, kind) in given.clone().enumerate() {
+fn handler(holder: &Value, kinds: &[&str], spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    let mut given = 0;
+    for kind in kinds.iter().filter(|kind| holder[**kind].is_object()) {
         let (action, path) = (&holder[*kind], path.child(kind));
-        if index > 0 {
+        given += 1;
+        if given > 1 {
             errors.push(FieldError::forbidden(path, "may not specify more than 1 handler type"));
             continue;
         }
@@ -50,19 +64,33 @@ fn handler(holder: &Value, kinds: &[&str], path: &Path, errors: &mut FieldErrors
             "httpGet" => http_get(action, &path, errors),
             "tcpSocket" => check::port_or_name(&action["port"], &path.child("port"), errors),
             "grpc" => check::port(&int(&action["port"]).into(), &path.child("port"), errors),
-            "sleep" => check::not_negative(&action["seconds"], &path.child("seconds"), errors),
+            "sleep" => sleep(action, spec, &path, errors),
             _ => {}
         }
     }
-    if given.count() == 0 {
+    if given == 0 {
         errors.push(FieldError::required(path.clone(), "must specify a handler type"));
+    }
+}
+
+fn sleep(action: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    let (seconds, Some(grace)) = (int(&action["seconds"]), spec["terminationGracePeriodSeconds"].as_i64())
+    else {
+        return;
+    };
+    if seconds < 0 || seconds > grace {
+        let words = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
+        errors.push(FieldError::invalid(path.clone(), seconds, words));
     }
 }
 
 fn http_get(action: &Value, path: &Path, errors: &mut FieldErrors) {
     check::required(&action["path"], &path.child("path"), errors);
     check::port_or_name(&action["port"], &path.child("port"), errors);
-    check::one_of(&action["scheme"], &["HTTP", "HTTPS"], &path.child("scheme"), errors);
+    let scheme = text(&action["scheme"]);
+    if !matches!(scheme, "HTTP" | "HTTPS") {
+        errors.push(FieldError::not_supported(path.child("scheme"), scheme, &["HTTP", "HTTPS"]));
+    }
     for header in items(&action["httpHeaders"]) {
         check::syntax(text(&header["name"]), header_name, &path.child("httpHeaders"), errors);
     }

@@ -1,4 +1,6 @@
-//! Requests and limits.
+//! Requests, limits and claims, of containers and of pods.
+
+use std::collections::{BTreeMap, HashSet};
 
 use oarlock_api::quantity::Quantity;
 use oarlock_api::{FieldError, FieldErrors, Path};
@@ -7,67 +9,146 @@ use serde_json::Value;
 use crate::value::{entries, items, quantity, text};
 use crate::{check, names};
 
-const STANDARD: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+const OF_CONTAINERS: [&str; 3] = ["cpu", "memory", "ephemeral-storage"];
+const COMPUTE: [&str; 2] = ["cpu", "memory"];
+/// What of a cluster is counted or measured.
+const STANDARD: [&str; 20] = [
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+    "resourcequotas",
+    "services",
+    "replicationcontrollers",
+    "secrets",
+    "persistentvolumeclaims",
+    "configmaps",
+    "services.nodeports",
+    "services.loadbalancers",
+    "storage",
+    "requests.storage",
+];
 
 fn is_huge_pages(name: &str) -> bool {
     name.starts_with("hugepages-")
 }
 
-/// What cannot be shared: the request is the limit.
-fn is_whole(name: &str) -> bool {
-    is_huge_pages(name) || name.contains('/') && !name.contains("kubernetes.io/")
+/// Named without a domain, or in that of Kubernetes.
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
 }
 
-/// The resources of a container or a pod.
-pub(crate) fn requirements(resources: &Value, path: &Path, errors: &mut FieldErrors) {
+fn is_standard(name: &str) -> bool {
+    STANDARD.contains(&name) || is_huge_pages(name) || name.starts_with("requests.hugepages-")
+}
+
+pub(crate) fn is_extended(name: &str) -> bool {
+    !is_native(name) && !name.starts_with("requests.") && names::qualified(name).is_empty()
+}
+
+pub(crate) fn may_be_overcommitted(name: &str) -> bool {
+    is_native(name) && !is_huge_pages(name)
+}
+
+/// The resources of a container.
+pub(super) fn requirements(resources: &Value, path: &Path, errors: &mut FieldErrors) {
+    if resources.is_object() {
+        requests_and_limits(resources, of_container, path, errors);
+    }
+}
+
+fn requests_and_limits(
+    resources: &Value,
+    name_rule: fn(&str, &Path, &mut FieldErrors),
+    path: &Path,
+    errors: &mut FieldErrors,
+) {
     let (limits, requests) = (&resources["limits"], &resources["requests"]);
-    list(limits, &path.child("limits"), errors);
-    list(requests, &path.child("requests"), errors);
+    list(limits, name_rule, &path.child("limits"), errors);
+    list(requests, name_rule, &path.child("requests"), errors);
     let at = path.child("requests");
     for (name, request) in entries(requests) {
-        let (Some(asked), limit) = (quantity(request), quantity(&limits[name])) else { continue };
-        match limit {
-            Some(limit) if is_whole(name) && limit != asked => {
-                errors.push(FieldError::invalid(
-                    at.clone(),
-                    asked.to_string(),
-                    format!("must be equal to {name} limit of {limit}"),
-                ));
+        let Some(asked) = quantity(request) else { continue };
+        match quantity(&limits[name]) {
+            Some(limit) if asked != limit && !may_be_overcommitted(name) => {
+                let words = format!("must be equal to {name} limit of {limit}");
+                errors.push(FieldError::invalid(at.clone(), asked.to_string(), words));
             }
             Some(limit) if asked > limit => {
                 let words = format!("must be less than or equal to {name} limit of {limit}");
                 errors.push(FieldError::invalid(at.clone(), asked.to_string(), words));
             }
-            None if is_whole(name) => {
+            None if !may_be_overcommitted(name) => {
                 let words = "Limit must be set for non overcommitable resources";
                 errors.push(FieldError::required(path.child("limits"), words));
             }
             _ => {}
         }
     }
-    for (index, claim) in items(&resources["claims"]).iter().enumerate() {
-        check::required(&claim["name"], &path.child("claims").index(index).child("name"), errors);
+    let all = || entries(limits).chain(entries(requests)).map(|(name, _)| name);
+    if all().any(is_huge_pages) && !all().any(|name| COMPUTE.contains(&name)) {
+        errors.push(FieldError::forbidden(path.clone(), "HugePages require cpu or memory"));
     }
 }
 
-/// Names and amounts.
-pub(crate) fn list(list: &Value, path: &Path, errors: &mut FieldErrors) {
+fn list(list: &Value, name_rule: fn(&str, &Path, &mut FieldErrors), path: &Path, errors: &mut FieldErrors) {
     for (name, value) in entries(list) {
         let path = path.key(name);
-        resource_name(name, &path, errors);
+        name_rule(name, &path, errors);
         amount(name, value, &path, errors);
     }
 }
 
-fn resource_name(name: &str, path: &Path, errors: &mut FieldErrors) {
+/// What a runtime class adds to its pods.
+pub(super) fn overhead(overhead: &Value, path: &Path, errors: &mut FieldErrors) {
+    list(overhead, of_container, path, errors);
+}
+
+/// A name that a resource can have at all; true if it is.
+pub(crate) fn resource_name(name: &str, path: &Path, errors: &mut FieldErrors) -> bool {
+    let before = errors.len();
     check::syntax(name, names::qualified, path, errors);
-    if !name.contains('/') && !STANDARD.contains(&name) && !is_huge_pages(name) {
-        for words in [
-            "must be a standard resource type or fully qualified",
-            "must be a standard resource for containers",
-        ] {
+    let qualified = errors.len() == before;
+    if qualified && !name.contains('/') && !is_standard(name) {
+        let words = "must be a standard resource type or fully qualified";
+        errors.push(FieldError::invalid(path.clone(), name, words));
+    }
+    qualified
+}
+
+pub(crate) fn of_container(name: &str, path: &Path, errors: &mut FieldErrors) {
+    resource_name(name, path, errors);
+    if !name.contains('/') {
+        if !OF_CONTAINERS.contains(&name) && !is_huge_pages(name) {
+            let words = "must be a standard resource for containers";
             errors.push(FieldError::invalid(path.clone(), name, words));
         }
+    } else if !is_native(name) && !is_extended(name) {
+        let words = "doesn't follow extended resource name standard";
+        errors.push(FieldError::invalid(path.clone(), name, words));
+    }
+}
+
+/// What a quota can count or measure.
+pub(crate) fn of_quota(name: &str, path: &Path, errors: &mut FieldErrors) {
+    resource_name(name, path, errors);
+    if !name.contains('/') && (!is_standard(name) || is_huge_pages(name) || name == "storage") {
+        let words = "must be a standard resource for quota";
+        errors.push(FieldError::invalid(path.clone(), name, words));
+    }
+}
+
+fn of_whole_pod(name: &str, path: &Path, errors: &mut FieldErrors) {
+    let before = errors.len();
+    resource_name(name, path, errors);
+    if errors.len() == before && !COMPUTE.contains(&name) && !is_huge_pages(name) {
+        errors.push(FieldError::not_supported(path.clone(), name, &COMPUTE));
     }
 }
 
@@ -77,13 +158,134 @@ fn amount(name: &str, value: &Value, path: &Path, errors: &mut FieldErrors) {
         return;
     };
     not_negative(amount, path, errors);
-    if is_whole(name) && amount.milli_value() % 1000 != 0 {
+    if is_extended(name) && amount.milli_value() % 1000 != 0 {
         errors.push(FieldError::invalid(path.clone(), amount.to_string(), "must be an integer"));
+    }
+    if let Some(page) = name.strip_prefix("hugepages-").and_then(|page| Quantity::parse(page).ok())
+        && (page.value() <= 0 || amount.value() % page.value() != 0)
+    {
+        let words = format!("{amount} is not positive integer multiple of {name}");
+        errors.push(FieldError::invalid(path.clone(), amount.to_string(), words));
     }
 }
 
 pub(crate) fn not_negative(amount: Quantity, path: &Path, errors: &mut FieldErrors) {
     if amount.is_negative() {
         errors.push(FieldError::invalid(path.clone(), amount.to_string(), check::NOT_NEGATIVE));
+    }
+}
+
+/// Claims of devices by name.
+pub(super) fn pod_claims<'a>(claims: &'a Value, path: &Path, errors: &mut FieldErrors) -> HashSet<&'a str> {
+    let mut found = HashSet::new();
+    for (index, claim) in items(claims).iter().enumerate() {
+        let (path, name) = (path.index(index), text(&claim["name"]));
+        let at = path.child("name");
+        if name.is_empty() {
+            errors.push(FieldError::required(at, ""));
+        } else if !found.insert(name) {
+            errors.push(FieldError::duplicate(at, name));
+        } else {
+            check::syntax(name, names::dns_label, &at, errors);
+        }
+        let given = |field: &str| !claim[field].is_null();
+        match (given("resourceClaimName"), given("resourceClaimTemplateName")) {
+            (false, false) => {
+                let words = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
+                errors.push(FieldError::invalid(path.clone(), claim.clone(), words));
+            }
+            (true, true) => {
+                let words =
+                    "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
+                errors.push(FieldError::invalid(path.clone(), claim.clone(), words));
+            }
+            _ => {}
+        }
+        for field in ["resourceClaimName", "resourceClaimTemplateName"].iter().filter(|f| given(f)) {
+            check::syntax(text(&claim[*field]), names::subdomain, &path.child(field), errors);
+        }
+    }
+    found
+}
+
+/// Which of the pod's claims a container uses.
+pub(super) fn claimed(claims: &Value, of_pod: &HashSet<&str>, path: &Path, errors: &mut FieldErrors) {
+    let list = items(claims);
+    for (index, claim) in list.iter().enumerate() {
+        let (at, name) = (path.index(index), text(&claim["name"]));
+        let same = |other: &Value| other["name"] == claim["name"] && other["request"] == claim["request"];
+        if name.is_empty() {
+            errors.push(FieldError::required(at, ""));
+        } else if list[..index].iter().any(same) {
+            errors.push(FieldError::duplicate(at, name));
+        } else if !of_pod.contains(name) {
+            errors.push(FieldError::not_found(at, name));
+        }
+    }
+}
+
+/// The resources of the pod as a whole: enough for all its containers. (KEP-2837)
+pub(super) fn of_pod(spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    let resources = &spec["resources"];
+    if !resources["claims"].is_null() {
+        let words = "claims cannot be set for Resources at pod-level";
+        errors.push(FieldError::forbidden(path.child("claims"), words));
+    }
+    requests_and_limits(resources, of_whole_pod, path, errors);
+    for (name, together) in together(spec) {
+        let given = quantity(&resources["requests"][name]);
+        let supported = COMPUTE.contains(&name) || is_huge_pages(name);
+        if supported && together > given.unwrap_or_default() {
+            let words =
+                format!("must be greater than or equal to aggregate container requests of {together}");
+            let told = given.unwrap_or_default().to_string();
+            errors.push(FieldError::invalid(path.child("requests").key(name), told, words));
+        }
+    }
+    for (index, container) in items(&spec["containers"]).iter().enumerate() {
+        for (name, limit) in entries(&container["resources"]["limits"]) {
+            if let (Some(limit), Some(most)) = (quantity(limit), quantity(&resources["limits"][name]))
+                && limit > most
+            {
+                let at = path.child("containers").index(index).key(name).child("limits");
+                let words = format!("must be less than or equal to pod limits of {most}");
+                errors.push(FieldError::invalid(at, limit.to_string(), words));
+            }
+        }
+    }
+}
+
+type Sums<'a> = BTreeMap<&'a str, Quantity>;
+
+fn add<'a>(sums: &mut Sums<'a>, requests: &'a Value) {
+    for (name, value) in entries(requests) {
+        if let Some(amount) = quantity(value) {
+            *sums.entry(name).or_default() += amount;
+        }
+    }
+}
+
+/// What the containers request when they request most.
+fn together(spec: &Value) -> Sums<'_> {
+    let (mut running, mut sidecars, mut peak) = (Sums::new(), Sums::new(), Sums::new());
+    items(&spec["containers"]).iter().for_each(|c| add(&mut running, &c["resources"]["requests"]));
+    for container in items(&spec["initContainers"]) {
+        let requests = &container["resources"]["requests"];
+        let mut now = sidecars.clone();
+        add(&mut now, requests);
+        if container["restartPolicy"] == "Always" {
+            add(&mut running, requests);
+            sidecars.clone_from(&now);
+        }
+        raise(&mut peak, now);
+    }
+    raise(&mut running, peak);
+    running
+}
+
+fn raise<'a>(sums: &mut Sums<'a>, to: Sums<'a>) {
+    for (name, amount) in to {
+        let sum = sums.entry(name).or_insert(amount);
+        *sum = amount.max(*sum);
     }
 }

@@ -1,7 +1,5 @@
 //! Tolerations, gates and spreading.
 
-use std::collections::HashSet;
-
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
@@ -9,9 +7,11 @@ use crate::check::Seen;
 use crate::value::{int, items, text};
 use crate::{check, names};
 
-const EFFECTS: [&str; 3] = ["NoExecute", "NoSchedule", "PreferNoSchedule"];
+pub(crate) const TAINT_EFFECTS: [&str; 3] = ["NoSchedule", "PreferNoSchedule", "NoExecute"];
+const ACTIONS: [&str; 2] = ["DoNotSchedule", "ScheduleAnyway"];
+const POSITIVE: &str = "must be greater than zero";
 
-pub(super) fn tolerations(list: &Value, path: &Path, errors: &mut FieldErrors) {
+pub(crate) fn tolerations(list: &Value, path: &Path, errors: &mut FieldErrors) {
     for (index, toleration) in items(list).iter().enumerate() {
         let path = path.index(index);
         let (key, operator) = (text(&toleration["key"]), text(&toleration["operator"]));
@@ -25,67 +25,57 @@ pub(super) fn tolerations(list: &Value, path: &Path, errors: &mut FieldErrors) {
             let words = "effect must be 'NoExecute' when `tolerationSeconds` is set";
             errors.push(FieldError::invalid(path.child("effect"), text(&toleration["effect"]), words));
         }
+        let (value, at) = (text(&toleration["value"]), path.child("operator"));
         match operator {
             "" | "Equal" => {
-                check::syntax(text(&toleration["value"]), names::label_value, &path.child("operator"), errors)
+                let faults = names::label_value(value);
+                if !faults.is_empty() {
+                    errors.push(FieldError::invalid(at, value, faults.join(";")));
+                }
             }
-            "Exists" if !text(&toleration["value"]).is_empty() => {
-                let words = "value must be empty when `operator` is 'Exists'";
-                errors.push(FieldError::invalid(path.child("operator"), toleration.clone(), words));
+            "Exists" if !value.is_empty() => {
+                errors.push(FieldError::invalid(
+                    at,
+                    value,
+                    "value must be empty when `operator` is 'Exists'",
+                ));
             }
-            _ => {
-                check::one_of(&toleration["operator"], &["Equal", "Exists"], &path.child("operator"), errors)
-            }
+            _ => check::one_of(&toleration["operator"], &["Equal", "Exists"], &at, errors),
         }
-        check::one_of(&toleration["effect"], &EFFECTS, &path.child("effect"), errors);
+        check::one_of(&toleration["effect"], &TAINT_EFFECTS, &path.child("effect"), errors);
     }
 }
 
 pub(super) fn gates(spec: &Value, path: &Path, errors: &mut FieldErrors) {
-    let gates = items(&spec["schedulingGates"]);
-    let mut seen = Seen::new();
-    for (index, gate) in gates.iter().enumerate() {
-        let at = path.child("schedulingGates").index(index);
-        check::syntax(text(&gate["name"]), names::qualified, &at, errors);
-        seen.add(text(&gate["name"]), &at, errors);
-    }
-    if !gates.is_empty() && !text(&spec["nodeName"]).is_empty() {
-        let words = "cannot be set until all schedulingGates have been cleared";
-        errors.push(FieldError::forbidden(path.child("nodeName"), words));
-    }
     for (index, gate) in items(&spec["readinessGates"]).iter().enumerate() {
         let at = path.child("readinessGates").index(index).child("conditionType");
         check::syntax(text(&gate["conditionType"]), names::qualified, &at, errors);
     }
+    let mut seen = Seen::new();
+    for (index, gate) in items(&spec["schedulingGates"]).iter().enumerate() {
+        let at = path.child("schedulingGates").index(index);
+        check::syntax(text(&gate["name"]), names::qualified, &at, errors);
+        seen.add(text(&gate["name"]), &at, errors);
+    }
 }
 
 pub(super) fn spread(list: &Value, path: &Path, errors: &mut FieldErrors) {
-    let mut seen = HashSet::new();
-    for (index, constraint) in items(list).iter().enumerate() {
+    let list = items(list);
+    for (index, constraint) in list.iter().enumerate() {
         let path = path.index(index);
-        check::at_least(
-            &int(&constraint["maxSkew"]).into(),
-            1,
-            "must be greater than zero",
-            &path.child("maxSkew"),
-            errors,
-        );
+        check::at_least(&int(&constraint["maxSkew"]).into(), 1, POSITIVE, &path.child("maxSkew"), errors);
         let (key, action) = (text(&constraint["topologyKey"]), text(&constraint["whenUnsatisfiable"]));
-        if key.is_empty() {
-            errors.push(FieldError::required(path.child("topologyKey"), "can not be empty"));
-        } else {
-            check::syntax(key, names::qualified, &path.child("topologyKey"), errors);
+        topology_key(key, &path.child("topologyKey"), errors);
+        if !ACTIONS.contains(&action) {
+            errors.push(FieldError::not_supported(path.child("whenUnsatisfiable"), action, &ACTIONS));
         }
-        let supported = ["DoNotSchedule", "ScheduleAnyway"];
-        if !supported.contains(&action) {
-            errors.push(FieldError::not_supported(path.child("whenUnsatisfiable"), action, &supported));
-        }
-        if !seen.insert((key, action)) {
+        let same = |other: &Value| other["topologyKey"] == key && text(&other["whenUnsatisfiable"]) == action;
+        if list[index + 1..].iter().any(same) {
             let at = path.child("{topologyKey, whenUnsatisfiable}");
             errors.push(FieldError::duplicate(at, format!("{{{key}, {action}}}")));
         }
         let domains = path.child("minDomains");
-        check::at_least(&constraint["minDomains"], 1, "must be greater than 0", &domains, errors);
+        check::at_least(&constraint["minDomains"], 1, POSITIVE, &domains, errors);
         if !constraint["minDomains"].is_null() && action != "DoNotSchedule" {
             let words = format!("can only use minDomains if whenUnsatisfiable=DoNotSchedule, not {action}");
             errors.push(FieldError::invalid(domains, constraint["minDomains"].clone(), words));
@@ -93,6 +83,27 @@ pub(super) fn spread(list: &Value, path: &Path, errors: &mut FieldErrors) {
         for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
             check::one_of(&constraint[field], &["Honor", "Ignore"], &path.child(field), errors);
         }
+        label_keys(constraint, "matchLabelKeys", &path, errors);
         check::selector(&constraint["labelSelector"], &path.child("labelSelector"), errors);
+    }
+}
+
+pub(super) fn topology_key(key: &str, path: &Path, errors: &mut FieldErrors) {
+    if key.is_empty() {
+        errors.push(FieldError::required(path.clone(), "can not be empty"));
+    } else {
+        check::syntax(key, names::qualified, path, errors);
+    }
+}
+
+/// Keys whose values in the pod's own labels make the selector narrower.
+pub(super) fn label_keys(holder: &Value, field: &str, path: &Path, errors: &mut FieldErrors) {
+    let (keys, at) = (items(&holder[field]), path.child(field));
+    if !keys.is_empty() && holder["labelSelector"].is_null() {
+        let words = "must not be specified when labelSelector is not set";
+        errors.push(FieldError::forbidden(at.clone(), words));
+    }
+    for (index, key) in keys.iter().enumerate() {
+        check::syntax(text(key), names::qualified, &at.index(index), errors);
     }
 }

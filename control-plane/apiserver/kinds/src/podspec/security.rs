@@ -1,20 +1,19 @@
 //! Security contexts of pods and containers.
 
-use std::sync::LazyLock;
-
 use oarlock_api::{FieldError, FieldErrors, Path};
-use regex::Regex;
 use serde_json::Value;
 
+use super::{shares, system};
 use crate::check;
 use crate::check::Seen;
 use crate::value::{is_true, items, text, texts};
 
 const PROFILES: [&str; 3] = ["Localhost", "RuntimeDefault", "Unconfined"];
 const SYSCTL: &str = "([a-z0-9]([-_a-z0-9]*[a-z0-9])?[\\./])*[a-z0-9]([-_a-z0-9]*[a-z0-9])?";
-
-static SYSCTL_NAME: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(&format!("^{SYSCTL}$")).expect("the expression is constant and valid"));
+const SYSCTL_MAX: usize = 253;
+const APPARMOR_MAX: usize = 4095;
+/// Kernel parameters that belong to the namespace of messages; those of the network begin with `net.`.
+const IPC_SYSCTLS: [&str; 5] = ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue.", "kernel.shm_"];
 
 fn id(value: &Value, path: &Path, errors: &mut FieldErrors) {
     if let Some(id) = value.as_i64().filter(|id| !(0..=i64::from(i32::MAX)).contains(id)) {
@@ -24,66 +23,132 @@ fn id(value: &Value, path: &Path, errors: &mut FieldErrors) {
 
 pub(super) fn pod(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     let (context, path) = (&spec["securityContext"], path.child("securityContext"));
-    for field in ["runAsUser", "runAsGroup", "fsGroup"] {
+    for field in ["fsGroup", "runAsUser", "runAsGroup"] {
         id(&context[field], &path.child(field), errors);
     }
     for (index, group) in items(&context["supplementalGroups"]).iter().enumerate() {
         id(group, &path.child("supplementalGroups").index(index), errors);
     }
-    let change = path.child("fsGroupChangePolicy");
-    check::one_of(&context["fsGroupChangePolicy"], &["Always", "OnRootMismatch"], &change, errors);
-    let groups = path.child("supplementalGroupsPolicy");
-    check::one_of(&context["supplementalGroupsPolicy"], &["Merge", "Strict"], &groups, errors);
-    sysctls(&context["sysctls"], &path.child("sysctls"), errors);
+    if is_true(&spec["shareProcessNamespace"]) && shares(spec, "hostPID") {
+        let words = "ShareProcessNamespace and HostPID cannot both be enabled";
+        errors.push(FieldError::invalid(path.child("shareProcessNamespace"), true, words));
+    }
+    if !context.is_object() {
+        return;
+    }
+    sysctls(spec, &path.child("sysctls"), errors);
+    for (field, supported) in [
+        ("fsGroupChangePolicy", ["Always", "OnRootMismatch"]),
+        ("supplementalGroupsPolicy", ["Merge", "Strict"]),
+        ("seLinuxChangePolicy", ["MountOption", "Recursive"]),
+    ] {
+        check::one_of(&context[field], &supported, &path.child(field), errors);
+    }
     profiles(context, &path, errors);
+    system::windows_options(&context["windowsOptions"], &path.child("windowsOptions"), errors);
 }
 
-fn sysctls(sysctls: &Value, path: &Path, errors: &mut FieldErrors) {
+/// Segments of small letters, digits, `-` and `_`, between dots or slashes.
+fn is_sysctl(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    name.len() <= SYSCTL_MAX
+        && name.split(['.', '/']).all(|segment| {
+            let bytes = segment.as_bytes();
+            bytes.first().is_some_and(|b| plain(*b))
+                && bytes.last().is_some_and(|b| plain(*b))
+                && bytes.iter().all(|b| plain(*b) || matches!(b, b'-' | b'_'))
+        })
+}
+
+fn sysctls(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     let mut seen = Seen::new();
-    for (index, sysctl) in items(sysctls).iter().enumerate() {
+    for (index, sysctl) in items(&spec["securityContext"]["sysctls"]).iter().enumerate() {
         let (at, name) = (path.index(index).child("name"), text(&sysctl["name"]));
         if name.is_empty() {
-            errors.push(FieldError::required(at, ""));
-        } else if name.len() > 253 || !SYSCTL_NAME.is_match(name) {
-            let words = format!("must have at most 253 characters and match regex ^{SYSCTL}$");
-            errors.push(FieldError::invalid(at, name, words));
+            errors.push(FieldError::required(at.clone(), ""));
+        } else if !is_sysctl(name) {
+            let words = format!("must have at most {SYSCTL_MAX} characters and match regex ^{SYSCTL}$");
+            errors.push(FieldError::invalid(at.clone(), name, words));
         } else {
             seen.add(name, &at, errors);
+        }
+        let dotted = name.replace('/', ".");
+        for (field, namespaced) in [
+            ("hostNetwork", dotted.starts_with("net.")),
+            ("hostIPC", IPC_SYSCTLS.iter().any(|prefix| dotted.starts_with(prefix))),
+        ] {
+            if namespaced && shares(spec, field) {
+                let words = format!("may not be specified when '{field}' is true");
+                errors.push(FieldError::invalid(at.clone(), name, words));
+            }
         }
     }
 }
 
 fn profiles(context: &Value, path: &Path, errors: &mut FieldErrors) {
-    for (field, word) in [("seccompProfile", "seccomp"), ("appArmorProfile", "AppArmor")] {
-        if context[field].is_object() {
-            profile(&context[field], word, &path.child(field), errors);
-        }
+    if context["seccompProfile"].is_object() {
+        seccomp(&context["seccompProfile"], &path.child("seccompProfile"), errors);
+    }
+    if context["appArmorProfile"].is_object() {
+        apparmor(&context["appArmorProfile"], &path.child("appArmorProfile"), errors);
     }
 }
 
-fn profile(profile: &Value, word: &str, path: &Path, errors: &mut FieldErrors) {
+fn profile_type(profile: &Value, words: &str, path: &Path, errors: &mut FieldErrors) {
+    let (given, at) = (text(&profile["type"]), path.child("type"));
+    if given.is_empty() {
+        errors.push(FieldError::required(at, words));
+    } else if !PROFILES.contains(&given) {
+        errors.push(FieldError::not_supported(at, given, &PROFILES));
+    }
+}
+
+fn seccomp(profile: &Value, path: &Path, errors: &mut FieldErrors) {
+    profile_type(profile, "type is required when seccompProfile is set", path, errors);
     let (local, at) = (&profile["localhostProfile"], path.child("localhostProfile"));
-    check::must_be_one_of(&profile["type"], &PROFILES, &path.child("type"), errors);
-    if profile["type"] == "Localhost" {
-        if text(local).is_empty() {
-            errors.push(FieldError::required(at, format!("must be set when {word} type is Localhost")));
-        } else if word == "seccomp" {
-            super::volume::inner_path(text(local), &at, errors);
+    match (profile["type"] == "Localhost", local.as_str()) {
+        (true, None) => errors.push(FieldError::required(at, "must be set when seccomp type is Localhost")),
+        (true, Some(local)) => super::inner_path(local, &at, errors),
+        (false, Some(local)) => {
+            errors.push(FieldError::invalid(at, local, "can only be set when seccomp type is Localhost"));
         }
-    } else if !local.is_null() {
-        errors.push(FieldError::invalid(
-            at,
-            local.clone(),
-            format!("can only be set when {word} type is Localhost"),
-        ));
+        (false, None) => {}
     }
 }
 
-pub(super) fn container(context: &Value, path: &Path, errors: &mut FieldErrors) {
+fn apparmor(profile: &Value, path: &Path, errors: &mut FieldErrors) {
+    profile_type(profile, "type is required when appArmorProfile is set", path, errors);
+    let (local, at) = (&profile["localhostProfile"], path.child("localhostProfile"));
+    match (text(&profile["type"]), local.as_str()) {
+        ("Localhost", Some(local)) if !local.trim().is_empty() => {
+            if local.trim() != local {
+                errors.push(FieldError::invalid(at, local, "must not be padded with whitespace"));
+            } else if local.len() > APPARMOR_MAX {
+                errors.push(FieldError::too_long(at, APPARMOR_MAX));
+            }
+        }
+        ("Localhost", _) => {
+            errors.push(FieldError::required(at, "must be set when AppArmor type is Localhost"));
+        }
+        ("RuntimeDefault" | "Unconfined", Some(local)) => {
+            errors.push(FieldError::invalid(at, local, "can only be set when AppArmor type is Localhost"));
+        }
+        _ => {}
+    }
+}
+
+pub(super) fn container(context: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    if !context.is_object() {
+        return;
+    }
     for field in ["runAsUser", "runAsGroup"] {
         id(&context[field], &path.child(field), errors);
     }
-    check::one_of(&context["procMount"], &["Default", "Unmasked"], &path.child("procMount"), errors);
+    let mount = path.child("procMount");
+    check::one_of(&context["procMount"], &["Default", "Unmasked"], &mount, errors);
+    if context["procMount"] == "Unmasked" && spec["hostUsers"] != false {
+        errors.push(FieldError::invalid(mount, "Unmasked", "`hostUsers` must be false to use `Unmasked`"));
+    }
     profiles(context, path, errors);
     if context["allowPrivilegeEscalation"] == false {
         let refuse = |words: &str| FieldError::invalid(path.clone(), context.clone(), words);
@@ -94,6 +159,22 @@ pub(super) fn container(context: &Value, path: &Path, errors: &mut FieldErrors) 
             errors.push(refuse(
                 "cannot set `allowPrivilegeEscalation` to false and `capabilities.Add` CAP_SYS_ADMIN",
             ));
+        }
+    }
+    system::windows_options(&context["windowsOptions"], &path.child("windowsOptions"), errors);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_sysctl;
+
+    #[test]
+    fn kernel_parameters_have_names() {
+        for good in ["net.ipv4.ip_local_port_range", "net/ipv4/conf/eth0.100/forwarding", "a", "a-b.c_d"] {
+            assert!(is_sysctl(good), "{good}");
+        }
+        for bad in ["", ".a", "a.", "a..b", "A", "_a", "a-", "a b"] {
+            assert!(!is_sysctl(bad), "{bad}");
         }
     }
 }

@@ -3,71 +3,69 @@
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
-use super::{Volumes, env};
+use super::{Volumes, env, projected, sources};
 use crate::check::Seen;
 use crate::value::{entries, items, quantity, text};
 use crate::{check, names};
 
-const HOST_PATH_TYPES: [&str; 8] =
-    ["", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"];
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
+const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
-/// Fields that a source cannot be without.
-const REQUIRED: [(&str, &[&str]); 8] = [
-    ("configMap", &["name"]),
-    ("secret", &["secretName"]),
-    ("persistentVolumeClaim", &["claimName"]),
-    ("hostPath", &["path"]),
-    ("nfs", &["server", "path"]),
-    ("csi", &["driver"]),
-    ("iscsi", &["targetPortal", "iqn"]),
-    ("rbd", &["image"]),
-];
-
-pub(super) fn all<'a>(volumes: &'a Value, path: &Path, errors: &mut FieldErrors) -> Volumes<'a> {
+pub(super) fn all<'a>(
+    volumes: &'a Value,
+    is_pod: bool,
+    path: &Path,
+    errors: &mut FieldErrors,
+) -> Volumes<'a> {
     let mut seen = Seen::new();
     let mut found = Volumes::new();
     for (index, volume) in items(volumes).iter().enumerate() {
         let path = path.index(index);
         check::named(&volume["name"], names::dns_label, &path.child("name"), errors);
         seen.add(text(&volume["name"]), &path.child("name"), errors);
-        source(volume, &path, errors);
+        source(volume, is_pod, &path, errors);
         found.insert(text(&volume["name"]), volume);
     }
     found
 }
 
-fn source(volume: &Value, path: &Path, errors: &mut FieldErrors) {
-    let sources: Vec<(&str, &Value)> =
-        entries(volume).filter(|(field, v)| *field != "name" && v.is_object()).collect();
-    if sources.is_empty() {
-        errors.push(FieldError::required(path.clone(), "must specify a volume type"));
-    }
-    for (index, (kind, source)) in sources.into_iter().enumerate() {
+fn source(volume: &Value, is_pod: bool, path: &Path, errors: &mut FieldErrors) {
+    let mut given = 0;
+    for (kind, source) in entries(volume).filter(|(field, v)| *field != "name" && v.is_object()) {
         let path = path.child(kind);
-        if index > 0 {
+        given += 1;
+        if given > 1 {
             errors.push(FieldError::forbidden(path, "may not specify more than 1 volume type"));
             continue;
         }
-        if let Some((_, fields)) = REQUIRED.iter().find(|(k, _)| *k == kind) {
-            for field in *fields {
-                check::required(&source[*field], &path.child(field), errors);
-            }
-        }
         match kind {
-            "hostPath" => host_path(source, &path, errors),
             "emptyDir" => empty_dir(source, &path, errors),
-            "configMap" | "secret" => keyed(source, &path, errors),
+            "configMap" => {
+                check::required(&source["name"], &path.child("name"), errors);
+                keyed(source, &path, errors);
+            }
+            "secret" => {
+                check::required(&source["secretName"], &path.child("secretName"), errors);
+                keyed(source, &path, errors);
+            }
             "downwardAPI" => downward(source, &path, errors),
-            "projected" => projected(source, &path, errors),
-            _ => {}
+            "projected" => projected::validate(source, &path, errors),
+            "persistentVolumeClaim" => {
+                check::required(&source["claimName"], &path.child("claimName"), errors);
+            }
+            "ephemeral" => ephemeral(source, &path, errors),
+            "image" => image(source, is_pod, &path, errors),
+            "csi" => inline_csi(source, &path, errors),
+            "gitRepo" => {
+                check::required(&source["repository"], &path.child("repository"), errors);
+                inner_path(text(&source["directory"]), &path.child("directory"), errors);
+            }
+            _ => sources::validate(kind, source, &path, errors),
         }
     }
-}
-
-fn host_path(source: &Value, path: &Path, errors: &mut FieldErrors) {
-    no_way_up(text(&source["path"]), &path.child("path"), errors);
-    check::one_of(&source["type"], &HOST_PATH_TYPES, &path.child("type"), errors);
+    if given == 0 {
+        errors.push(FieldError::required(path.clone(), "must specify a volume type"));
+    }
 }
 
 fn empty_dir(source: &Value, path: &Path, errors: &mut FieldErrors) {
@@ -77,83 +75,96 @@ fn empty_dir(source: &Value, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
-fn mode(value: &Value, path: &Path, errors: &mut FieldErrors) {
+/// An object of a registry, mounted. A template may leave the reference to whoever completes it.
+fn image(source: &Value, is_pod: bool, path: &Path, errors: &mut FieldErrors) {
+    let (reference, at) = (text(&source["reference"]), path.child("reference"));
+    if is_pod && reference.is_empty() {
+        errors.push(FieldError::required(at, ""));
+    } else if is_pod && reference.trim() != reference {
+        let words = "must not have leading or trailing whitespace";
+        errors.push(FieldError::invalid(at, reference, words));
+    }
+    check::must_be_one_of(&source["pullPolicy"], &PULL_POLICIES, &path.child("pullPolicy"), errors);
+}
+
+fn inline_csi(source: &Value, path: &Path, errors: &mut FieldErrors) {
+    sources::csi_driver(&source["driver"], &path.child("driver"), errors);
+    let secret = &source["nodePublishSecretRef"];
+    if secret.is_object() {
+        let at = path.child("nodePublishSecretRef").child("name");
+        check::named(&secret["name"], names::subdomain, &at, errors);
+    }
+}
+
+/// A claim made with the pod and gone with it.
+fn ephemeral(source: &Value, path: &Path, errors: &mut FieldErrors) {
+    let (template, at) = (&source["volumeClaimTemplate"], path.child("volumeClaimTemplate"));
+    if !template.is_object() {
+        return errors.push(FieldError::required(at, ""));
+    }
+    let meta = &template["metadata"];
+    check::labels(&meta["labels"], &at.child("metadata").child("labels"), errors);
+    check::annotations(&meta["annotations"], &at.child("metadata").child("annotations"), errors);
+    for (field, _) in entries(meta).filter(|(field, _)| !matches!(*field, "labels" | "annotations")) {
+        let at = at.child("metadata").child(field);
+        errors.push(FieldError::forbidden(at, "cannot be set for an ephemeral volume"));
+    }
+    crate::core::volume::claim_spec(&template["spec"], &at.child("spec"), errors);
+}
+
+pub(super) fn mode(value: &Value, path: &Path, errors: &mut FieldErrors) {
     if let Some(mode) = value.as_i64().filter(|mode| !(0..=0o777).contains(mode)) {
         errors.push(FieldError::invalid(path.clone(), mode, MODE));
     }
 }
 
 /// Files named after keys.
-fn keyed(source: &Value, path: &Path, errors: &mut FieldErrors) {
+pub(super) fn keyed(source: &Value, path: &Path, errors: &mut FieldErrors) {
     mode(&source["defaultMode"], &path.child("defaultMode"), errors);
     for (index, item) in items(&source["items"]).iter().enumerate() {
         let path = path.child("items").index(index);
         check::required(&item["key"], &path.child("key"), errors);
         if check::required(&item["path"], &path.child("path"), errors) {
-            inner_path(text(&item["path"]), &path.child("path"), errors);
+            unreserved_path(text(&item["path"]), &path.child("path"), errors);
         }
         mode(&item["mode"], &path.child("mode"), errors);
     }
 }
 
-fn downward(source: &Value, path: &Path, errors: &mut FieldErrors) {
+pub(super) fn downward(source: &Value, path: &Path, errors: &mut FieldErrors) {
     mode(&source["defaultMode"], &path.child("defaultMode"), errors);
-    for (index, item) in items(&source["items"]).iter().enumerate() {
-        let path = path.child("items").index(index);
-        if check::required(&item["path"], &path.child("path"), errors) {
-            inner_path(text(&item["path"]), &path.child("path"), errors);
-        }
-        env::downward_item(item, &path, errors);
-        mode(&item["mode"], &path.child("mode"), errors);
+    for item in items(&source["items"]) {
+        downward_file(item, path, errors);
     }
 }
 
-fn projected(source: &Value, path: &Path, errors: &mut FieldErrors) {
-    const SECONDS_MIN: i64 = 10 * 60;
-    mode(&source["defaultMode"], &path.child("defaultMode"), errors);
-    for (index, part) in items(&source["sources"]).iter().enumerate() {
-        let path = path.child("sources").index(index);
-        let kinds: Vec<(&str, &Value)> = entries(part).filter(|(_, v)| v.is_object()).collect();
-        if kinds.len() > 1 {
-            errors.push(FieldError::forbidden(path.clone(), "may not specify more than 1 volume type"));
-        }
-        for (kind, source) in kinds {
-            let path = path.child(kind);
-            match kind {
-                "configMap" | "secret" => {
-                    check::required(&source["name"], &path.child("name"), errors);
-                    keyed(source, &path, errors);
-                }
-                "downwardAPI" => downward(source, &path, errors),
-                "serviceAccountToken" => {
-                    let (seconds, at) = (&source["expirationSeconds"], path.child("expirationSeconds"));
-                    check::at_least(
-                        seconds,
-                        SECONDS_MIN,
-                        "may not specify a duration less than 10 minutes",
-                        &at,
-                        errors,
-                    );
-                    if check::required(&source["path"], &path.child("path"), errors) {
-                        inner_path(text(&source["path"]), &path.child("path"), errors);
-                    }
-                }
-                _ => {}
-            }
-        }
+/// The path is the volume's, not the item's: so upstream tells it.
+pub(super) fn downward_file(item: &Value, path: &Path, errors: &mut FieldErrors) {
+    if check::required(&item["path"], &path.child("path"), errors) {
+        unreserved_path(text(&item["path"]), &path.child("path"), errors);
     }
+    env::downward_item(item, path, errors);
+    mode(&item["mode"], &path.child("mode"), errors);
 }
 
-fn no_way_up(value: &str, path: &Path, errors: &mut FieldErrors) {
+pub(crate) fn no_way_up(value: &str, path: &Path, errors: &mut FieldErrors) {
     if value.split('/').any(|part| part == "..") {
         errors.push(FieldError::invalid(path.clone(), value, "must not contain '..'"));
     }
 }
 
 /// A path that stays within where it is put.
-pub(super) fn inner_path(value: &str, path: &Path, errors: &mut FieldErrors) {
+pub(crate) fn inner_path(value: &str, path: &Path, errors: &mut FieldErrors) {
     if value.starts_with('/') {
         errors.push(FieldError::invalid(path.clone(), value, "must be a relative path"));
     }
     no_way_up(value, path, errors);
+}
+
+/// The same, where names that begin with two dots are the volume's own.
+pub(super) fn unreserved_path(value: &str, path: &Path, errors: &mut FieldErrors) {
+    inner_path(value, path, errors);
+    if value.starts_with("..") && !value.starts_with("../") && value != ".." {
+        errors.push(FieldError::invalid(path.clone(), value, "must not start with '..'"));
+    }
 }

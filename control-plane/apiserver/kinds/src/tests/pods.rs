@@ -49,7 +49,7 @@ fn pods_are_told_what_is_wrong() {
         "policy",
         pod(json!({"restartPolicy": "Sometimes", "containers": [{"name": "a", "image": "i"}]})),
         &[
-            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"Never\", \"OnFailure\"",
+            "spec.restartPolicy: Unsupported value: \"Sometimes\": supported values: \"Always\", \"OnFailure\", \"Never\"",
         ],
     );
     check(

@@ -1,5 +1,7 @@
 //! Validation of ConfigMaps and Secrets.
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
@@ -73,8 +75,16 @@ pub(super) fn secret(secret: &Value, errors: &mut FieldErrors) {
         errors.push(FieldError::too_long(path.clone(), BYTES_MAX));
     }
     let kind = text(&secret["type"]);
-    for key in required_keys(kind).iter().filter(|key| data[**key].is_null()) {
-        errors.push(FieldError::required(path.key(key), ""));
+    for key in required_keys(kind) {
+        match data[*key].as_str() {
+            None => errors.push(FieldError::required(path.key(key), "")),
+            Some(value) if key.starts_with(".docker") => {
+                if let Some(words) = json_fault(value) {
+                    errors.push(FieldError::invalid(path.key(key), "<secret contents redacted>", words));
+                }
+            }
+            Some(_) => {}
+        }
     }
     if kind == "kubernetes.io/basic-auth" && data["username"].is_null() && data["password"].is_null() {
         errors.push(FieldError::required(path.key("username"), ""));
@@ -86,6 +96,45 @@ pub(super) fn secret(secret: &Value, errors: &mut FieldErrors) {
     {
         let at = Path::new("metadata").child("annotations").key(account);
         errors.push(FieldError::required(at, ""));
+    }
+}
+
+/// What is wrong with base64 text that should be an object in JSON, in the words of Go's decoder.
+fn json_fault(value: &str) -> Option<String> {
+    let bytes = STANDARD.decode(value).unwrap_or_default();
+    match serde_json::from_slice::<Value>(&bytes) {
+        Ok(Value::Object(_) | Value::Null) => None,
+        Ok(other) => {
+            let kind = match other {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                Value::Bool(_) => "bool",
+                _ => "number",
+            };
+            Some(format!("json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"))
+        }
+        Err(error) if error.is_eof() => Some("unexpected end of JSON input".into()),
+        Err(error) => {
+            let line = bytes.split(|b| *b == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+            let at = line.get(error.column().saturating_sub(1)).copied().unwrap_or(b' ');
+            Some(format!("invalid character {:?} looking for beginning of value", char::from(at)))
+        }
+    }
+}
+
+/// A pair of key and certificate that is none.
+pub(super) fn warn(secret: &Value, _old: Option<&Value>, warnings: &mut Vec<String>) {
+    if secret["type"] != "kubernetes.io/tls" {
+        return;
+    }
+    let has_pem = |key: &str| {
+        let bytes = STANDARD.decode(text(&secret["data"][key])).unwrap_or_default();
+        bytes.windows(11).any(|window| window == b"-----BEGIN ")
+    };
+    if !has_pem("tls.crt") {
+        warnings.push("tls: failed to find any PEM data in certificate input".into());
+    } else if !has_pem("tls.key") {
+        warnings.push("tls: failed to find any PEM data in key input".into());
     }
 }
 

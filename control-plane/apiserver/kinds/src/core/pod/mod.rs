@@ -3,15 +3,17 @@
 mod cells;
 mod prepare;
 mod qos;
+mod resize;
+mod status;
 mod update;
 
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use crate::kind::Kind;
-use crate::podspec;
 use crate::strategy::{GracefulDelete, SelectableField};
 use crate::value::{int, is_true, items, text};
+use crate::{podspec, template};
 
 pub(crate) static POD: Kind = Kind {
     generation: true,
@@ -21,6 +23,7 @@ pub(crate) static POD: Kind = Kind {
     validate,
     validate_new,
     changes: update::validate,
+    warn,
     delete: graceful_delete,
     fields: selectable_fields,
     cells: Some(cells::cells),
@@ -28,14 +31,48 @@ pub(crate) static POD: Kind = Kind {
 };
 
 fn validate(pod: &Value, errors: &mut FieldErrors) {
-    podspec::validate(&pod["spec"], &Path::new("spec"), errors);
+    let (spec, path) = (&pod["spec"], Path::new("spec"));
+    let annotations = &pod["metadata"]["annotations"];
+    if annotations.is_object() {
+        podspec::annotations(annotations, spec, &Path::new("metadata").child("annotations"), errors);
+    }
+    podspec::validate(spec, true, &path, errors);
+    if text(&spec["serviceAccountName"]).is_empty() {
+        unowned_tokens(&spec["volumes"], &path.child("volumes"), errors);
+    }
+}
+
+/// A token is some account's.
+fn unowned_tokens(volumes: &Value, path: &Path, errors: &mut FieldErrors) {
+    for (index, volume) in items(volumes).iter().enumerate() {
+        for (part, source) in items(&volume["projected"]["sources"]).iter().enumerate() {
+            if source["serviceAccountToken"].is_object() {
+                let at = path.index(index).child("projected").child("sources").index(part);
+                let words = "must not be specified when serviceAccountName is not set";
+                errors.push(FieldError::forbidden(at.child("serviceAccountToken"), words));
+            }
+        }
+    }
 }
 
 fn validate_new(pod: &Value, errors: &mut FieldErrors) {
-    if !items(&pod["spec"][podspec::EPHEMERAL]).is_empty() {
-        let at = Path::new("spec").child(podspec::EPHEMERAL);
-        errors.push(FieldError::forbidden(at, "cannot be set on create"));
+    let (spec, path) = (&pod["spec"], Path::new("spec"));
+    if !items(&spec[podspec::EPHEMERAL]).is_empty() {
+        errors.push(FieldError::forbidden(path.child(podspec::EPHEMERAL), "cannot be set on create"));
     }
+    if !text(&spec["nodeName"]).is_empty() && !items(&spec["schedulingGates"]).is_empty() {
+        let words = "cannot be set until all schedulingGates have been cleared";
+        errors.push(FieldError::forbidden(path.child("nodeName"), words));
+    }
+}
+
+/// Only for new pods: people do not change pods, machines do, and often.
+fn warn(pod: &Value, old: Option<&Value>, warnings: &mut Vec<String>) {
+    if old.is_some() {
+        return;
+    }
+    template::hostname_warning(pod, "the Pod's hostname", warnings);
+    podspec::warnings::pod(pod, &Path::root(), warnings);
 }
 
 /// What no kubelet runs goes at once. (`podStrategy.CheckGracefulDelete`)

@@ -3,35 +3,61 @@
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
-use crate::check;
+use crate::podspec::{EPHEMERAL, is_mirror};
 use crate::strategy::Context;
-use crate::value::{items, items_mut, remove, text};
+use crate::value::{differ_but, entries, items, text};
 
 const WORDS: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
      `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
-     tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)";
+     tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n";
+const MIRROR: &str = "kubernetes.io/config.mirror";
+const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
 pub(super) fn validate(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+    annotations(&new["metadata"]["annotations"], &old["metadata"]["annotations"], errors);
     match context.subresource {
-        "status" => {
-            let (path, class) =
-                (Path::new("status").child("qosClass"), |pod: &Value| pod["status"]["qosClass"].clone());
-            if !class(old).is_null() {
-                check::immutable(&class(new), &class(old), &path, errors);
-            }
-        }
-        "ephemeralcontainers" => ephemeral(&new["spec"], &old["spec"], errors),
-        "resize" => {}
+        "status" => super::status::validate(new, old, errors),
+        "ephemeralcontainers" => ephemeral(new, old, errors),
+        "resize" => super::resize::validate(new, old, errors),
         _ => spec(&new["spec"], &old["spec"], errors),
     }
 }
 
+/// What says where a pod comes from, or how it is confined, stays.
+fn annotations(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let told = |key: &str| match key {
+        MIRROR => Some("mirror pod annotation"),
+        _ if key.starts_with(APPARMOR) => Some("AppArmor annotations"),
+        _ => None,
+    };
+    let mut refuse = |key: &str, words: String| {
+        let at = Path::new("metadata").child("annotations").key(key);
+        errors.push(FieldError::forbidden(at, words));
+    };
+    for (key, value) in entries(old) {
+        if let Some(told) = told(key)
+            && new[key] != *value
+        {
+            refuse(key, format!("may not remove or update {told}"));
+        }
+    }
+    for (key, _) in entries(new).filter(|(key, _)| old[*key].is_null()) {
+        if let Some(told) = told(key) {
+            refuse(key, format!("may not add {told}"));
+        }
+    }
+}
+
 fn ephemeral(new: &Value, old: &Value, errors: &mut FieldErrors) {
-    let field = crate::podspec::EPHEMERAL;
-    let path = Path::new("spec").child(field);
-    for container in items(&old[field]) {
+    if is_mirror(old) {
+        errors.clear();
+        let words = "static pods do not support ephemeral containers";
+        return errors.push(FieldError::forbidden(Path::root(), words));
+    }
+    let path = Path::new("spec").child(EPHEMERAL);
+    for container in items(&old["spec"][EPHEMERAL]) {
         let name = text(&container["name"]);
-        match items(&new[field]).iter().find(|c| c["name"] == container["name"]) {
+        match items(&new["spec"][EPHEMERAL]).iter().find(|c| c["name"] == container["name"]) {
             None => {
                 let words = format!("existing ephemeral containers {name:?} may not be removed\n");
                 errors.push(FieldError::forbidden(path.clone(), words));
@@ -48,25 +74,34 @@ fn ephemeral(new: &Value, old: &Value, errors: &mut FieldErrors) {
 fn spec(new: &Value, old: &Value, errors: &mut FieldErrors) {
     let path = Path::new("spec");
     for list in ["containers", "initContainers"] {
+        let at = path.child(list);
         if items(&new[list]).len() != items(&old[list]).len() {
-            let words = "pod updates may not add or remove containers";
-            return errors.push(FieldError::forbidden(path.child(list), words));
+            return errors.push(FieldError::forbidden(at, "pod updates may not add or remove containers"));
         }
     }
-    deadline(new, old, &path, errors);
+    if !deadline(new, old, &path, errors) {
+        return;
+    }
     tolerations(new, old, &path, errors);
     gates(new, old, &path, errors);
-    if !same_but_for_what_may_change(new, old) {
+    let gated = !items(&old["schedulingGates"]).is_empty();
+    if gated {
+        node_selector(&new["nodeSelector"], &old["nodeSelector"], &path.child("nodeSelector"), errors);
+        let at = path.child("affinity").child("nodeAffinity");
+        node_affinity(&new["affinity"]["nodeAffinity"], &old["affinity"]["nodeAffinity"], &at, errors);
+    }
+    if others_differ(new, old, gated) {
         errors.push(FieldError::forbidden(path, WORDS));
     }
 }
 
 /// A deadline may be set and be brought forward.
-fn deadline(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
+fn deadline(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) -> bool {
     let path = path.child("activeDeadlineSeconds");
     match (new["activeDeadlineSeconds"].as_i64(), old["activeDeadlineSeconds"].as_i64()) {
         (Some(now), Some(was)) if now > was => {
             errors.push(FieldError::invalid(path, now, "must be less than or equal to previous value"));
+            return false;
         }
         (None, Some(_)) => {
             let words = "must not update from a positive integer to nil value";
@@ -74,17 +109,15 @@ fn deadline(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
         }
         _ => {}
     }
+    true
 }
 
 /// Each that was there is there still, but for how long it holds.
 fn tolerations(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
-    let bare = |toleration: &Value| {
-        let mut bare = toleration.clone();
-        remove(&mut bare, "tolerationSeconds");
-        bare
-    };
-    let now: Vec<Value> = items(&new["tolerations"]).iter().map(bare).collect();
-    if !items(&old["tolerations"]).iter().all(|toleration| now.contains(&bare(toleration))) {
+    let now = items(&new["tolerations"]);
+    let there =
+        |was: &Value| now.iter().any(|toleration| !differ_but(toleration, was, &["tolerationSeconds"]));
+    if !items(&old["tolerations"]).iter().all(there) {
         let words = "existing toleration can not be modified except its tolerationSeconds";
         errors.push(FieldError::forbidden(path.child("tolerations"), words));
     }
@@ -97,30 +130,80 @@ fn gates(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
     {
         let words =
             format!("only deletion is allowed, but found new scheduling gate '{}'", text(&gate["name"]));
-        errors.push(FieldError::forbidden(path.child("schedulingGates").index(index), words));
+        let at = path.child("schedulingGates").index(index).child("name");
+        errors.push(FieldError::forbidden(at, words));
     }
 }
 
-fn same_but_for_what_may_change(new: &Value, old: &Value) -> bool {
-    let mut new = new.clone();
-    for list in ["containers", "initContainers"] {
-        for (now, was) in items_mut(&mut new, list).iter_mut().zip(items(&old[list])) {
-            crate::value::keep(now, was, "image");
+/// A gated pod may be told more closely where it may go.
+fn node_selector(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
+    if entries(old).any(|(key, value)| new[key] != *value) {
+        let told = if new.is_null() { Value::Object(serde_json::Map::new()) } else { new.clone() };
+        errors.push(FieldError::invalid(
+            path.clone(),
+            told,
+            "only additions are allowed (no mutations or deletions)",
+        ));
+    }
+}
+
+fn node_affinity(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
+    const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+    let was = items(&old[REQUIRED]["nodeSelectorTerms"]);
+    if was.is_empty() || new == old {
+        return;
+    }
+    let at = path.child(REQUIRED).child("nodeSelectorTerms");
+    let now = items(&new[REQUIRED]["nodeSelectorTerms"]);
+    if now.len() != was.len() {
+        let words = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
+        return errors.push(FieldError::invalid(at, now.to_vec(), words));
+    }
+    for (index, (now, was)) in now.iter().zip(was).enumerate() {
+        let narrower = |field: &str| {
+            let (now, was) = (items(&now[field]), items(&was[field]));
+            now.len() >= was.len() && now[..was.len()] == *was
+        };
+        let (expressions, fields) = (narrower("matchExpressions"), narrower("matchFields"));
+        let empty = items(&was["matchExpressions"]).is_empty() && items(&was["matchFields"]).is_empty();
+        if !expressions || !fields || (empty && now != was) {
+            let words = "only additions are allowed (no mutations or deletions)";
+            errors.push(FieldError::invalid(at.index(index), now.clone(), words));
         }
     }
-    // A gated pod may still be told where it may go.
-    let gated = !items(&old["schedulingGates"]).is_empty();
-    let mut free = vec!["activeDeadlineSeconds", "tolerations", "schedulingGates"];
-    if gated {
-        free.extend(["nodeSelector", "affinity"]);
-    }
-    if old["terminationGracePeriodSeconds"].as_i64().is_some_and(|s| s < 0)
-        && new["terminationGracePeriodSeconds"] == 1
-    {
-        free.push("terminationGracePeriodSeconds");
-    }
-    for field in free {
-        crate::value::keep(&mut new, old, field);
-    }
-    new == *old
+}
+
+/// Whether anything differs that an update may not change.
+fn others_differ(new: &Value, old: &Value, gated: bool) -> bool {
+    const FREE: [&str; 7] = [
+        "activeDeadlineSeconds",
+        "tolerations",
+        "schedulingGates",
+        "containers",
+        "initContainers",
+        "terminationGracePeriodSeconds",
+        // Told of in the containers' stead.
+        "serviceAccount",
+    ];
+    const GATED: [&str; 9] = [
+        "activeDeadlineSeconds",
+        "tolerations",
+        "schedulingGates",
+        "containers",
+        "initContainers",
+        "terminationGracePeriodSeconds",
+        "serviceAccount",
+        "nodeSelector",
+        "affinity",
+    ];
+    let containers = |list: &str| {
+        items(&new[list]).iter().zip(items(&old[list])).any(|(now, was)| differ_but(now, was, &["image"]))
+    };
+    let grace = "terminationGracePeriodSeconds";
+    let raised = old[grace].as_i64().is_some_and(|seconds| seconds < 0) && new[grace] == 1;
+    differ_but(new, old, if gated { &GATED } else { &FREE })
+        || gated && differ_but(&new["affinity"], &old["affinity"], &["nodeAffinity"])
+        || new[grace] != old[grace] && !raised
+        || containers("containers")
+        || containers("initContainers")
 }

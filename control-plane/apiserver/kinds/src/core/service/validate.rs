@@ -1,62 +1,83 @@
-//! Validation of services.
+//! Validation of services. (`ValidateService`)
 
 use std::collections::HashSet;
 
 use oarlock_api::{FieldError, FieldErrors, Path};
-use serde_json::Value;
+use serde_json::{Value, json};
 
+use super::{addresses, is_headless};
 use crate::check::Seen;
-use crate::strategy::Context;
-use crate::value::{int, items, text, texts};
+use crate::value::{int, is_set, items, text, texts};
 use crate::{check, names};
 
 const TYPES: [&str; 4] = ["ClusterIP", "ExternalName", "LoadBalancer", "NodePort"];
+const POLICIES: [&str; 2] = ["Cluster", "Local"];
+const DISTRIBUTIONS: [&str; 3] = ["PreferClose", "PreferSameZone", "PreferSameNode"];
+const SOURCE_RANGES: &str = "service.beta.kubernetes.io/load-balancer-source-ranges";
+pub(super) const HINTS: &str = "service.kubernetes.io/topology-aware-hints";
+pub(super) const MODE: &str = "service.kubernetes.io/topology-mode";
+const ONLY_BALANCED: &str = "may only be used when `type` is 'LoadBalancer'";
 
 pub(super) fn service(service: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&service["spec"], Path::new("spec"));
-    check::must_be_one_of(&spec["type"], &TYPES, &path.child("type"), errors);
-    let headless = spec["clusterIP"] == "None";
-    let external = spec["type"] == "ExternalName";
-    if items(&spec["ports"]).is_empty() && !headless && !external {
+    let annotations = &service["metadata"]["annotations"];
+    if let (Some(hints), Some(mode)) = (annotations[HINTS].as_str(), annotations[MODE].as_str())
+        && hints != mode
+    {
+        let at = Path::new("metadata").child("annotations").key(MODE);
+        let words = format!("must match annotations[{HINTS}] when both are specified");
+        errors.push(FieldError::invalid(at, mode, words));
+    }
+    let (headless, kind) = (is_headless(spec), text(&spec["type"]));
+    if items(&spec["ports"]).is_empty() && !headless && kind != "ExternalName" {
         errors.push(FieldError::required(path.child("ports"), ""));
     }
-    if external {
-        external_name(spec, &path, errors);
+    match kind {
+        "LoadBalancer" | "NodePort" if spec["clusterIP"] == "None" => {
+            let words = format!("may not be set to 'None' for {kind} services");
+            errors.push(FieldError::invalid(path.child("clusterIPs").index(0), "None", words));
+        }
+        "ExternalName" => external_name(spec, &path, errors),
+        _ => {}
     }
-    if spec["type"] == "LoadBalancer" && headless {
-        let words = "may not be set to 'None' for LoadBalancer services";
-        errors.push(FieldError::invalid(path.child("clusterIPs").index(0), "None", words));
-    }
-    ports(&spec["ports"], headless, &path.child("ports"), errors);
+    ports(&spec["ports"], &path.child("ports"), errors);
     check::labels(&spec["selector"], &path.child("selector"), errors);
-    check::must_be_one_of(
-        &spec["sessionAffinity"],
-        &["ClientIP", "None"],
-        &path.child("sessionAffinity"),
-        errors,
-    );
-    affinity_config(spec, &path, errors);
-    for (index, ip) in texts(&spec["externalIPs"]).enumerate() {
-        check::syntax(ip, names::ip, &path.child("externalIPs").index(index), errors);
+    let at = path.child("sessionAffinity");
+    check::must_be_one_of(&spec["sessionAffinity"], &["ClientIP", "None"], &at, errors);
+    affinity_config(spec, &path.child("sessionAffinityConfig"), errors);
+    if kind != "ExternalName" {
+        addresses::validate(spec, &path, errors);
     }
+    for (index, ip) in texts(&spec["externalIPs"]).enumerate() {
+        let at = path.child("externalIPs").index(index);
+        let before = errors.len();
+        check::syntax(ip, names::ip, &at, errors);
+        if errors.len() == before {
+            check::ordinary_ip(ip, &at, errors);
+        }
+    }
+    check::must_be_one_of(&spec["type"], &TYPES, &path.child("type"), errors);
+    same_ports(spec, &path.child("ports"), errors);
+    source_ranges(service, errors);
+    balancer(spec, &path, errors);
     traffic(spec, &path, errors);
-    addresses(spec, &path, errors);
 }
 
 fn external_name(spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    for field in ["clusterIPs", "ipFamilies", "ipFamilyPolicy"].iter().filter(|f| is_set(&spec[**f])) {
+        errors.push(FieldError::forbidden(path.child(field), "may not be set for ExternalName services"));
+    }
     let name = text(&spec["externalName"]);
     let at = path.child("externalName");
-    if name.is_empty() {
-        errors.push(FieldError::required(at, ""));
-    } else {
-        let faults = names::subdomain(name.strip_suffix('.').unwrap_or(name)).into_iter();
-        errors.extend(faults.map(|fault| FieldError::invalid(at.clone(), name, fault)));
+    match name.strip_suffix('.').unwrap_or(name) {
+        "" => errors.push(FieldError::required(at, "")),
+        name => check::syntax(name, names::subdomain, &at, errors),
     }
 }
 
-fn ports(ports: &Value, headless: bool, path: &Path, errors: &mut FieldErrors) {
+fn ports(ports: &Value, path: &Path, errors: &mut FieldErrors) {
     let several = items(ports).len() > 1;
-    let (mut seen, mut pairs, mut node_ports) = (Seen::new(), HashSet::new(), HashSet::new());
+    let mut seen = Seen::new();
     for (index, port) in items(ports).iter().enumerate() {
         let path = path.index(index);
         if several && text(&port["name"]).is_empty() {
@@ -66,115 +87,139 @@ fn ports(ports: &Value, headless: bool, path: &Path, errors: &mut FieldErrors) {
         seen.add(text(&port["name"]), &path.child("name"), errors);
         check::port(&int(&port["port"]).into(), &path.child("port"), errors);
         check::must_be_one_of(&port["protocol"], &["SCTP", "TCP", "UDP"], &path.child("protocol"), errors);
-        if !port["targetPort"].is_null() {
-            check::port_or_name(&port["targetPort"], &path.child("targetPort"), errors);
+        check::port_or_name(&port["targetPort"], &path.child("targetPort"), errors);
+        if let Some(protocol) = port["appProtocol"].as_str() {
+            check::syntax(protocol, names::qualified, &path.child("appProtocol"), errors);
         }
-        check::optional(&port["appProtocol"], names::qualified, &path.child("appProtocol"), errors);
-        if headless && int(&port["nodePort"]) != 0 {
-            let words = "may not be used when `clusterIP` is 'None'";
-            errors.push(FieldError::forbidden(path.child("nodePort"), words));
+    }
+}
+
+fn same_ports(spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    let list = items(&spec["ports"]);
+    if spec["type"] == "ClusterIP" {
+        for (index, _) in list.iter().enumerate().filter(|(_, port)| int(&port["nodePort"]) != 0) {
+            let words = "may not be used when `type` is 'ClusterIP'";
+            errors.push(FieldError::forbidden(path.index(index).child("nodePort"), words));
         }
-        let protocol = text(&port["protocol"]);
-        if !pairs.insert((protocol, int(&port["port"]))) {
-            let mut told = serde_json::Map::new();
-            told.insert("protocol".into(), protocol.into());
-            told.insert("port".into(), port["port"].clone());
-            errors.push(FieldError::duplicate(path.clone(), Value::Object(told)));
+    }
+    let (mut pairs, mut node_ports) = (HashSet::new(), HashSet::new());
+    for (index, port) in list.iter().enumerate() {
+        let (protocol, number) = (text(&port["protocol"]), int(&port["nodePort"]));
+        if number != 0 && !node_ports.insert((protocol, number)) {
+            errors.push(FieldError::duplicate(path.index(index).child("nodePort"), number));
         }
-        let node_port = int(&port["nodePort"]);
-        if node_port != 0 && !node_ports.insert((protocol, node_port)) {
-            errors.push(FieldError::duplicate(path.child("nodePort"), node_port));
+    }
+    for (index, port) in list.iter().enumerate() {
+        let (protocol, number) = (text(&port["protocol"]), int(&port["port"]));
+        if !pairs.insert((protocol, number)) {
+            // As the struct of it is printed.
+            let told = json!({
+                "Name": "", "Protocol": protocol, "AppProtocol": null, "Port": number, "TargetPort": 0, "NodePort": 0,
+            });
+            errors.push(FieldError::duplicate(path.index(index), told));
         }
     }
 }
 
 fn affinity_config(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     const SECONDS_MAX: i64 = 86_400;
-    let (config, at) = (&spec["sessionAffinityConfig"], path.child("sessionAffinityConfig"));
-    if spec["sessionAffinity"] == "None" && config.is_object() {
-        errors.push(FieldError::forbidden(at, "must not be set when session affinity is None"));
-    } else if let Some(seconds) = config["clientIP"]["timeoutSeconds"].as_i64()
-        && !(1..=SECONDS_MAX).contains(&seconds)
-    {
-        let words = format!("must be greater than 0 and less than {SECONDS_MAX}");
-        errors.push(FieldError::invalid(at.child("clientIP").child("timeoutSeconds"), seconds, words));
+    const WORDS: &str = "when session affinity type is ClientIP";
+    let config = &spec["sessionAffinityConfig"];
+    match text(&spec["sessionAffinity"]) {
+        "None" if config.is_object() => {
+            errors.push(FieldError::forbidden(path.clone(), "must not be set when session affinity is None"));
+        }
+        "ClientIP" => {
+            let at = path.child("clientIP");
+            if config.is_null() {
+                return errors.push(FieldError::required(path.clone(), WORDS));
+            }
+            if config["clientIP"].is_null() {
+                return errors.push(FieldError::required(at, WORDS));
+            }
+            let at = at.child("timeoutSeconds");
+            match config["clientIP"]["timeoutSeconds"].as_i64() {
+                None => errors.push(FieldError::required(at, WORDS)),
+                Some(seconds) if !(1..=SECONDS_MAX).contains(&seconds) => {
+                    let words = format!("must be greater than 0 and less than {SECONDS_MAX}");
+                    errors.push(FieldError::invalid(at, seconds, words));
+                }
+                Some(_) => {}
+            }
+        }
+        _ => {}
+    }
+}
+
+fn source_ranges(service: &Value, errors: &mut FieldErrors) {
+    let balanced = service["spec"]["type"] == "LoadBalancer";
+    let (ranges, annotation) =
+        (&service["spec"]["loadBalancerSourceRanges"], &service["metadata"]["annotations"][SOURCE_RANGES]);
+    if is_set(ranges) {
+        let at = Path::new("spec").child("LoadBalancerSourceRanges");
+        if !balanced {
+            errors.push(FieldError::forbidden(at.clone(), ONLY_BALANCED));
+        }
+        for (index, range) in texts(ranges).enumerate() {
+            check::syntax(range.trim(), names::cidr, &at.index(index), errors);
+        }
+    } else if let Some(ranges) = annotation.as_str() {
+        let at = Path::new("metadata").child("annotations").key(SOURCE_RANGES);
+        if !balanced {
+            errors.push(FieldError::forbidden(at.clone(), ONLY_BALANCED));
+        }
+        if !ranges.trim().is_empty() {
+            ranges.trim().split(',').for_each(|range| check::syntax(range.trim(), names::cidr, &at, errors));
+        }
+    }
+}
+
+fn balancer(spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    let balanced = spec["type"] == "LoadBalancer";
+    let (allocate, at) =
+        (&spec["allocateLoadBalancerNodePorts"], path.child("allocateLoadBalancerNodePorts"));
+    if balanced && allocate.is_null() {
+        errors.push(FieldError::required(at, ""));
+    } else if !balanced && !allocate.is_null() {
+        errors.push(FieldError::forbidden(at, ONLY_BALANCED));
+    }
+    if let Some(class) = spec["loadBalancerClass"].as_str() {
+        let at = path.child("loadBalancerClass");
+        if balanced {
+            check::syntax(class, names::qualified, &at, errors);
+        } else {
+            errors.push(FieldError::forbidden(at, ONLY_BALANCED));
+        }
     }
 }
 
 fn traffic(spec: &Value, path: &Path, errors: &mut FieldErrors) {
-    let policies = ["Cluster", "Local"];
     let (external, at) = (&spec["externalTrafficPolicy"], path.child("externalTrafficPolicy"));
     if super::externally_reached_spec(spec) {
-        check::must_be_one_of(external, &policies, &at, errors);
+        check::must_be_one_of(external, &POLICIES, &at, errors);
     } else if !text(external).is_empty() {
         let words = "may only be set for externally-accessible services";
         errors.push(FieldError::invalid(at, external.clone(), words));
     }
-    check::one_of(&spec["internalTrafficPolicy"], &policies, &path.child("internalTrafficPolicy"), errors);
-    let balanced = spec["type"] == "LoadBalancer";
-    if !balanced && !spec["allocateLoadBalancerNodePorts"].is_null() {
-        let words = "may only be used when `type` is 'LoadBalancer'";
-        errors.push(FieldError::forbidden(path.child("allocateLoadBalancerNodePorts"), words));
+    let (port, at) = (int(&spec["healthCheckNodePort"]), path.child("healthCheckNodePort"));
+    let checked = spec["type"] == "LoadBalancer" && external == "Local";
+    if checked && port == 0 {
+        errors.push(FieldError::required(at, ""));
+    } else if checked {
+        check::port(&port.into(), &at, errors);
+    } else if port != 0 {
+        let words = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'";
+        errors.push(FieldError::invalid(at, port, words));
     }
-    if !balanced && !text(&spec["loadBalancerClass"]).is_empty() {
-        let words = "may only be used when `type` is 'LoadBalancer'";
-        errors.push(FieldError::forbidden(path.child("loadBalancerClass"), words));
+    let (internal, at) = (&spec["internalTrafficPolicy"], path.child("internalTrafficPolicy"));
+    if internal.is_null() && matches!(text(&spec["type"]), "NodePort" | "LoadBalancer" | "ClusterIP") {
+        errors.push(FieldError::required(at.clone(), ""));
     }
-    for (index, range) in texts(&spec["loadBalancerSourceRanges"]).enumerate() {
-        check::syntax(
-            range.trim(),
-            names::cidr,
-            &path.child("loadBalancerSourceRanges").index(index),
-            errors,
-        );
-    }
-}
-
-fn addresses(spec: &Value, path: &Path, errors: &mut FieldErrors) {
-    let all: Vec<&str> = texts(&spec["clusterIPs"]).collect();
-    let at = path.child("clusterIPs");
-    if let (Some(first), Some(single)) = (all.first(), spec["clusterIP"].as_str())
-        && *first != single
+    check::one_of(internal, &POLICIES, &at, errors);
+    if let Some(distribution) = spec["trafficDistribution"].as_str()
+        && !DISTRIBUTIONS.contains(&distribution)
     {
-        errors.push(FieldError::invalid(
-            at.clone(),
-            spec["clusterIPs"].clone(),
-            "first value must match `clusterIP`",
-        ));
-    }
-    if spec["type"] == "ExternalName" {
-        if !all.is_empty() {
-            errors.push(FieldError::forbidden(at, "may not be set when `type` is 'ExternalName'"));
-        }
-        return;
-    }
-    for (index, ip) in all.iter().enumerate().filter(|(_, ip)| !ip.is_empty()) {
-        if *ip == "None" {
-            if all.len() > 1 {
-                let words = "must be the only value when set to 'None'";
-                errors.push(FieldError::invalid(at.index(index), *ip, words));
-            }
-        } else {
-            check::syntax(ip, names::ip, &at.index(index), errors);
-        }
-    }
-}
-
-/// The first address stays while the type needs one.
-pub(super) fn changes(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
-    let (now, was) = (&new["spec"], &old["spec"]);
-    let needs = |spec: &Value| spec["type"] != "ExternalName";
-    if context.subresource == "status" || !needs(now) || !needs(was) {
-        return;
-    }
-    let first = |spec: &Value| spec["clusterIPs"][0].clone();
-    if !first(was).is_null() && first(was) != "" && first(now) != first(was) {
-        let words = "may not change once set";
-        errors.push(FieldError::invalid(Path::new("spec").child("clusterIPs").index(0), first(now), words));
-    }
-    let same_type = now["type"] == "LoadBalancer" && was["type"] == "LoadBalancer";
-    if same_type && now["loadBalancerClass"] != was["loadBalancerClass"] {
-        let at = Path::new("spec").child("loadBalancerClass");
-        errors.push(FieldError::invalid(at, now["loadBalancerClass"].clone(), "may not change once set"));
+        let at = path.child("trafficDistribution");
+        errors.push(FieldError::not_supported(at, distribution, &DISTRIBUTIONS));
     }
 }
