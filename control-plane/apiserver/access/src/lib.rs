@@ -5,6 +5,7 @@ pub mod admission;
 pub mod authentication;
 pub mod authorization;
 pub mod impersonate;
+mod metrics;
 mod names;
 mod pod_references;
 mod resources;
@@ -15,7 +16,9 @@ pub mod token;
 mod types;
 mod value;
 
+pub use metrics::AccessMetrics;
 pub use types::{
     AdmissionPlugin, AdmissionRequest, Annotations, Attributes, AuthenticationError, Authenticator,
-    Authorizer, Credentials, Decision, ObjectEvent, Objects, Operation, Rules, ServedResource, Surface, User,
+    Authorizer, Credentials, Decision, ObjectEvent, Objects, Operation, Phase, Rules, ServedResource,
+    Surface, User,
 };

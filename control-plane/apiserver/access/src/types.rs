@@ -102,16 +102,20 @@ pub struct AdmissionRequest<'a> {
     pub annotations: &'a Annotations,
 }
 
-/// Audit annotations of one request, gathered on its way. A key that was said once is not said again. Bounded.
+/// What plugins tell on a request's way: annotations for its audit, and warnings for its sender. A key that was said
+/// once is not said again, nor a warning. Bounded.
 #[derive(Debug, Default)]
-pub struct Annotations(parking_lot::Mutex<BTreeMap<String, String>>);
+pub struct Annotations {
+    audit: parking_lot::Mutex<BTreeMap<String, String>>,
+    warnings: parking_lot::Mutex<Vec<String>>,
+}
 
 impl Annotations {
     /// More than any plugin says; what comes after is dropped.
     const MAX: usize = 256;
 
     pub fn add(&self, key: impl Into<String>, value: impl Into<String>) {
-        let mut all = self.0.lock();
+        let mut all = self.audit.lock();
         if all.len() < Self::MAX {
             all.entry(key.into()).or_insert_with(|| value.into());
         }
@@ -119,8 +123,35 @@ impl Annotations {
 
     /// Everything that was said, by key.
     pub fn all(&self) -> BTreeMap<String, String> {
-        self.0.lock().clone()
+        self.audit.lock().clone()
     }
+
+    /// A warning from the validating half, which may not change the request.
+    pub fn warn(&self, warning: impl Into<String>) {
+        let (warning, mut all) = (warning.into(), self.warnings.lock());
+        if all.len() < Self::MAX && !all.contains(&warning) {
+            all.push(warning);
+        }
+    }
+
+    /// The warnings since they were last taken.
+    pub fn take_warnings(&self) -> Vec<String> {
+        std::mem::take(&mut self.warnings.lock())
+    }
+}
+
+impl AdmissionRequest<'_> {
+    /// Warns the sender; in either half.
+    pub fn warn(&self, warning: impl Into<String>) {
+        self.annotations.warn(warning);
+    }
+}
+
+/// The two halves of admission.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Phase {
+    Mutate,
+    Validate,
 }
 
 /// A link of the admission chain. All `mutate` run in order, then the object is validated, then all `validate` run.
@@ -130,6 +161,12 @@ pub trait AdmissionPlugin: Send + Sync {
     fn name(&self) -> &'static str;
 
     fn handles(&self, operation: Operation) -> bool;
+
+    /// Whether this half of this request could concern the plugin. Asked before a future is made for it, of every
+    /// write: a look at the resource and the cache, without IO or allocation.
+    fn concerns(&self, _phase: Phase, _request: &AdmissionRequest<'_>) -> bool {
+        true
+    }
 
     async fn mutate(&self, _request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
         Ok(())

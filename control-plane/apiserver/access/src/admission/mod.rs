@@ -1,28 +1,70 @@
 //! What may go into the store, and what is filled in on the way: one plugin a file, run in upstream's order.
 
+mod amounts;
+mod builder;
+mod certificates;
+pub(crate) mod config;
+mod default_class;
 mod default_toleration_seconds;
+mod event_rate_limit;
+mod limit_ranger;
 mod namespace_lifecycle;
 mod node_restriction;
+mod owner_references;
+mod persistent_volume_claim_resize;
+mod plain;
+mod pod_amounts;
+mod pod_node_selector;
+mod pod_resize_validator;
+mod pod_security;
+mod pod_toleration_restriction;
+mod pod_topology_labels;
 mod priority;
 mod rbac_escalation;
+mod resource_quota;
+mod runtime_class;
 mod service_account;
+mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
+mod tolerations;
 
 use std::fmt::Display;
 use std::sync::Arc;
 
 use oarlock_api::Status;
 
+pub use builder::{ALL_PLUGINS, AdmissionParts, PluginChoice};
+pub use certificates::{
+    CertificateApproval, CertificateSigning, CertificateSubjectRestriction, ClusterTrustBundleAttest,
+};
+pub use config::AdmissionConfig;
+pub use default_class::{DefaultIngressClass, DefaultStorageClass};
 pub use default_toleration_seconds::DefaultTolerationSeconds;
+pub use event_rate_limit::EventRateLimit;
+pub use limit_ranger::LimitRanger;
 pub use namespace_lifecycle::NamespaceLifecycle;
 pub use node_restriction::NodeRestriction;
+pub use owner_references::OwnerReferencesPermissionEnforcement;
+pub use persistent_volume_claim_resize::PersistentVolumeClaimResize;
+pub use plain::{
+    AlwaysAdmit, AlwaysDeny, AlwaysPullImages, DenyServiceExternalIPs, ExtendedResourceToleration,
+    LimitPodHardAntiAffinityTopology, NamespaceExists,
+};
+pub use pod_node_selector::PodNodeSelector;
+pub use pod_resize_validator::PodResizeValidator;
+pub use pod_security::{Level, LevelVersion, PodSecurity, PodSecurityConfig, Policy, PolicyVersion};
+pub use pod_toleration_restriction::PodTolerationRestriction;
+pub use pod_topology_labels::PodTopologyLabels;
 pub use priority::Priority;
 pub use rbac_escalation::RbacEscalation;
+pub use resource_quota::{LimitedResource, QuotaUpdater, ResourceQuota};
+pub use runtime_class::RuntimeClass;
 pub use service_account::ServiceAccount;
+pub use storage_object_in_use_protection::StorageObjectInUseProtection;
 pub use taint_nodes_by_condition::TaintNodesByCondition;
 
 use crate::authorization::Rbac;
-use crate::types::{AdmissionPlugin, AdmissionRequest, Authorizer, Objects, Operation};
+use crate::types::{AdmissionPlugin, AdmissionRequest, Authorizer, Objects, Operation, Phase};
 use crate::value::{name, text};
 
 /// The plugins of a server, in order.
@@ -48,7 +90,9 @@ impl AdmissionChain {
     pub async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
         let operation = request.operation;
         for plugin in self.plugins.iter().filter(|plugin| plugin.handles(operation)) {
-            plugin.mutate(request).await?;
+            if plugin.concerns(Phase::Mutate, request) {
+                plugin.mutate(request).await?;
+            }
         }
         Ok(())
     }
@@ -56,14 +100,15 @@ impl AdmissionChain {
     /// The second half, on the object as it will be stored.
     pub async fn validate(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
         for plugin in self.plugins.iter().filter(|plugin| plugin.handles(request.operation)) {
-            plugin.validate(request).await?;
+            if plugin.concerns(Phase::Validate, request) {
+                plugin.validate(request).await?;
+            }
         }
         Ok(())
     }
 }
 
-/// The plugins that upstream runs by default (as far as they exist here), in its order; the RBAC checks, which upstream
-/// has in its storage layer, last.
+/// A first set of plugins without configuration; [`AdmissionParts::build`] makes all of them.
 pub fn upstream_plugins(
     objects: Arc<dyn Objects>,
     rbac: Arc<Rbac>,
@@ -75,7 +120,7 @@ pub fn upstream_plugins(
         Arc::new(NodeRestriction::new(objects.clone(), authorizer.clone())),
         Arc::new(TaintNodesByCondition),
         Arc::new(Priority::new(objects)),
-        Arc::new(DefaultTolerationSeconds),
+        Arc::new(DefaultTolerationSeconds::default()),
         Arc::new(RbacEscalation::new(rbac, authorizer)),
     ]
 }
@@ -109,5 +154,7 @@ fn refuse(request: &AdmissionRequest<'_>, why: impl Display) -> Status {
     Status::forbidden(&request.resource.group_resource(), name, why)
 }
 
+#[cfg(test)]
+mod small_tests;
 #[cfg(test)]
 mod tests;

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::{is, refuse};
 use crate::resources::NAMESPACES;
-use crate::types::{AdmissionPlugin, AdmissionRequest, Objects, Operation};
+use crate::types::{AdmissionPlugin, AdmissionRequest, Objects, Operation, Phase};
 use crate::value::text;
 
 const IMMORTAL: [&str; 3] = ["default", "kube-system", "kube-public"];
@@ -44,6 +44,16 @@ impl NamespaceLifecycle {
         Ok(())
     }
 
+    /// Not plainly a write into a namespace that is there to stay, which most are.
+    fn is_doubtful(&self, request: &AdmissionRequest<'_>) -> bool {
+        if request.namespace.is_empty() || request.operation == Operation::Delete {
+            return false;
+        }
+        let deleted = self.deleted.lock();
+        (!deleted.is_empty() && deleted.contains_key(request.namespace))
+            || self.objects.get(&NAMESPACES, "", request.namespace).is_none_or(|known| is_going(&known))
+    }
+
     async fn namespace(&self, name: &str) -> Result<Arc<Value>, Status> {
         let doubtful = self.deleted.lock().get(name).is_some_and(|when| when.elapsed() < DOUBT);
         match self.objects.get(&NAMESPACES, "", name) {
@@ -68,6 +78,10 @@ impl AdmissionPlugin for NamespaceLifecycle {
 
     fn handles(&self, operation: Operation) -> bool {
         matches!(operation, Operation::Create | Operation::Update | Operation::Delete)
+    }
+
+    fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
+        phase == Phase::Mutate && (is(request, "", "namespaces") || self.is_doubtful(request))
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {

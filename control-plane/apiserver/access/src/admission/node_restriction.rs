@@ -12,7 +12,9 @@ use crate::authorization::denied_message;
 use crate::names::{MIRROR_POD_ANNOTATION, node_identity};
 use crate::pod_references::{ReferenceKind, references};
 use crate::resources::{NODES, PODS};
-use crate::types::{AdmissionPlugin, AdmissionRequest, Attributes, Authorizer, Decision, Objects, Operation};
+use crate::types::{
+    AdmissionPlugin, AdmissionRequest, Attributes, Authorizer, Decision, Objects, Operation, Phase,
+};
 use crate::value::{annotation, items, name, text, texts, uid};
 
 mod labels;
@@ -230,6 +232,10 @@ impl AdmissionPlugin for NodeRestriction {
 
     fn handles(&self, operation: Operation) -> bool {
         matches!(operation, Operation::Create | Operation::Update | Operation::Delete)
+    }
+
+    fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
+        phase == Phase::Mutate && node_identity(request.user).is_some()
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {

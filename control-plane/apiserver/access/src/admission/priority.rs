@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::{is_main, refuse};
 use crate::resources::PRIORITY_CLASSES;
-use crate::types::{AdmissionPlugin, AdmissionRequest, Objects, Operation};
+use crate::types::{AdmissionPlugin, AdmissionRequest, Objects, Operation, Phase};
 use crate::value::{name, text};
 
 const PREEMPT: &str = "PreemptLowerPriority";
@@ -130,6 +130,13 @@ impl AdmissionPlugin for Priority {
 
     fn handles(&self, operation: Operation) -> bool {
         matches!(operation, Operation::Create | Operation::Update)
+    }
+
+    fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
+        match phase {
+            Phase::Mutate => is_main(request, "", "pods"),
+            Phase::Validate => is_main(request, "scheduling.k8s.io", "priorityclasses"),
+        }
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {

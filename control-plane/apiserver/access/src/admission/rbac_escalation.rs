@@ -7,7 +7,7 @@ use oarlock_api::Status;
 
 use super::is_main;
 use crate::authorization::{Rbac, escalation};
-use crate::types::{AdmissionPlugin, AdmissionRequest, Authorizer, Operation};
+use crate::types::{AdmissionPlugin, AdmissionRequest, Authorizer, Operation, Phase};
 
 pub struct RbacEscalation {
     rbac: Arc<Rbac>,
@@ -28,6 +28,10 @@ impl AdmissionPlugin for RbacEscalation {
 
     fn handles(&self, operation: Operation) -> bool {
         matches!(operation, Operation::Create | Operation::Update)
+    }
+
+    fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
+        phase == Phase::Validate && *request.resource.group == *"rbac.authorization.k8s.io"
     }
 
     async fn validate(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {

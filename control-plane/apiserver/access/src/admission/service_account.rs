@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{is_main, refuse};
 use crate::names::MIRROR_POD_ANNOTATION;
 use crate::resources::SERVICE_ACCOUNTS;
-use crate::types::{AdmissionPlugin, AdmissionRequest, ObjectEvent, Objects, Operation};
+use crate::types::{AdmissionPlugin, AdmissionRequest, ObjectEvent, Objects, Operation, Phase};
 use crate::value::{annotation, at, items, list_mut, name, namespace, text};
 
 const DEFAULT: &str = "default";
@@ -79,6 +79,10 @@ impl AdmissionPlugin for ServiceAccount {
 
     fn handles(&self, operation: Operation) -> bool {
         operation == Operation::Create
+    }
+
+    fn concerns(&self, _phase: Phase, request: &AdmissionRequest<'_>) -> bool {
+        is_main(request, "", "pods")
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {

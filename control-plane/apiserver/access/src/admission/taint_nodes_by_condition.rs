@@ -5,7 +5,7 @@ use oarlock_api::Status;
 use serde_json::{Value, json};
 
 use super::is_main;
-use crate::types::{AdmissionPlugin, AdmissionRequest, Operation};
+use crate::types::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
 use crate::value::{list_mut, text};
 
 const KEY: &str = "node.kubernetes.io/not-ready";
@@ -21,6 +21,10 @@ impl AdmissionPlugin for TaintNodesByCondition {
 
     fn handles(&self, operation: Operation) -> bool {
         operation == Operation::Create
+    }
+
+    fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
+        phase == Phase::Mutate && is_main(request, "", "nodes")
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {

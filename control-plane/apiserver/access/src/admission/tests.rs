@@ -7,7 +7,7 @@ use crate::testing::{FakeObjects, Fixed, node_user, object, pod, user};
 use crate::types::{Annotations, User};
 
 /// A request under construction: the defaults are jane creating a pod in `default`.
-struct Ask {
+pub(super) struct Ask {
     operation: Operation,
     resource: GroupVersionResource,
     subresource: &'static str,
@@ -16,9 +16,10 @@ struct Ask {
     user: User,
     object: Option<Value>,
     old: Option<Value>,
+    dry_run: bool,
 }
 
-fn create(group: &str, resource: &str, object: Value) -> Ask {
+pub(super) fn create(group: &str, resource: &str, object: Value) -> Ask {
     Ask {
         operation: Operation::Create,
         resource: GroupVersionResource::new(group, "v1", resource),
@@ -28,53 +29,73 @@ fn create(group: &str, resource: &str, object: Value) -> Ask {
         user: user("jane", &[]),
         object: Some(object),
         old: None,
+        dry_run: false,
     }
 }
 
-fn create_pod(spec: Value) -> Ask {
+pub(super) fn create_pod(spec: Value) -> Ask {
     create("", "pods", pod("web", "", spec))
 }
 
 impl Ask {
-    fn update(mut self, old: Value) -> Self {
+    pub(super) fn update(mut self, old: Value) -> Self {
         self.operation = Operation::Update;
         self.old = Some(old);
         self
     }
 
-    fn delete(mut self, name: &'static str) -> Self {
+    pub(super) fn delete(mut self, name: &'static str) -> Self {
         (self.operation, self.name, self.object) = (Operation::Delete, name, None);
         self
     }
 
-    fn namespace(mut self, namespace: &'static str) -> Self {
+    pub(super) fn namespace(mut self, namespace: &'static str) -> Self {
         self.namespace = namespace;
         self
     }
 
-    fn name(mut self, name: &'static str) -> Self {
+    pub(super) fn name(mut self, name: &'static str) -> Self {
         self.name = name;
         self
     }
 
-    fn sub(mut self, subresource: &'static str) -> Self {
+    pub(super) fn sub(mut self, subresource: &'static str) -> Self {
         self.subresource = subresource;
         self
     }
 
-    fn node(mut self, node: &str) -> Self {
+    pub(super) fn node(mut self, node: &str) -> Self {
         self.user = node_user(node);
         self
     }
 
     /// Through one plugin, both halves: the object as it comes out, or the refusal.
-    async fn through(self, plugin: impl AdmissionPlugin + 'static) -> Result<Value, Status> {
+    pub(super) async fn through(self, plugin: impl AdmissionPlugin + 'static) -> Result<Value, Status> {
         self.through_shared(Arc::new(plugin)).await
     }
 
-    async fn through_shared(mut self, plugin: Arc<dyn AdmissionPlugin>) -> Result<Value, Status> {
+    pub(super) async fn through_shared(self, plugin: Arc<dyn AdmissionPlugin>) -> Result<Value, Status> {
+        self.telling(plugin).await.0
+    }
+
+    pub(super) fn by(mut self, user: User) -> Self {
+        self.user = user;
+        self
+    }
+
+    pub(super) fn dry(mut self) -> Self {
+        self.dry_run = true;
+        self
+    }
+
+    /// With the warnings and the audit annotations.
+    pub(super) async fn telling(
+        mut self,
+        plugin: Arc<dyn AdmissionPlugin>,
+    ) -> (Result<Value, Status>, Vec<String>, std::collections::BTreeMap<String, String>) {
         let chain = AdmissionChain::new(vec![plugin]);
         let kind = GroupVersionKind::new("", "v1", "Kind");
+        let (mut warnings, annotations) = (Vec::new(), Annotations::default());
         let mut request = AdmissionRequest {
             operation: self.operation,
             kind: &kind,
@@ -86,21 +107,24 @@ impl Ask {
             object: self.object.as_mut(),
             old_object: self.old.as_ref(),
             options: &Value::Null,
-            dry_run: false,
-            warnings: &mut Vec::new(),
-            annotations: &Annotations::default(),
+            dry_run: self.dry_run,
+            warnings: &mut warnings,
+            annotations: &annotations,
         };
-        chain.mutate(&mut request).await?;
-        chain.validate(&request).await?;
-        Ok(self.object.unwrap_or_default())
+        let mut result = chain.mutate(&mut request).await;
+        if result.is_ok() {
+            result = chain.validate(&request).await;
+        }
+        warnings.extend(annotations.take_warnings());
+        (result.map(|()| self.object.unwrap_or_default()), warnings, annotations.all())
     }
 }
 
-fn told(result: Result<Value, Status>) -> Result<(), (u16, String)> {
+pub(super) fn told(result: Result<Value, Status>) -> Result<(), (u16, String)> {
     result.map(|_| ()).map_err(|status| (status.code, status.message))
 }
 
-fn no(code: u16, message: &str) -> Result<(), (u16, String)> {
+pub(super) fn no(code: u16, message: &str) -> Result<(), (u16, String)> {
     Err((code, message.to_string()))
 }
 
@@ -305,7 +329,7 @@ async fn default_tolerations() {
     ];
     for (what, given, want) in cases {
         let pod = create_pod(json!({"tolerations": given}))
-            .through(DefaultTolerationSeconds)
+            .through(DefaultTolerationSeconds::default())
             .await
             .expect("admitted");
         assert_eq!(pod["spec"]["tolerations"], want, "{what}");

@@ -1,0 +1,168 @@
+//! Pods as quotas count them: what they compute with, and the scopes that they are in.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use oarlock_api::quantity::{Format, Quantity};
+use serde_json::Value;
+
+use super::usage::Selector;
+use crate::admission::amounts::{Amounts, amounts};
+use crate::admission::pod_amounts::{self, Reading};
+use crate::value::{at, items, text};
+
+const COMPUTE: [&str; 10] = [
+    "cpu",
+    "memory",
+    "ephemeral-storage",
+    "requests.cpu",
+    "requests.memory",
+    "requests.ephemeral-storage",
+    "limits.cpu",
+    "limits.memory",
+    "limits.ephemeral-storage",
+    "pods",
+];
+
+pub(super) fn counts(name: &str) -> bool {
+    COMPUTE.contains(&name)
+        || name.starts_with("hugepages-")
+        || name.starts_with("requests.hugepages-")
+        || (name.starts_with("requests.") && !is_native(name))
+}
+
+fn is_native(name: &str) -> bool {
+    !name.contains('/') || name.contains("kubernetes.io/")
+}
+
+/// Of a pod that has ended only its object counts.
+pub(super) fn usage(pod: &Value, count: String) -> Amounts {
+    let one = Quantity::new(1, Format::DecimalSi);
+    let mut usage = Amounts::from([(count, one)]);
+    if has_ended(pod, Timestamp::now()) {
+        return usage;
+    }
+    let reading = Reading { status: true, overhead: true };
+    let (requests, limits) = (pod_amounts::requests(pod, reading), pod_amounts::limits(pod, reading));
+    usage.insert("pods".into(), one);
+    for name in ["cpu", "memory", "ephemeral-storage"] {
+        if let Some(request) = requests.get(name) {
+            usage.insert(name.into(), *request);
+            usage.insert(format!("requests.{name}"), *request);
+        }
+        if let Some(limit) = limits.get(name) {
+            usage.insert(format!("limits.{name}"), *limit);
+        }
+    }
+    for (name, request) in requests {
+        if name.starts_with("hugepages-") {
+            usage.insert(format!("requests.{name}"), request);
+            usage.insert(name, request);
+        } else if !is_native(&name) && !name.starts_with("requests.") {
+            usage.insert(format!("requests.{name}"), request);
+        }
+    }
+    usage
+}
+
+fn has_ended(pod: &Value, now: Timestamp) -> bool {
+    let deleted = text(pod, &["metadata", "deletionTimestamp"]).parse::<Timestamp>().ok();
+    // The timestamp has the grace in it already; upstream adds it once more before it believes that the pod is gone.
+    let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64();
+    let gone = deleted.zip(grace).is_some_and(|(at, grace)| {
+        now > at.saturating_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(Timestamp::MAX)
+    });
+    gone || matches!(text(pod, &["status", "phase"]), "Failed" | "Succeeded")
+}
+
+/// A quota of cpu or memory wants every container to tell it. (Upstream calls that a mistake, and keeps it.)
+pub(super) fn missing(pod: &Value) -> BTreeMap<String, BTreeSet<String>> {
+    let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for list in ["containers", "initContainers"] {
+        for container in items(pod, &["spec", list]) {
+            for (which, names) in [
+                ("requests", [("cpu", "requests.cpu"), ("memory", "requests.memory")]),
+                ("limits", [("cpu", "limits.cpu"), ("memory", "limits.memory")]),
+            ] {
+                let of_pod = pod_amounts::pod_level(pod, which);
+                for (resource, long) in names {
+                    if at(container, &["resources", which, resource]).is_some()
+                        || of_pod.contains_key(resource)
+                    {
+                        continue;
+                    }
+                    let who = text(container, &["name"]);
+                    let mut note = |name: &str| missing.entry(name.into()).or_default().insert(who.into());
+                    note(long);
+                    if which == "requests" {
+                        note(resource);
+                    }
+                }
+            }
+        }
+    }
+    missing
+}
+
+/// What the scopes of quotas look at.
+#[derive(Debug)]
+pub(super) struct PodScopes {
+    terminating: bool,
+    best_effort: bool,
+    priority_class: String,
+    cross_namespace: bool,
+}
+
+impl PodScopes {
+    pub(super) fn of(pod: &Value) -> Self {
+        let deadline = pod["spec"]["activeDeadlineSeconds"].as_i64();
+        Self {
+            terminating: deadline.is_some_and(|seconds| seconds >= 0),
+            best_effort: is_best_effort(pod),
+            priority_class: text(pod, &["spec", "priorityClassName"]).into(),
+            cross_namespace: crosses_namespaces(pod),
+        }
+    }
+
+    pub(super) fn is_in(&self, selector: &Selector) -> bool {
+        match selector.scope.as_str() {
+            "Terminating" => self.terminating,
+            "NotTerminating" => !self.terminating,
+            "BestEffort" => self.best_effort,
+            "NotBestEffort" => !self.best_effort,
+            "CrossNamespacePodAffinity" => self.cross_namespace,
+            "PriorityClass" if self.priority_class.is_empty() => selector.selects(&[]),
+            "PriorityClass" => selector.selects(&[&self.priority_class]),
+            _ => false,
+        }
+    }
+}
+
+/// Nothing of cpu or memory is asked for, by anything in the pod.
+pub(super) fn is_best_effort(pod: &Value) -> bool {
+    match text(pod, &["status", "qosClass"]) {
+        "" => {}
+        class => return class == "BestEffort",
+    }
+    let asks = |resources: &Value| {
+        ["requests", "limits"].iter().any(|which| {
+            let told = amounts(&resources[*which]);
+            ["cpu", "memory"].iter().any(|name| told.get(*name).is_some_and(|amount| !amount.is_zero()))
+        })
+    };
+    let lists = ["containers", "initContainers"];
+    let mut containers = lists.iter().flat_map(|list| items(pod, &["spec", list]));
+    !asks(&pod["spec"]["resources"]) && !containers.any(|container| asks(&container["resources"]))
+}
+
+fn crosses_namespaces(pod: &Value) -> bool {
+    let crosses =
+        |term: &Value| !items(term, &["namespaces"]).is_empty() || term["namespaceSelector"].is_object();
+    ["podAffinity", "podAntiAffinity"].iter().any(|kind| {
+        let Some(affinity) = at(pod, &["spec", "affinity", kind]) else { return false };
+        items(affinity, &["requiredDuringSchedulingIgnoredDuringExecution"]).iter().any(crosses)
+            || items(affinity, &["preferredDuringSchedulingIgnoredDuringExecution"])
+                .iter()
+                .any(|weighted| crosses(&weighted["podAffinityTerm"]))
+    })
+}
