@@ -71,6 +71,8 @@ async fn patches_of_every_kind_apply() {
     let (code, strategic) = patch("application/strategic-merge-patch+json", body).await;
     assert_eq!((code, &strategic["metadata"]["labels"]["x"]), (200, &json!("y")));
     let (code, refused) = patch("application/apply-patch+yaml", json!({})).await;
+    assert_eq!((code, refused["reason"].as_str()), (422, Some("Invalid")), "an apply names its manager");
+    let (code, refused) = patch("application/what", json!({})).await;
     assert_eq!((code, refused["reason"].as_str()), (415, Some("UnsupportedMediaType")));
     server.stop().await;
 }

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use oarlock_api::Status;
 
+use super::ownership::Owner;
 use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Expected, Format};
@@ -18,6 +19,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let mut object = decode::object(&expected, format, &body, &mut write.warnings)?;
     decode::default(call.served, &mut object);
     check_namespace(&call, &mut object)?;
+    Owner::of(&call).track(None, &mut object);
     if let Some(conversion) = call.served.conversion {
         conversion.to_stored(&mut object);
     }

@@ -29,7 +29,9 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let Some(entry) = entry else {
         let key = key_of(&stored.storage.prefix, namespace, name);
         let fault = stored.cache.unreadable(&String::from_utf8_lossy(&key));
-        return Err(fault.map_or_else(|| Status::not_found(&call.served.group_resource, name), Status::internal));
+        return Err(
+            fault.map_or_else(|| Status::not_found(&call.served.group_resource, name), Status::internal)
+        );
     };
     Ok(encode::entry(&accepted, call.served, &entry))
 }

@@ -11,6 +11,7 @@ mod eviction;
 mod get;
 mod list;
 mod options;
+mod ownership;
 mod patch;
 mod proxy;
 mod reviews;

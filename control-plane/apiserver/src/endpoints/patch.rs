@@ -1,17 +1,18 @@
-//! PATCH: JSON patch, merge patch and strategic merge patch, applied to the newest version inside the update loop.
-//! Server-side apply (`application/apply-patch+yaml`) has its place in [`Kind`]; it is not served yet.
+//! PATCH: JSON patch, merge patch, strategic merge patch and server-side apply, on the newest version inside the update
+//! loop.
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use oarlock_api::codec::json;
+use oarlock_api::codec::{json, yaml};
 use oarlock_api::patch::{PatchError, json_patch, merge_patch, strategic_merge};
-use oarlock_api::{Schema, Status, Table};
+use oarlock_api::{FieldError, GroupKind, Path, Schema, Status, Table};
 use parking_lot::Mutex;
 use serde_json::Value;
 
+use super::ownership::{Owner, check_apply_options};
 use super::{Call, options};
 use crate::body::Body;
-use crate::decode::{self, Expected, content_type};
+use crate::decode::{self, Expected, Strictness, content_type};
 use crate::encode::to_served;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,10 +20,13 @@ enum Kind {
     Json,
     Merge,
     Strategic,
+    Apply,
 }
 
-const SUPPORTED: [&str; 3] =
-    ["application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"];
+const JSON: &str = "application/json-patch+json";
+const MERGE: &str = "application/merge-patch+json";
+const STRATEGIC: &str = "application/strategic-merge-patch+json";
+const APPLY: &str = "application/apply-patch+yaml";
 
 /// A patch that has been read.
 pub(super) struct Patch {
@@ -33,56 +37,80 @@ pub(super) struct Patch {
 
 impl Patch {
     pub(super) fn read(call: &Call<'_>, body: Bytes) -> Result<Self, Status> {
+        let typed = matches!(call.served.schema, Schema::Typed(_));
         let kind = match content_type(call.headers) {
-            "application/json-patch+json" => Kind::Json,
-            "application/merge-patch+json" => Kind::Merge,
-            "application/strategic-merge-patch+json" => Kind::Strategic,
-            _ => {
-                return Err(Status::unsupported_media_type(format!(
-                    "the body of the request was in an unknown format - accepted media types include: {}",
-                    SUPPORTED.join(", ")
-                )));
-            }
+            JSON => Kind::Json,
+            MERGE => Kind::Merge,
+            STRATEGIC if typed => Kind::Strategic,
+            APPLY => Kind::Apply,
+            _ => return Err(unknown_format(typed)),
         };
+        let bad = |error: &dyn std::fmt::Display| Status::bad_request(error.to_string());
         let tree = match kind {
             Kind::Json => Value::Null,
-            _ => json::parse(&body).map_err(|error| Status::bad_request(error.to_string()))?,
+            Kind::Apply => yaml::parse(&body)
+                .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?,
+            _ => json::parse(&body).map_err(|error| bad(&error))?,
         };
         Ok(Self { kind, bytes: body, tree })
     }
 
-    /// The patched tree of `current`, an object of type `ty`.
+    pub(super) fn is_apply(&self) -> bool {
+        self.kind == Kind::Apply
+    }
+
+    /// The configuration of an apply.
+    pub(super) fn configuration(&self) -> &Value {
+        &self.tree
+    }
+
+    /// The patched tree of `current`, an object of this shape.
     pub(super) fn apply(&self, current: &Value, schema: &Schema) -> Result<Value, PatchError> {
-        match self.kind {
-            Kind::Json => json_patch(current, &self.bytes),
-            Kind::Merge => merge_patch(current, &self.tree),
-            Kind::Strategic => match schema {
-                Schema::Typed(ty) => strategic_merge(Table::builtin(), *ty, current, &self.tree),
-                Schema::Structural(_) | Schema::Deduced => merge_patch(current, &self.tree),
-            },
+        match (self.kind, schema) {
+            (Kind::Json, _) => json_patch(current, &self.bytes),
+            (Kind::Strategic, Schema::Typed(ty)) => {
+                strategic_merge(Table::builtin(), *ty, current, &self.tree)
+            }
+            _ => merge_patch(current, &self.tree),
         }
     }
+}
+
+fn unknown_format(typed: bool) -> Status {
+    let all: &[&str] = if typed { &[JSON, MERGE, STRATEGIC, APPLY] } else { &[JSON, MERGE, APPLY] };
+    Status::unsupported_media_type(format!(
+        "the body of the request was in an unknown format - accepted media types include: {}",
+        all.join(", ")
+    ))
 }
 
 pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     call.accepted()?;
     let options = options::options(&call, "PatchOptions")?;
+    let patch = Patch::read(&call, body)?;
+    let force = force(&call, &patch)?;
+    if patch.is_apply() {
+        return apply(&call, &options, &patch, force).await;
+    }
     let mut write = call.write(&options);
     let strictness = options::strictness(&call, "PatchOptions")?;
-    let patch = Patch::read(&call, body)?;
     // The update loop may apply the patch several times; what counts are the warnings of the last.
     let lenient = Mutex::new(Vec::new());
+    let owner = Owner::of(&call);
     let served = call.served;
     let transform = |current: &Value| {
-        let mut base = current.clone();
-        to_served(served, &mut base);
-        let patched = patch.apply(&base, &served.schema).map_err(|error| error.to_status())?;
-        let expected = Expected { gvk: &served.gvk, schema: &served.schema, strictness };
+        let converted = served.conversion.map(|_| {
+            let mut live = current.clone();
+            to_served(served, &mut live);
+            live
+        });
+        let live = converted.as_ref().unwrap_or(current);
+        let patched = patch.apply(live, &served.schema).map_err(|error| error.to_status())?;
         let mut warnings = Vec::new();
-        let mut object = decode::tree(&expected, &patched, &mut warnings)?;
+        let mut object = as_object(&call, &patched, strictness, &mut warnings)?;
         *lenient.lock() = warnings;
-        decode::default(served, &mut object);
         check_identity(&object, current)?;
+        owner.track(Some(live), &mut object);
         if let Some(conversion) = served.conversion {
             conversion.to_stored(&mut object);
         }
@@ -93,6 +121,108 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
     let mut warnings = lenient.into_inner();
     warnings.append(&mut write.warnings);
     call.answer(StatusCode::OK, updated.object, &warnings)
+}
+
+/// A tree as a defaulted object of the served type.
+fn as_object(
+    call: &Call<'_>,
+    tree: &Value,
+    strictness: Strictness,
+    warnings: &mut Vec<String>,
+) -> Result<Value, Status> {
+    let served = call.served;
+    let expected = Expected { gvk: &served.gvk, schema: &served.schema, strictness };
+    let mut object = decode::tree(&expected, tree, warnings)?;
+    decode::default(served, &mut object);
+    Ok(object)
+}
+
+/// `force` is for apply alone.
+fn force(call: &Call<'_>, patch: &Patch) -> Result<bool, Status> {
+    if patch.is_apply() {
+        check_apply_options(call)?;
+        return Ok(call.query.flag("force"));
+    }
+    if call.query.get("force").is_none() {
+        return Ok(false);
+    }
+    let error = FieldError::forbidden(Path::new("force"), "may not be specified for non-apply patch");
+    Err(Status::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &[error]))
+}
+
+/// How often somebody else may create or delete the object between our two looks at it.
+const APPLY_TRIES: usize = 5;
+
+/// Server-side apply: an update of what is there, the creation of what is not.
+async fn apply(
+    call: &Call<'_>,
+    options: &Value,
+    patch: &Patch,
+    force: bool,
+) -> Result<Response<Body>, Status> {
+    let mut gone = None;
+    for _ in 0..APPLY_TRIES {
+        match apply_to_live(call, options, patch, force).await {
+            Err(status) if status.reason == "NotFound" && call.info.subresource.is_empty() => {}
+            other => return other,
+        }
+        match apply_as_creation(call, options, patch, force).await {
+            Err(status) if status.reason == "AlreadyExists" => gone = Some(status),
+            other => return other,
+        }
+    }
+    Err(gone.unwrap_or_else(|| Status::not_found(&call.served.group_resource, &call.info.name)))
+}
+
+async fn apply_to_live(
+    call: &Call<'_>,
+    options: &Value,
+    patch: &Patch,
+    force: bool,
+) -> Result<Response<Body>, Status> {
+    let owner = Owner::of(call);
+    let served = call.served;
+    let mut write = call.write(options);
+    let transform = |current: &Value| {
+        let converted = served.conversion.map(|_| {
+            let mut live = current.clone();
+            to_served(served, &mut live);
+            live
+        });
+        let live = converted.as_ref().unwrap_or(current);
+        let applied = owner.apply(Some(live), patch.configuration(), force);
+        let applied = applied.map_err(|error| error.to_status())?;
+        let mut object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
+        check_identity(&object, current)?;
+        if let Some(conversion) = served.conversion {
+            conversion.to_stored(&mut object);
+        }
+        Ok(object)
+    };
+    let updated = call.server.registry.update(served, call.place(), &mut write, None, transform).await?;
+    let warnings = std::mem::take(&mut write.warnings);
+    call.answer(StatusCode::OK, updated.object, &warnings)
+}
+
+async fn apply_as_creation(
+    call: &Call<'_>,
+    options: &Value,
+    patch: &Patch,
+    force: bool,
+) -> Result<Response<Body>, Status> {
+    call.server.authorize(call.info, call.user, "create").await?;
+    let mut write = call.write(options);
+    let applied = Owner::of(call).apply(None, patch.configuration(), force);
+    let applied = applied.map_err(|error| error.to_status())?;
+    let mut object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
+    super::create::check_namespace(call, &mut object)?;
+    super::update::check_name(call, &object)?;
+    if let Some(conversion) = call.served.conversion {
+        conversion.to_stored(&mut object);
+    }
+    let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await?;
+    let warnings = std::mem::take(&mut write.warnings);
+    call.answer(StatusCode::CREATED, created, &warnings)
 }
 
 fn check_identity(object: &Value, current: &Value) -> Result<(), Status> {

@@ -1,37 +1,55 @@
-//! `/scale`: the replicas of a workload as an autoscaling/v1 Scale.
+//! `/scale`: the replicas of an object as an autoscaling/v1 Scale.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use oarlock_api::apply::{ManagedError, parent_entries, scale_entries};
 use oarlock_api::selector::LabelSelector;
 use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Schema, Status, Table};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
+use super::ownership::{Owner, check_apply_options};
 use super::patch::Patch;
 use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Expected, Format, Strictness};
 use crate::encode;
-use crate::registry::stored;
+use crate::registry::{ScalePaths, ScaleSelector, meta_mut, stored};
 
 pub(super) async fn serve(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
+    let owner = Owner::of(&call);
+    let (gvk, schema) = scale_kind();
     match call.info.verb.as_str() {
         "get" => get(&call).await,
         "update" => {
             let options = options::options(&call, "UpdateOptions")?;
             let wanted = read_scale(&call, &body)?;
-            let scale: Box<Rescale> = Box::new(move |_| Ok(wanted.clone()));
+            let scale: Box<Rescale<'_>> = Box::new(|current| {
+                let mut wanted = wanted.clone();
+                owner.track_scale(&schema, current, &mut wanted);
+                Ok(wanted)
+            });
             write(&call, &options, scale).await
         }
         _ => {
             let options = options::options(&call, "PatchOptions")?;
             let patch = Patch::read(&call, body)?;
-            let (gvk, schema) = scale_kind();
-            let scale: Box<Rescale> = Box::new(move |current| {
-                let patched = patch.apply(current, &schema).map_err(|error| error.to_status())?;
+            if patch.is_apply() {
+                check_apply_options(&call)?;
+            }
+            let force = call.query.flag("force");
+            let scale: Box<Rescale<'_>> = Box::new(|current| {
                 let expected = Expected { gvk: &gvk, schema: &schema, strictness: Strictness::Ignore };
-                decode::tree(&expected, &patched, &mut Vec::new())
+                if patch.is_apply() {
+                    let applied = owner.apply_scale(&schema, current, patch.configuration(), force);
+                    let applied = applied.map_err(|error| error.to_status())?;
+                    return decode::tree(&expected, &applied.object, &mut Vec::new());
+                }
+                let patched = patch.apply(current, &schema).map_err(|error| error.to_status())?;
+                let mut wanted = decode::tree(&expected, &patched, &mut Vec::new())?;
+                owner.track_scale(&schema, current, &mut wanted);
+                Ok(wanted)
             });
             write(&call, &options, scale).await
         }
@@ -44,6 +62,39 @@ fn scale_kind() -> (GroupVersionKind, Schema) {
     (gvk, Schema::Typed(ty))
 }
 
+/// Where the replicas are in the version that is asked for.
+fn paths<'a>(call: &'a Call<'_>) -> Result<&'a ScalePaths, Status> {
+    call.served.scale.as_ref().ok_or_else(super::not_allowed)
+}
+
+/// Where they are in every version, for those who own them there.
+struct AllPaths(Vec<(String, Option<Vec<String>>)>);
+
+impl AllPaths {
+    fn of(call: &Call<'_>) -> Self {
+        let now = call.server.resources.now();
+        let same = now.served().iter().filter(|served| served.group_resource == call.served.group_resource);
+        let path =
+            |served: &crate::registry::Served| served.scale.as_ref().map(|scale| scale.replicas.clone());
+        Self(same.map(|served| (served.gvk.api_version(), path(served))).collect())
+    }
+
+    fn with<T>(&self, ask: impl FnOnce(&[(&str, Option<&[&str]>)]) -> T) -> T {
+        let parts: Vec<Option<Vec<&str>>> = self
+            .0
+            .iter()
+            .map(|(_, path)| path.as_ref().map(|path| path.iter().map(String::as_str).collect()))
+            .collect();
+        let all: Vec<(&str, Option<&[&str]>)> = self
+            .0
+            .iter()
+            .zip(&parts)
+            .map(|((version, _), path)| (version.as_str(), path.as_deref()))
+            .collect();
+        ask(&all)
+    }
+}
+
 async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let (namespace, name) = call.place();
     let found = call.server.registry.get(call.served, namespace, name).await?;
@@ -52,7 +103,8 @@ async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
 
 fn answer(call: &Call<'_>, object: &Value) -> Result<Response<Body>, Status> {
     let accepted = encode::negotiate(call.headers, call.query, false)?;
-    Ok(encode::object(&accepted, StatusCode::OK, &scale_of(object)))
+    let scale = scale_of(paths(call)?, &AllPaths::of(call), object);
+    Ok(encode::object(&accepted, StatusCode::OK, &scale))
 }
 
 fn read_scale(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
@@ -65,22 +117,44 @@ fn read_scale(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
 }
 
 /// What a request makes of the current scale.
-type Rescale = dyn Fn(&Value) -> Result<Value, Status> + Send + Sync;
+type Rescale<'a> = dyn Fn(&Value) -> Result<Value, Status> + Send + Sync + 'a;
 
-async fn write(call: &Call<'_>, options: &Value, scale: Box<Rescale>) -> Result<Response<Body>, Status> {
+async fn write(call: &Call<'_>, options: &Value, scale: Box<Rescale<'_>>) -> Result<Response<Body>, Status> {
     stored(call.served)?;
+    let (paths, all) = (paths(call)?, AllPaths::of(call));
+    let api_version = call.served.gvk.api_version();
     let mut write = call.write(options);
     let transform = |current: &Value| {
-        let wanted = scale(&scale_of(current))?;
-        apply_scale(current, &wanted)
+        let wanted = scale(&scale_of(paths, &all, current))?;
+        let mut object = apply_scale(paths, current, &wanted)?;
+        let (of_object, of_scale) = (entries(current), entries(&wanted));
+        let owners = all.with(|all| parent_entries(&of_object, &of_scale, &api_version, all));
+        take_owners(&mut object, owners);
+        Ok(object)
     };
     let registry = &call.server.registry;
     let updated = registry.update(call.served, call.place(), &mut write, None, transform).await?;
     answer(call, &updated.object)
 }
 
-/// The workload with the replicas that a scale asks for.
-fn apply_scale(current: &Value, scale: &Value) -> Result<Value, Status> {
+fn entries(object: &Value) -> Vec<Value> {
+    object["metadata"]["managedFields"].as_array().cloned().unwrap_or_default()
+}
+
+/// Owners that cannot be read are left as they are.
+fn take_owners(object: &mut Value, owners: Result<Vec<Value>, ManagedError>) {
+    if let Ok(owners) = owners {
+        let meta = meta_mut(object);
+        if owners.is_empty() {
+            meta.remove("managedFields");
+        } else {
+            meta.insert("managedFields".into(), owners.into());
+        }
+    }
+}
+
+/// The object with the replicas that a scale asks for.
+fn apply_scale(paths: &ScalePaths, current: &Value, scale: &Value) -> Result<Value, Status> {
     let replicas = scale["spec"]["replicas"].as_i64().unwrap_or(0);
     if replicas < 0 {
         let path = Path::new("spec").child("replicas");
@@ -89,7 +163,7 @@ fn apply_scale(current: &Value, scale: &Value) -> Result<Value, Status> {
         return Err(Status::invalid(&GroupKind::new("autoscaling", "Scale"), name, &[error]));
     }
     let mut object = current.clone();
-    object["spec"]["replicas"] = replicas.into();
+    set_at(&mut object, &paths.replicas, replicas.into());
     for field in ["resourceVersion", "uid"] {
         if let Some(value) = scale["metadata"].get(field).filter(|v| *v != "") {
             object["metadata"][field] = value.clone();
@@ -98,22 +172,48 @@ fn apply_scale(current: &Value, scale: &Value) -> Result<Value, Status> {
     Ok(object)
 }
 
-fn scale_of(object: &Value) -> Value {
+fn at<'v>(object: &'v Value, path: &[String]) -> Option<&'v Value> {
+    path.iter().try_fold(object, |value, part| value.get(part))
+}
+
+fn set_at(object: &mut Value, path: &[String], value: Value) {
+    let mut slot = object;
+    for part in path {
+        if !slot.is_object() {
+            *slot = Value::Object(Map::new());
+        }
+        slot = &mut slot[part.as_str()];
+    }
+    *slot = value;
+}
+
+fn scale_of(paths: &ScalePaths, all: &AllPaths, object: &Value) -> Value {
     let meta = &object["metadata"];
-    let mut scale_meta = serde_json::Map::new();
+    let mut scale_meta = Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
         if let Some(value) = meta.get(field) {
             scale_meta.insert(field.into(), value.clone());
         }
     }
-    let mut status = json!({ "replicas": object["status"]["replicas"].as_i64().unwrap_or(0) });
-    let selector = selector_text(&object["spec"]["selector"]);
+    let owners = all.with(|all| scale_entries(&entries(object), all)).unwrap_or_default();
+    if !owners.is_empty() {
+        scale_meta.insert("managedFields".into(), owners.into());
+    }
+    let count = |path: &[String]| at(object, path).and_then(Value::as_i64).unwrap_or(0);
+    let mut status = json!({ "replicas": count(&paths.status_replicas) });
+    let selector = match &paths.selector {
+        Some(ScaleSelector::Structured) => selector_text(&object["spec"]["selector"]),
+        Some(ScaleSelector::Text(path)) => {
+            at(object, path).and_then(Value::as_str).unwrap_or_default().to_string()
+        }
+        None => String::new(),
+    };
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }
     json!({
         "apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": scale_meta,
-        "spec": { "replicas": object["spec"]["replicas"].as_i64().unwrap_or(0) }, "status": status,
+        "spec": { "replicas": count(&paths.replicas) }, "status": status,
     })
 }
 

@@ -5,9 +5,12 @@ use http::{Response, StatusCode};
 use oarlock_api::Status;
 use serde_json::Value;
 
+use super::ownership::Owner;
 use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Expected, Format};
+use crate::encode::to_served;
+use crate::registry::Served;
 
 pub(super) async fn update(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     call.accepted()?;
@@ -20,16 +23,40 @@ pub(super) async fn update(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     decode::default(call.served, &mut object);
     super::create::check_namespace(&call, &mut object)?;
     check_name(&call, &object)?;
-    if let Some(conversion) = call.served.conversion {
-        conversion.to_stored(&mut object);
-    }
-    let missing = call.info.subresource.is_empty().then(|| object.clone());
+    let owner = Owner::of(&call);
+    let served = call.served;
+    let to_stored = |mut object: Value| {
+        if let Some(conversion) = served.conversion {
+            conversion.to_stored(&mut object);
+        }
+        object
+    };
+    let missing = (call.info.subresource.is_empty() && may_create(served)).then(|| {
+        let mut object = object.clone();
+        owner.track(None, &mut object);
+        to_stored(object)
+    });
+    let transform = |current: &Value| {
+        let mut object = object.clone();
+        match served.conversion {
+            None => owner.track(Some(current), &mut object),
+            Some(_) => {
+                let mut live = current.clone();
+                to_served(served, &mut live);
+                owner.track(Some(&live), &mut object);
+            }
+        }
+        Ok(to_stored(object))
+    };
     let registry = &call.server.registry;
-    let updated =
-        registry.update(call.served, call.place(), &mut write, missing, |_| Ok(object.clone())).await?;
+    let updated = registry.update(served, call.place(), &mut write, missing, transform).await?;
     let code = if updated.created { StatusCode::CREATED } else { StatusCode::OK };
     let warnings = std::mem::take(&mut write.warnings);
     call.answer(code, updated.object, &warnings)
+}
+
+fn may_create(served: &Served) -> bool {
+    served.stored.as_ref().is_some_and(|stored| stored.storage.strategy.allow_create_on_update())
 }
 
 pub(super) fn check_name(call: &Call<'_>, object: &Value) -> Result<(), Status> {

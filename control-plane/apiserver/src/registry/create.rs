@@ -98,9 +98,7 @@ impl Registry {
 /// What only the server says of a new object.
 fn fill_system_fields(object: &mut Value, namespace: &str, has_generation: bool) {
     let meta = meta_mut(object);
-    for field in
-        ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "managedFields", "generation"]
-    {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
         meta.remove(field);
     }
     meta.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use oarlock_api::apply::validate_managed;
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
@@ -92,6 +93,9 @@ fn validate_common(meta: &Value, path: &Path, errors: &mut FieldErrors) {
     validate_annotations(&meta["annotations"], &path.child("annotations"), errors);
     validate_owners(&meta["ownerReferences"], &path.child("ownerReferences"), errors);
     validate_finalizers(&meta["finalizers"], &path.child("finalizers"), errors);
+    if let Some(entries) = meta["managedFields"].as_array() {
+        errors.extend(validate_managed(entries, &path.child("managedFields")));
+    }
 }
 
 /// A map of labels, in metadata or in a template.

@@ -18,7 +18,7 @@ mod update;
 pub(crate) use catalogue::Catalogue;
 pub(crate) use delete::DeleteOptions;
 pub(crate) use keys::{ROOT, key_of};
-pub(crate) use resources::{Resources, Served, Storage, Stored};
+pub(crate) use resources::{Resources, ScalePaths, ScaleSelector, Served, Storage, Stored};
 pub(crate) use surface::ServedSurface;
 
 use std::sync::Arc;

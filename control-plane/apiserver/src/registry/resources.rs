@@ -76,6 +76,36 @@ pub(crate) struct Served {
     pub(crate) stored: Option<Stored>,
     /// How objects go between this version and the stored one, where they differ.
     pub(crate) conversion: Option<Conversion>,
+    /// Where the replicas are, of what has a Scale.
+    pub(crate) scale: Option<ScalePaths>,
+}
+
+/// Where a Scale's fields are in an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ScalePaths {
+    pub(crate) replicas: Vec<String>,
+    pub(crate) status_replicas: Vec<String>,
+    pub(crate) selector: Option<ScaleSelector>,
+}
+
+/// What stands for the pods of a scaled object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ScaleSelector {
+    /// `spec.selector` of a built-in kind.
+    Structured,
+    /// A selector as text, at this path.
+    Text(Vec<String>),
+}
+
+impl ScalePaths {
+    fn builtin() -> Self {
+        let path = |parts: [&str; 2]| parts.map(str::to_string).to_vec();
+        Self {
+            replicas: path(["spec", "replicas"]),
+            status_replicas: path(["status", "replicas"]),
+            selector: Some(ScaleSelector::Structured),
+        }
+    }
 }
 
 /// Where the objects of a served resource are.
@@ -106,6 +136,7 @@ impl Resources {
                 gvr: api.gvr(),
                 group_resource: api.group_resource(),
                 group_kind: api.group_kind(),
+                scale: api.subresource("scale").map(|_| ScalePaths::builtin()),
                 api: Arc::new(api.clone()),
                 stored,
                 conversion,

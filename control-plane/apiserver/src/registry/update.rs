@@ -2,6 +2,7 @@
 //! and validation on it again each time round.
 
 use bytes::Bytes;
+use oarlock_api::apply::keep_times;
 use oarlock_api::{FieldError, Path, Status};
 use oarlock_apiserver_access::Operation;
 use oarlock_store::Revision;
@@ -20,7 +21,7 @@ pub(crate) struct Updated {
 }
 
 /// Of the metadata, what `/status` may change.
-const STATUS_MAY_CHANGE: [&str; 3] = ["labels", "annotations", "finalizers"];
+const STATUS_MAY_CHANGE: [&str; 4] = ["labels", "annotations", "finalizers", "managedFields"];
 
 impl Registry {
     /// Replaces an object by what `transform` makes of it. `transform` sees the object in its storage version, with its
@@ -83,7 +84,6 @@ impl Registry {
         keep_what_stays(storage, write.subresource, &mut new, &old);
         let mut request = admission(Operation::Update, served, write, place, Some(&mut new), Some(&old));
         self.mutate(&mut request).await?;
-        meta_mut(&mut new).remove("managedFields");
         storage.strategy.prepare_for_update(&context(write, &namespace), &mut new, &old);
         set_generation(storage, write.subresource, &mut new, &old);
         let held = self.services.for_update(storage, &mut new, &old)?;
@@ -97,6 +97,7 @@ impl Registry {
         storage.strategy.canonicalize(&mut new);
         let request = admission(Operation::Update, served, write, place, Some(&mut new), Some(&old));
         self.admit(&request).await?;
+        keep_times(&old, &mut new);
         if write.dry_run {
             return Ok(Ok(new));
         }
@@ -228,6 +229,7 @@ fn keep_what_stays(storage: &Storage, subresource: &str, new: &mut Value, old: &
             new[part] = Value::Object(serde_json::Map::new());
         }
         replace(&mut new[part], field, value);
+        replace(&mut new["metadata"], "managedFields", asked["metadata"].get("managedFields"));
     } else if subresource.is_empty() && storage.api.subresource("status").is_some() {
         replace(new, "status", old.get("status"));
     }

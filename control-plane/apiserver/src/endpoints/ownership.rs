@@ -1,0 +1,136 @@
+//! Who owns which field: what every write records in `metadata.managedFields`. (KEP-555)
+
+use http::header::USER_AGENT;
+use jiff::Timestamp;
+use oarlock_api::apply::{
+    self, Applied, ApplyError, OneVersion, Request, Reset, VersionError, Versions, manager_or_user_agent,
+};
+use oarlock_api::{Schema, Status};
+use serde_json::Value;
+
+use super::Call;
+use crate::registry::{Catalogue, Served};
+
+/// The writer of a request, as it is recorded.
+pub(super) struct Owner<'a> {
+    call: &'a Call<'a>,
+    manager: String,
+    reset: Reset,
+}
+
+impl<'a> Owner<'a> {
+    /// The manager that the request names, or the client's name.
+    pub(super) fn of(call: &'a Call<'a>) -> Self {
+        let named = call.query.get("fieldManager").unwrap_or_default();
+        let agent = call.headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        Self { manager: manager_or_user_agent(named, agent), reset: reset(call), call }
+    }
+
+    /// Records what `new` changes; both objects are in the request's version.
+    pub(super) fn track(&self, live: Option<&Value>, new: &mut Value) {
+        self.request(|request| apply::track(request, live, new));
+    }
+
+    /// What a configuration makes of the object, or who stands against it.
+    pub(super) fn apply(
+        &self,
+        live: Option<&Value>,
+        config: &Value,
+        force: bool,
+    ) -> Result<Applied, ApplyError> {
+        self.request(|request| apply::apply(request, live, config, force))
+    }
+
+    /// The same for the Scale of an object.
+    pub(super) fn track_scale(&self, schema: &Schema, live: &Value, new: &mut Value) {
+        apply::track(&self.scale_request(schema), Some(live), new);
+    }
+
+    pub(super) fn apply_scale(
+        &self,
+        schema: &Schema,
+        live: &Value,
+        config: &Value,
+        force: bool,
+    ) -> Result<Applied, ApplyError> {
+        apply::apply(&self.scale_request(schema), Some(live), config, force)
+    }
+
+    fn scale_request<'r>(&'r self, schema: &'r Schema) -> Request<'r> {
+        Request {
+            schema,
+            api_version: "autoscaling/v1",
+            kind: "Scale",
+            manager: &self.manager,
+            subresource: "scale",
+            reset: &self.reset,
+            versions: &OneVersion,
+            now: Timestamp::now(),
+        }
+    }
+
+    fn request<T>(&self, ask: impl FnOnce(&Request<'_>) -> T) -> T {
+        let served = self.call.served;
+        let api_version = served.gvk.api_version();
+        let versions = ServedVersions { served, resources: &self.call.server.resources };
+        ask(&Request {
+            schema: &served.schema,
+            api_version: &api_version,
+            kind: &served.gvk.kind,
+            manager: &self.manager,
+            subresource: &self.call.info.subresource,
+            reset: &self.reset,
+            versions: &versions,
+            now: Timestamp::now(),
+        })
+    }
+}
+
+/// What an endpoint does not take from its client, so that its client cannot come to own it.
+fn reset(call: &Call<'_>) -> Reset {
+    let api = &call.served.api;
+    match call.info.subresource.as_str() {
+        "" if api.subresource("status").is_some() => Reset::fields(&[&["status"]]),
+        "status" if (api.group, api.plural) == ("", "pods") => {
+            Reset::fields(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
+        }
+        "status" => Reset::fields(&[&["spec"], &["metadata", "labels"]]),
+        "resize" => Reset::all_but(&[&["spec", "containers", "*", "resources"]]),
+        _ => Reset::fields(&[]),
+    }
+}
+
+/// The other versions of a resource, for managers that wrote in them.
+struct ServedVersions<'a> {
+    served: &'a Served,
+    resources: &'a Catalogue,
+}
+
+impl Versions for ServedVersions<'_> {
+    fn convert(&self, object: &Value, api_version: &str) -> Result<Value, VersionError> {
+        let (group, version) = oarlock_api::gvk::split_api_version(api_version);
+        let other = self.resources.find(group, version, self.served.api.plural);
+        let other = other.ok_or(VersionError::Missing)?;
+        let mut object = object.clone();
+        if let Some(conversion) = self.served.conversion {
+            conversion.to_stored(&mut object);
+        }
+        crate::encode::to_served(&other, &mut object);
+        Ok(object)
+    }
+
+    fn schema(&self, api_version: &str) -> Option<Schema> {
+        let (group, version) = oarlock_api::gvk::split_api_version(api_version);
+        Some(self.resources.find(group, version, self.served.api.plural)?.schema.clone())
+    }
+}
+
+/// What an apply must say of itself before it is looked at.
+pub(super) fn check_apply_options(call: &Call<'_>) -> Result<(), Status> {
+    use oarlock_api::{FieldError, GroupKind, Path};
+    if call.query.get("fieldManager").is_some_and(|manager| !manager.is_empty()) {
+        return Ok(());
+    }
+    let error = FieldError::required(Path::new("fieldManager"), "is required for apply patch");
+    Err(Status::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &[error]))
+}
