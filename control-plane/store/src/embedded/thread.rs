@@ -35,7 +35,8 @@ pub(super) fn start(
         .name("store-writer".into())
         .spawn(move || {
             let compaction = Compaction { keep: keep_history, mark: None };
-            runtime.block_on(Loop { engine, writer, compaction, group: Vec::new() }.run(requests));
+            let pace = Pace::default();
+            runtime.block_on(Loop { engine, writer, compaction, pace, group: Vec::new() }.run(requests));
         })
         .map_err(failed("start the store's writer thread"))
 }
@@ -44,7 +45,31 @@ struct Loop {
     engine: Arc<Engine<Disk>>,
     writer: Writer,
     compaction: Compaction,
+    pace: Pace,
     group: Vec<Request>,
+}
+
+/// How long a small group waits for company while writes come fast. A commit costs as much for one as for ten; where the
+/// disk is so quick that few gather during the commit before, this keeps the processor's time per write low.
+const LINGER: Duration = Duration::from_micros(200);
+/// Waiting is worth it for so many more, and for groups smaller than [`COMPANY`].
+const WORTH: u32 = 2;
+const COMPANY: usize = 16;
+
+/// The rate at which writes came in the last round.
+#[derive(Debug, Default)]
+struct Pace {
+    /// When the last group was taken, and its size.
+    last: Option<(Instant, usize)>,
+}
+
+impl Pace {
+    /// Should a group of this size wait? If that brought nothing, the rate falls, and the next one does not.
+    fn worth_waiting(&self, taken: usize, now: Instant) -> bool {
+        let Some((at, before)) = self.last else { return false };
+        let round = now.duration_since(at);
+        taken < COMPANY && before > 1 && before as u32 * LINGER > round * WORTH
+    }
 }
 
 /// Compacts to where the store was one period ago, as long as something changes.
@@ -86,12 +111,28 @@ impl Loop {
                     if taken == 0 {
                         return;
                     }
+                    self.gather(taken, &mut requests);
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if self.writer.has_garbage() => {}
             }
             self.step();
         }
+    }
+
+    /// Lets a group grow while writes come fast.
+    fn gather(&mut self, taken: usize, requests: &mut mpsc::Receiver<Request>) {
+        let now = Instant::now();
+        if self.pace.worth_waiting(taken, now) {
+            // The thread is the writer's own, and nothing else could run on it.
+            std::thread::sleep(LINGER);
+            while self.group.len() < WRITE_QUEUE
+                && let Ok(request) = requests.try_recv()
+            {
+                self.group.push(request);
+            }
+        }
+        self.pace.last = Some((now, self.group.len()));
     }
 
     fn step(&mut self) {
@@ -114,5 +155,26 @@ impl Loop {
                 Ok(_) => {}
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_small_group_in_a_stream_of_writes_waits() {
+        let now = Instant::now();
+        let check = |last: Option<(u64, usize)>, taken, want| {
+            let last = last.map(|(micros, before)| (now - Duration::from_micros(micros), before));
+            assert_eq!(Pace { last }.worth_waiting(taken, now), want, "{last:?} {taken}");
+        };
+        check(None, 1, false);
+        check(Some((1_000_000, 1)), 1, false);
+        check(Some((60, 1)), 1, false);
+        check(Some((150, 2)), 2, true);
+        check(Some((400, 8)), 4, true);
+        check(Some((400, 32)), 32, false);
+        check(Some((4000, 8)), 8, false);
     }
 }

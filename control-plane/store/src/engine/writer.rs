@@ -111,13 +111,13 @@ impl<L: Log> Engine<L> {
         let Ok(outcome) = outcome else { return Ok(Answer::Done) };
         Ok(match outcome {
             Outcome::Done(revision) => Answer::Txn(TxnReply::Done { revision: *revision }),
-            Outcome::Failed(current) => {
+            Outcome::Failed(revision, current) => {
                 let current = current.iter().map(|found| match found {
                     Some((key, version)) => self.value_of(batch, (key.clone(), version.revision)).map(Some),
                     None => Ok(None),
                 });
                 Answer::Txn(TxnReply::Failed {
-                    revision: batch.revision,
+                    revision: *revision,
                     current: current.collect::<Result<_>>()?,
                 })
             }

@@ -21,8 +21,8 @@ pub(crate) enum Command {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     Done(Revision),
-    /// What the guarded keys hold, in the order of the guards.
-    Failed(Vec<Option<(Bytes, Version)>>),
+    /// What the guarded keys hold at this revision, in the order of the guards.
+    Failed(Revision, Vec<Option<(Bytes, Version)>>),
     Granted(LeaseId, Duration),
     Revoked(LeaseId),
     Compacted,
@@ -126,7 +126,7 @@ fn transact(index: &Index, batch: &mut Batch, txn: Txn) -> Result<Outcome> {
     if txn.guards.iter().any(|guard| holds(batch, &guard.key) != guard.mod_revision) {
         let current =
             txn.guards.into_iter().map(|g| batch.current(index, &g.key).map(|v| (g.key, v))).collect();
-        return Ok(Outcome::Failed(current));
+        return Ok(Outcome::Failed(batch.revision, current));
     }
     for op in &txn.ops {
         if let Op::Put { lease: Some(lease), .. } = op

@@ -138,7 +138,7 @@ proptest! {
             if let Some(command) = translate(&mut model, &step) {
                 match apply(&index, &mut batch, command).expect("the model asks for nothing impossible") {
                     Outcome::Granted(lease, _) => model.lease = Some(lease),
-                    Outcome::Failed(current) => panic!("no guard is wrong: {current:?}"),
+                    Outcome::Failed(_, current) => panic!("no guard is wrong: {current:?}"),
                     Outcome::Done(revision) => assert_eq!(revision.0, model.states.len() as u64 - 1),
                     Outcome::Revoked(_) | Outcome::Compacted => {}
                 }

@@ -1,5 +1,8 @@
 //! etcd processes for the tests that need them.
+
 #![allow(dead_code, reason = "each test binary uses its own part")]
+
+pub(crate) mod history;
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
