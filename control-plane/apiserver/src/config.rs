@@ -30,6 +30,34 @@ pub struct Config {
     pub kubelet: KubeletTls,
     pub front_proxy: FrontProxy,
     pub encryption: Encryption,
+    pub admission: Admission,
+}
+
+/// Which admission plugins run, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admission {
+    /// `--enable-admission-plugins`, beside those that run by default.
+    pub enable: Vec<String>,
+    /// `--disable-admission-plugins`
+    pub disable: Vec<String>,
+    /// `--admission-control-config-file`
+    pub config_file: Option<PathBuf>,
+    /// `--default-not-ready-toleration-seconds`
+    pub not_ready_toleration_seconds: i64,
+    /// `--default-unreachable-toleration-seconds`
+    pub unreachable_toleration_seconds: i64,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            enable: Vec::new(),
+            disable: Vec::new(),
+            config_file: None,
+            not_ready_toleration_seconds: 300,
+            unreachable_toleration_seconds: 300,
+        }
+    }
 }
 
 /// Which resources are encrypted at rest.
@@ -76,6 +104,10 @@ pub enum Error {
     Bootstrap { what: String, status: Box<Status> },
     #[error("read the encryption configuration")]
     Encryption(#[from] oarlock_apiserver_encryption::ConfigError),
+    #[error("register metrics")]
+    Metrics(#[from] prometheus::Error),
+    #[error("configure admission: {0}")]
+    Admission(String),
     #[error(transparent)]
     Task(#[from] oarlock_base::TaskError),
 }

@@ -4,6 +4,7 @@
 //! authorise → endpoints → decode → registry (default, mutate, validate, admit, store) → cache → encode`. In one process
 //! the same chain is called in memory ([`ApiServer::client`]).
 
+mod admission;
 mod aggregate;
 mod authenticate;
 mod authorise;
@@ -27,7 +28,7 @@ mod request_info;
 mod server;
 
 pub use aggregate::FrontProxy;
-pub use config::{Config, Encryption, Error, ServiceAccountKeys};
+pub use config::{Admission, Config, Encryption, Error, ServiceAccountKeys};
 pub use kubelet::KubeletTls;
 pub use oarlock_apiserver_access::User;
 pub use server::{ApiServer, Connector};

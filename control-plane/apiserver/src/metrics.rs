@@ -73,6 +73,11 @@ impl Metrics {
         metrics
     }
 
+    /// Where other parts of the server put their own.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     pub(crate) fn observe(&self, info: &RequestInfo, code: StatusCode, took: Duration) {
         let scope = match (info.is_resource, info.on_collection(), info.namespace.is_empty()) {
             (false, ..) => "",

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use oarlock_api::{GroupResource, Status};
-use oarlock_apiserver_access::admission::AdmissionChain;
 use oarlock_apiserver_access::authentication::{
     AuthenticationChain, ClientCertificates, ServiceAccountTokens, SigningKey, VerifyingKey,
 };
@@ -16,11 +15,12 @@ use oarlock_apiserver_access::authorization::{
 };
 use oarlock_apiserver_access::reviews::Reviews;
 use oarlock_apiserver_access::token::TokenIssuer;
-use oarlock_apiserver_access::{Authorizer, Decision, Objects, User};
+use oarlock_apiserver_access::{AccessMetrics, Authorizer, Decision, Objects, User};
 use oarlock_base::{Shutdown, TaskSpawner, Tasks};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::admission::Ground;
 use crate::aggregate::{self, Aggregator};
 use crate::body::{Body, wrap};
 use crate::cache::{Cache, CachedObjects};
@@ -31,7 +31,7 @@ use crate::flow_control::InFlight;
 use crate::kubelet::{Dialer, client_tls};
 use crate::metrics::Metrics;
 use crate::registry::services::{ServiceAllocator, parse_ranges};
-use crate::registry::{Catalogue, Registry, Resources};
+use crate::registry::{Catalogue, QuotaWriter, Registry, Resources, ServedSurface};
 use crate::request_info::RequestInfo;
 use crate::{authorise, bootstrap, chain, listen};
 
@@ -112,7 +112,19 @@ impl ApiServer {
         });
         let deciders = Deciders::new(&objects);
         let services = allocator(&config, &objects)?;
-        let admission = AdmissionChain::upstream(objects.clone(), deciders.rbac, deciders.authorizer.clone());
+        let metrics = Metrics::new();
+        let access_metrics = AccessMetrics::new();
+        access_metrics.register(metrics.registry())?;
+        let surface = Arc::new(ServedSurface { resources: resources.clone() });
+        let ground = Ground {
+            objects: objects.clone(),
+            surface,
+            authorizer: deciders.authorizer.clone(),
+            rbac: deciders.rbac,
+            quotas: Arc::new(QuotaWriter { store: store.clone(), resources: resources.clone() }),
+            metrics: access_metrics,
+        };
+        let admission = ground.chain(&config.admission)?;
         let registry = Registry::new(store, admission, services);
         let accounts = Accounts::new(&config.service_accounts, &objects)?;
         let server = Arc::new(Server {
@@ -128,7 +140,7 @@ impl ApiServer {
             keys: accounts.keys,
             issuer: config.service_accounts.issuer.clone(),
             dialer: Dialer::new(Some(client_tls(&config.kubelet)?), tasks.spawner()),
-            metrics: Metrics::new(),
+            metrics,
             in_flight: InFlight::default(),
             ready: watch::Sender::new(false),
             draining: tasks.shutdown().child(),

@@ -10,6 +10,7 @@ mod keys;
 mod leases;
 pub(crate) mod meta;
 mod names;
+mod quota;
 mod resources;
 pub(crate) mod services;
 mod surface;
@@ -18,6 +19,7 @@ mod update;
 pub(crate) use catalogue::Catalogue;
 pub(crate) use delete::DeleteOptions;
 pub(crate) use keys::{ROOT, key_of};
+pub(crate) use quota::QuotaWriter;
 pub(crate) use resources::{Resources, ScalePaths, ScaleSelector, Served, Storage, Stored};
 pub(crate) use surface::ServedSurface;
 
@@ -89,7 +91,10 @@ impl Registry {
 
     /// The mutating half of admission, in order.
     pub(crate) async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
-        self.admission.mutate(request).await
+        let done = self.admission.mutate(request).await;
+        let told = request.annotations.take_warnings();
+        request.warnings.extend(told);
+        done
     }
 
     /// The validating half of admission.
@@ -173,7 +178,7 @@ pub(crate) fn admission<'a>(
     // The object is in the version that it is stored in.
     let (kind, resource) = match &served.stored {
         Some(stored) if served.conversion.is_some() => (&stored.storage.gvk, &stored.storage.gvr),
-        _ => (&served.gvk, &served.gvr),
+        _ => (served.body_kind(write.subresource), &served.gvr),
     };
     AdmissionRequest {
         operation,

@@ -19,7 +19,12 @@ use super::keys::prefix_of;
 const EVENT_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// What authorisation and admission read on every request: kept as trees once read.
-const READ_OFTEN: [(&str, &str); 8] = [
+const READ_OFTEN: [(&str, &str); 13] = [
+    ("", "resourcequotas"),
+    ("", "limitranges"),
+    ("storage.k8s.io", "storageclasses"),
+    ("networking.k8s.io", "ingressclasses"),
+    ("node.k8s.io", "runtimeclasses"),
     ("", "namespaces"),
     ("", "nodes"),
     ("", "serviceaccounts"),
@@ -78,6 +83,24 @@ pub(crate) struct Served {
     pub(crate) conversion: Option<Conversion>,
     /// Where the replicas are, of what has a Scale.
     pub(crate) scale: Option<ScalePaths>,
+    /// Subresources whose body is of another kind than the object.
+    pub(crate) bodies: Vec<(&'static str, GroupVersionKind)>,
+}
+
+/// Subresources whose bodies go through admission as they are.
+const WITH_BODIES: [&str; 7] = ["binding", "eviction", "token", "exec", "attach", "portforward", "proxy"];
+
+impl Served {
+    /// The kind of what goes through admission.
+    pub(crate) fn body_kind(&self, subresource: &str) -> &GroupVersionKind {
+        let body = self.bodies.iter().find(|(name, _)| *name == subresource);
+        body.map_or(&self.gvk, |(_, kind)| kind)
+    }
+}
+
+fn bodies_of(api: &Resource) -> Vec<(&'static str, GroupVersionKind)> {
+    let with_bodies = api.subresources.iter().filter(|sub| WITH_BODIES.contains(&sub.name));
+    with_bodies.map(|sub| (sub.name, sub.kind.gvk())).collect()
 }
 
 /// Where a Scale's fields are in an object.
@@ -136,6 +159,7 @@ impl Resources {
                 gvr: api.gvr(),
                 group_resource: api.group_resource(),
                 group_kind: api.group_kind(),
+                bodies: bodies_of(api),
                 scale: api.subresource("scale").map(|_| ScalePaths::builtin()),
                 api: Arc::new(api.clone()),
                 stored,

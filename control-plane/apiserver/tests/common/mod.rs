@@ -10,7 +10,9 @@ use http::{Method, Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use oarlock_apiserver::{ApiServer, Config, Encryption, FrontProxy, KubeletTls, ServiceAccountKeys, User};
+use oarlock_apiserver::{
+    Admission, ApiServer, Config, Encryption, FrontProxy, KubeletTls, ServiceAccountKeys, User,
+};
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::{Authority, Identity, Profile, SigningKey, SubjectName, client_config};
 use oarlock_store::{MemoryStore, Store};
@@ -61,6 +63,7 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
         kubelet: KubeletTls::default(),
         front_proxy: FrontProxy::default(),
         encryption: Encryption::default(),
+        admission: Admission::default(),
     };
     let server = ApiServer::new(config).await.expect("the server starts");
     let (address, client) = (server.address(), server.client(admin()));

@@ -1,0 +1,58 @@
+//! The admission chain put together: upstream's plugins in upstream's order, the configured ones among them.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use oarlock_apiserver_access::admission::{
+    AdmissionChain, AdmissionConfig, AdmissionParts, PluginChoice, QuotaUpdater,
+};
+use oarlock_apiserver_access::authorization::Rbac;
+use oarlock_apiserver_access::{AccessMetrics, AdmissionPlugin, Authorizer, Objects, Surface};
+
+use crate::config::{Admission, Error};
+
+/// What the plugins stand on.
+pub(crate) struct Ground {
+    pub(crate) objects: Arc<dyn Objects>,
+    pub(crate) surface: Arc<dyn Surface>,
+    pub(crate) authorizer: Arc<dyn Authorizer>,
+    pub(crate) rbac: Arc<Rbac>,
+    pub(crate) quotas: Arc<dyn QuotaUpdater>,
+    pub(crate) metrics: AccessMetrics,
+}
+
+impl Ground {
+    /// The chain as it is configured; all faults of the configuration come together.
+    pub(crate) fn chain(self, configured: &Admission) -> Result<AdmissionChain, Error> {
+        let choice = PluginChoice::new(&configured.enable, &configured.disable);
+        let config = read(configured.config_file.as_deref());
+        let (choice, config) = match (choice, config) {
+            (Ok(choice), Ok(config)) => (choice, config),
+            (choice, config) => {
+                let faults = choice.err().into_iter().flatten().chain(config.err().into_iter().flatten());
+                return Err(Error::Admission(faults.collect::<Vec<_>>().join("; ")));
+            }
+        };
+        let others: Vec<Arc<dyn AdmissionPlugin>> = Vec::new();
+        let parts = AdmissionParts {
+            objects: self.objects,
+            rbac: self.rbac,
+            authorizer: self.authorizer,
+            surface: self.surface,
+            quotas: self.quotas,
+            metrics: self.metrics,
+            config,
+            not_ready_toleration_seconds: configured.not_ready_toleration_seconds,
+            unreachable_toleration_seconds: configured.unreachable_toleration_seconds,
+            others,
+        };
+        Ok(AdmissionChain::new(parts.build(&choice)))
+    }
+}
+
+fn read(file: Option<&Path>) -> Result<AdmissionConfig, Vec<String>> {
+    let Some(path) = file else { return Ok(AdmissionConfig::default()) };
+    let text = std::fs::read(path).map_err(|error| vec![format!("read {}: {error}", path.display())])?;
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    AdmissionConfig::parse(&text, folder, &|path| std::fs::read(path))
+}
