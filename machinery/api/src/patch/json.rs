@@ -1,9 +1,9 @@
-//! RFC 6902 as upstream's library applies it: negative indices count from the end, a `test` of an absent member
-//! against null holds, and copies may not make the document grow without bound.
+//! RFC 6902 as upstream's library applies it: negative indices count from the end, a missing member reads as null and can
+//! be replaced, and neither copies nor moves may make the document grow or nest without bound.
 
 use std::io;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::PatchError;
 
@@ -11,47 +11,95 @@ use super::PatchError;
 pub const OPERATIONS_MAX: usize = 10_000;
 /// What all copies of one patch may add together.
 pub const COPY_BYTES_MAX: usize = 3 * 1024 * 1024;
+/// A patch may not nest a document deeper than a document may be sent.
+pub const NESTING_MAX: usize = 128;
+/// While a patch is applied, what is known of the depth may be this far off before it is measured again.
+const NESTING_SLACK: usize = 256;
+/// How many items of arrays one patch may shift or look at; a few seconds of work.
+const WORK_MAX: usize = 200_000_000;
+
+/// A JSON patch that has been read. It can be applied any number of times.
+#[derive(Debug, Clone)]
+pub struct JsonPatch {
+    operations: Vec<Map<String, Value>>,
+}
+
+impl JsonPatch {
+    pub fn parse(text: &[u8]) -> Result<Self, PatchError> {
+        let operations: Option<Vec<Option<Map<String, Value>>>> = serde_json::from_slice(text)
+            .map_err(|error| PatchError::Malformed(format!("error decoding patch: {error}")))?;
+        let operations: Vec<_> =
+            operations.unwrap_or_default().into_iter().map(Option::unwrap_or_default).collect();
+        if operations.len() > OPERATIONS_MAX {
+            return Err(PatchError::TooManyOperations { actual: operations.len(), max: OPERATIONS_MAX });
+        }
+        Ok(Self { operations })
+    }
+
+    /// What a strict reader objects to: `json patch unknown field "[0].foo"`.
+    pub fn complaints(&self) -> Vec<String> {
+        let known = |name: &str| matches!(name, "op" | "path" | "from" | "value");
+        let of = |(at, operation): (usize, &Map<String, Value>)| {
+            let unknown = operation.keys().filter(|name| !known(name));
+            unknown.map(|name| format!("json patch unknown field \"[{at}].{name}\"")).collect::<Vec<_>>()
+        };
+        self.operations.iter().enumerate().flat_map(of).collect()
+    }
+
+    /// Applies all operations in order. After an error the document is of no use.
+    pub fn apply(&self, document: &mut Value) -> Result<(), PatchError> {
+        let depth = depth(document, NESTING_SLACK);
+        let mut state = State { document, copied: 0, depth, work: 0 };
+        for operation in &self.operations {
+            state.apply(operation).map_err(PatchError::Inapplicable)?;
+        }
+        state.check_depth(NESTING_MAX).map_err(PatchError::Inapplicable)
+    }
+}
 
 /// Applies the operations in `patch` (JSON text) to `document`.
 pub fn json_patch(document: &Value, patch: &[u8]) -> Result<Value, PatchError> {
-    let operations: Vec<serde_json::Map<String, Value>> = serde_json::from_slice(patch)
-        .map_err(|error| PatchError::Malformed(format!("error decoding patch: {error}")))?;
-    if operations.len() > OPERATIONS_MAX {
-        return Err(PatchError::TooManyOperations { actual: operations.len(), max: OPERATIONS_MAX });
-    }
-    let mut state = State { document: document.clone(), copied: 0 };
-    for operation in operations {
-        state.apply(operation).map_err(PatchError::Inapplicable)?;
-    }
-    Ok(state.document)
+    let patch = JsonPatch::parse(patch)?;
+    let mut document = document.clone();
+    patch.apply(&mut document)?;
+    Ok(document)
 }
 
-struct State {
-    document: Value,
+struct State<'d> {
+    document: &'d mut Value,
     copied: usize,
+    /// The document is not deeper than this.
+    depth: usize,
+    work: usize,
 }
 
 type Applied = Result<(), String>;
 
-impl State {
-    fn apply(&mut self, mut operation: serde_json::Map<String, Value>) -> Applied {
-        let text = |name: &str| operation.get(name).and_then(Value::as_str).map(str::to_string);
-        let kind = text("op").unwrap_or_else(|| "unknown".to_string());
-        let path =
-            text("path").ok_or_else(|| format!("{kind} operation failed to decode path: missing value"));
-        let from =
-            text("from").ok_or_else(|| format!("{kind} operation failed to decode from: missing value"));
-        let value = operation.remove("value");
-        match kind.as_str() {
-            "add" => self.add(&path?, value.unwrap_or(Value::Null), "add"),
-            "remove" => self.remove(&path?, "remove").map(drop),
-            "replace" => self.replace(&path?, value.unwrap_or(Value::Null)),
-            "test" => self.test(&path?, value.as_ref()),
-            "move" => {
-                let moved = self.remove(&from?, "move")?;
-                self.add(&path?, moved, "move")
+fn text<'o>(operation: &'o Map<String, Value>, name: &str, kind: &str) -> Result<&'o str, String> {
+    let value = operation.get(name).and_then(Value::as_str);
+    value.ok_or_else(|| format!("{kind} operation failed to decode {name}: missing value"))
+}
+
+impl State<'_> {
+    fn apply(&mut self, operation: &Map<String, Value>) -> Applied {
+        let kind = operation.get("op").and_then(Value::as_str).unwrap_or("unknown");
+        let value = || operation.get("value").cloned().unwrap_or_default();
+        match kind {
+            "add" => {
+                let value = value();
+                let below = depth(&value, NESTING_SLACK);
+                self.add(text(operation, "path", kind)?, value, below, kind)
             }
-            "copy" => self.copy(&from?, &path?),
+            "remove" => self.remove(text(operation, "path", kind)?, kind).map(drop),
+            "replace" => self.replace(text(operation, "path", kind)?, value()),
+            "test" => self.test(text(operation, "path", kind)?, operation.get("value")),
+            "move" => {
+                let from = text(operation, "from", kind)?;
+                let moved = self.remove(from, kind)?;
+                let below = self.depth.saturating_sub(parts(from));
+                self.add(text(operation, "path", kind)?, moved, below, kind)
+            }
+            "copy" => self.copy(text(operation, "from", kind)?, text(operation, "path", kind)?),
             other => Err(format!("Unexpected kind: {other}")),
         }
     }
@@ -62,7 +110,7 @@ impl State {
             format!("{operation} operation does not apply: doc is missing path: \"{path}\": missing value")
         };
         let (parents, last) = path.rsplit_once('/').ok_or_else(missing)?;
-        let mut at = &mut self.document;
+        let mut at = &mut *self.document;
         for part in parents.split('/').skip(1) {
             at = match at {
                 Value::Object(members) => members.get_mut(&decode(part)),
@@ -74,8 +122,10 @@ impl State {
         if at.is_object() || at.is_array() { Ok((at, decode(last))) } else { Err(missing()) }
     }
 
-    fn add(&mut self, path: &str, value: Value, operation: &str) -> Applied {
+    /// `below` is how deep the value is at most.
+    fn add(&mut self, path: &str, value: Value, below: usize, operation: &str) -> Applied {
         let (container, key) = self.container(path, operation)?;
+        let mut shifted = 0;
         match container {
             Value::Object(members) => {
                 members.insert(key, value);
@@ -83,77 +133,161 @@ impl State {
             Value::Array(items) => {
                 let size = items.len() + 1;
                 let at = if key == "-" { Some(items.len()) } else { present(&key, size) };
-                let at = at.ok_or_else(|| {
-                    format!("error in {operation} for path: '{path}': Unable to access invalid index: {key}: invalid index referenced")
-                })?;
+                let at = at.ok_or_else(|| bad_index(path, &key, operation))?;
+                shifted = items.len() - at;
                 items.insert(at, value);
             }
             _ => unreachable_container(),
         }
-        Ok(())
+        self.labour(shifted)?;
+        self.deepen(parts(path) + below)
+    }
+
+    /// Notes that the document may be this deep.
+    fn deepen(&mut self, depth: usize) -> Applied {
+        self.depth = self.depth.max(depth);
+        if self.depth <= NESTING_MAX + NESTING_SLACK { Ok(()) } else { self.check_depth(NESTING_MAX) }
+    }
+
+    fn check_depth(&mut self, max: usize) -> Applied {
+        if self.depth <= max {
+            return Ok(());
+        }
+        let mut nodes = 0;
+        self.depth = depth_counting(self.document, max + 1, &mut nodes);
+        self.labour(nodes)?;
+        if self.depth <= max { Ok(()) } else { Err(format!("the document is nested deeper than {max} levels")) }
+    }
+
+    fn labour(&mut self, work: usize) -> Applied {
+        self.work = self.work.saturating_add(work);
+        if self.work <= WORK_MAX { Ok(()) } else { Err("the patch takes too long to apply".to_string()) }
     }
 
     fn remove(&mut self, path: &str, operation: &str) -> Result<Value, String> {
         let (container, key) = self.container(path, operation)?;
-        match container {
+        let mut shifted = 0;
+        let removed = match container {
             Value::Object(members) => members.remove(&key).ok_or_else(|| {
-                format!("error in {operation} for path: '{path}': unable to remove nonexistent key: {key}: missing value")
-            }),
-            Value::Array(items) => match present(&key, items.len()) {
-                Some(at) => Ok(items.remove(at)),
-                None => Err(format!(
-                    "error in {operation} for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
-                )),
-            },
+                format!("error in {operation} for path: '{path}': Unable to remove nonexistent key: {key}: missing value")
+            })?,
+            Value::Array(items) => {
+                let at = present(&key, items.len()).ok_or_else(|| bad_index(path, &key, operation))?;
+                shifted = items.len() - at;
+                items.remove(at)
+            }
             _ => unreachable_container(),
-        }
+        };
+        self.labour(shifted)?;
+        Ok(removed)
     }
 
     fn replace(&mut self, path: &str, value: Value) -> Applied {
+        let below = depth(&value, NESTING_SLACK);
+        if path.is_empty() {
+            if !value.is_object() && !value.is_array() {
+                return Err("replace operation value must be object or array".to_string());
+            }
+            *self.document = value;
+            self.depth = below;
+            return Ok(());
+        }
         let (container, key) = self.container(path, "replace")?;
-        let place = member(container, &key).ok_or_else(|| {
-            format!("replace operation does not apply: doc is missing key: {path}: missing value")
-        })?;
-        *place = value;
-        Ok(())
+        match container {
+            Value::Object(members) => {
+                members.insert(key, value);
+            }
+            Value::Array(items) => {
+                let at = present(&key, items.len()).ok_or_else(|| {
+                    format!("replace operation does not apply: doc is missing key: {path}: missing value")
+                })?;
+                items[at] = value;
+            }
+            _ => unreachable_container(),
+        }
+        self.deepen(parts(path) + below)
     }
 
     fn test(&mut self, path: &str, value: Option<&Value>) -> Applied {
-        let (container, key) = self.container(path, "test")?;
-        let actual = member(container, &key).map(|v| &*v).unwrap_or(&Value::Null);
-        if actual == value.unwrap_or(&Value::Null) {
-            return Ok(());
-        }
-        Err(format!("testing value {path} failed: test failed"))
+        let expected = value.unwrap_or(&Value::Null);
+        let same = if path.is_empty() {
+            *self.document == *expected
+        } else {
+            let (container, key) = self.container(path, "test")?;
+            match container {
+                Value::Object(members) => members.get(&key).unwrap_or(&Value::Null) == expected,
+                Value::Array(items) => {
+                    let at = present(&key, items.len()).ok_or_else(|| bad_index(path, &key, "test"))?;
+                    items[at] == *expected
+                }
+                _ => unreachable_container(),
+            }
+        };
+        if same { Ok(()) } else { Err(format!("testing value {path} failed: test failed")) }
     }
 
     fn copy(&mut self, from: &str, path: &str) -> Applied {
         let (container, key) = self.container(from, "copy")?;
-        let value = member(container, &key).map(|v| v.clone()).ok_or_else(|| {
-            format!("error in copy for from: '{from}': unable to get nonexistent key: {key}: missing value")
-        })?;
-        self.copied += size(&value);
-        if self.copied > COPY_BYTES_MAX {
+        let source = match container {
+            Value::Object(members) => members.get(&key),
+            Value::Array(items) => {
+                let at = present(&key, items.len())
+                    .ok_or_else(|| format!("error in copy for from: '{from}': invalid index referenced"))?;
+                Some(&items[at])
+            }
+            _ => unreachable_container(),
+        };
+        // A missing member is copied as null, as upstream does.
+        let added = source.map_or(0, size);
+        let copied = self.copied + added;
+        if copied > COPY_BYTES_MAX {
             return Err(format!(
-                "Unable to complete the copy, the accumulated size increase of copy is {}, exceeding the limit \
-                 {COPY_BYTES_MAX}",
-                self.copied
+                "Unable to complete the copy, the accumulated size increase of copy is {copied}, exceeding the limit \
+                 {COPY_BYTES_MAX}"
             ));
         }
-        self.add(path, value, "copy")
+        // The source is read again, because measuring it and counting it cannot both hold the document.
+        let (container, key) = self.container(from, "copy")?;
+        let value = match container {
+            Value::Object(members) => members.get(&key).cloned().unwrap_or_default(),
+            Value::Array(items) => present(&key, items.len()).map(|at| items[at].clone()).unwrap_or_default(),
+            _ => unreachable_container(),
+        };
+        self.copied = copied;
+        let below = self.depth.saturating_sub(parts(from));
+        self.add(path, value, below, "copy")
     }
+}
+
+fn bad_index(path: &str, key: &str, operation: &str) -> String {
+    format!("error in {operation} for path: '{path}': Unable to access invalid index: {key}: invalid index referenced")
 }
 
 fn unreachable_container() -> ! {
     unreachable!("State::container gives only objects and arrays")
 }
 
-fn member<'a>(container: &'a mut Value, key: &str) -> Option<&'a mut Value> {
-    match container {
-        Value::Object(members) => members.get_mut(key),
-        Value::Array(items) => present(key, items.len()).and_then(|at| items.get_mut(at)),
-        _ => None,
+/// How many steps a path has.
+fn parts(path: &str) -> usize {
+    path.bytes().filter(|byte| *byte == b'/').count()
+}
+
+/// How many collections stand inside each other, counted up to `max`.
+fn depth(value: &Value, max: usize) -> usize {
+    depth_counting(value, max, &mut 0)
+}
+
+fn depth_counting(value: &Value, max: usize, nodes: &mut usize) -> usize {
+    *nodes += 1;
+    if max == 0 {
+        return 0;
     }
+    let deepest = match value {
+        Value::Object(members) => members.values().map(|v| depth_counting(v, max - 1, nodes)).max(),
+        Value::Array(items) => items.iter().map(|v| depth_counting(v, max - 1, nodes)).max(),
+        _ => return 0,
+    };
+    1 + deepest.unwrap_or_default()
 }
 
 /// An index into `size` items; a negative one counts from the end.
@@ -243,6 +377,42 @@ mod tests {
             Ok(doc()),
         );
         check(doc(), json!([]), Ok(doc()));
+        // Upstream's library reads a missing member as null.
+        check(doc(), json!([{"op": "replace", "path": "/q", "value": 1}]), Ok(json!({"a": {"b": [1, 2]}, "x/y": 1, "n": null, "q": 1})));
+        check(doc(), json!([{"op": "copy", "from": "/q", "path": "/r"}]), Ok(json!({"a": {"b": [1, 2]}, "x/y": 1, "n": null, "r": null})));
+        check(doc(), json!([{"op": "test", "path": "", "value": doc()}, {"op": "replace", "path": "", "value": {"z": 1}}]), Ok(json!({"z": 1})));
+    }
+
+    #[test]
+    fn what_a_strict_reader_objects_to_is_told() {
+        let patch = JsonPatch::parse(br#"[{"op": "test", "path": "/a", "foo": 1}, {"op": "x", "bar": 1}]"#);
+        let told = patch.expect("it is a patch").complaints();
+        assert_eq!(told, ["json patch unknown field \"[0].foo\"", "json patch unknown field \"[1].bar\""]);
+    }
+
+    #[test]
+    fn patches_do_not_nest_without_bound() {
+        // Each round puts the whole one level deeper, by short paths.
+        let mut operations = vec![json!({"op": "add", "path": "/a", "value": {}})];
+        for _ in 0..1_000 {
+            operations.push(json!({"op": "add", "path": "/b", "value": {}}));
+            operations.push(json!({"op": "move", "from": "/a", "path": "/b/a"}));
+            operations.push(json!({"op": "move", "from": "/b", "path": "/a"}));
+        }
+        check(json!({}), Value::Array(operations), Err("the document is nested deeper than 128 levels"));
+        // Many moves that do not nest are fine.
+        let moves = (0..3_000).map(|at| {
+            let (from, to) = if at % 2 == 0 { ("/a", "/b/c") } else { ("/b/c", "/a") };
+            json!({"op": "move", "from": from, "path": to})
+        });
+        check(json!({"a": 1, "b": {}}), moves.collect(), Ok(json!({"a": 1, "b": {}})));
+    }
+
+    #[test]
+    fn patches_do_not_work_without_bound() {
+        let mut operations = vec![json!({"op": "add", "path": "/a", "value": vec![0; 300_000]})];
+        operations.extend((0..2_000).map(|_| json!({"op": "add", "path": "/a/0", "value": 0})));
+        check(json!({}), Value::Array(operations), Err("the patch takes too long to apply"));
     }
 
     #[test]
@@ -258,12 +428,15 @@ mod tests {
             json!([{"op": "add", "path": "/a/b/4", "value": 1}]),
             Err("Unable to access invalid index: 4"),
         );
-        check(doc(), json!([{"op": "remove", "path": "/q"}]), Err("unable to remove nonexistent key: q"));
+        check(doc(), json!([{"op": "remove", "path": "/q"}]), Err("Unable to remove nonexistent key: q"));
         check(
             doc(),
-            json!([{"op": "replace", "path": "/q", "value": 1}]),
-            Err("replace operation does not apply: doc is missing key: /q"),
+            json!([{"op": "replace", "path": "/a/b/7", "value": 1}]),
+            Err("replace operation does not apply: doc is missing key: /a/b/7"),
         );
+        check(doc(), json!([{"op": "replace", "path": "", "value": 1}]), Err("must be object or array"));
+        check(doc(), json!([{"op": "add", "path": "", "value": {}}]), Err("doc is missing path: \"\""));
+        check(doc(), json!([null]), Err("Unexpected kind: unknown"));
         check(
             doc(),
             json!([{"op": "test", "path": "/a/b/0", "value": 2}]),

@@ -6,11 +6,17 @@ use super::PatchError;
 
 /// Applies a merge patch, which must be an object.
 pub fn merge_patch(document: &Value, patch: &Value) -> Result<Value, PatchError> {
+    let mut merged = document.clone();
+    merge_patch_into(&mut merged, patch)?;
+    Ok(merged)
+}
+
+/// Applies a merge patch, which must be an object, in place.
+pub fn merge_patch_into(document: &mut Value, patch: &Value) -> Result<(), PatchError> {
     let wrong = match patch {
         Value::Object(_) => {
-            let mut merged = document.clone();
-            merge(&mut merged, patch);
-            return Ok(merged);
+            merge(document, patch);
+            return Ok(());
         }
         Value::Null => return Err(PatchError::Malformed("Invalid JSON Patch".to_string())),
         Value::Array(_) => "array",

@@ -1,6 +1,7 @@
 //! The three patches that change a whole object: JSON patch (RFC 6902), merge patch (RFC 7386) and strategic merge
 //! patch, which knows from the type table how lists merge. Pure: a document and a patch give a document. Server-side
-//! apply is a different thing and not here.
+//! apply is a different thing and not here. The `…_into` functions change the document in place and copy only what the patch
+//! brings; a patch is read once and may be applied again and again.
 
 mod json;
 mod merge;
@@ -9,9 +10,9 @@ mod strategic;
 
 use crate::status::Status;
 
-pub use json::{COPY_BYTES_MAX, OPERATIONS_MAX, json_patch};
-pub use merge::merge_patch;
-pub use strategic::strategic_merge;
+pub use json::{COPY_BYTES_MAX, JsonPatch, NESTING_MAX, OPERATIONS_MAX, json_patch};
+pub use merge::{merge_patch, merge_patch_into};
+pub use strategic::{strategic_merge, strategic_merge_into};
 
 /// A patch that cannot be applied. The texts are upstream's; [`PatchError::to_status`] says how the API answers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

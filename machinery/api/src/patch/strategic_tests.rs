@@ -79,12 +79,9 @@ fn retain_keys_clears_the_rest() {
         json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}),
         json!({"volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}),
     );
-    check(
-        "PodSpec",
-        json!({"hostname": "h"}),
-        json!({"volumes": [{"name": "v", "$retainKeys": ["name", "hostPath"], "hostPath": {"path": "/x"}}]}),
-        json!({"hostname": "h", "volumes": [{"name": "v", "hostPath": {"path": "/x"}}]}),
-    );
+    // Where there is nothing to clear, upstream leaves the directive, which is then an unknown field.
+    let anew = json!({"volumes": [{"name": "v", "$retainKeys": ["name"], "$patch": "replace"}, {"name": "w", "$retainKeys": ["name"]}]});
+    check("PodSpec", json!({}), anew, json!({"volumes": [{"name": "w", "$retainKeys": ["name"]}]}));
     check_fault(
         "PodSpec",
         json!({}),
@@ -189,12 +186,100 @@ fn faults_are_upstreams() {
     );
 }
 
+#[test]
+fn directives_apply_wherever_they_stand() {
+    // Primitive lists lose their duplicates; null for the parallel list deletes the list.
+    let table = Table::builtin();
+    let ty = table.type_named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("it exists");
+    for (original, patch, expected) in [
+        (json!({"finalizers": ["a", "a", "b"]}), json!({"finalizers": ["c"]}), Ok(json!({"finalizers": ["c", "a", "b"]}))),
+        (json!({"finalizers": ["a"]}), json!({"$deleteFromPrimitiveList/finalizers": null}), Ok(json!({}))),
+        (json!({"labels": {"a": "b"}}), json!({"labels": {"$patch": "replace", "c": "d"}}), Ok(json!({"labels": {"c": "d"}}))),
+        (json!({}), json!({"labels": {"$patch": "replace", "c": "d"}}), Ok(json!({}))),
+        (
+            json!({"finalizers": ["a"]}),
+            json!({"$setElementOrder/finalizers": ["b"], "finalizers": ["c"]}),
+            Err("The order in patch list:\n[c]\n doesn't match $setElementOrder list:\n[b]\n"),
+        ),
+        (
+            json!({"finalizers": ["a"]}),
+            json!({"$setElementOrder/finalizers": 1}),
+            Err("expected a []interface {}, but received a int64"),
+        ),
+        (json!({}), json!({"$setElementOrder": []}), Err("invalid patch format of setElementOrder list")),
+        (
+            json!({"ownerReferences": [{"uid": "1"}]}),
+            json!({"ownerReferences": [{"uid": "1", "$patch": "fly"}]}),
+            Err("unknown patch type: fly in map: map[$patch:fly uid:1]"),
+        ),
+        (
+            json!({"ownerReferences": [{"uid": "1"}]}),
+            json!({"ownerReferences": [{"uid": "1", "$patch": "merge"}]}),
+            Err("merging lists cannot yet be specified in the patch"),
+        ),
+    ] {
+        let got = strategic_merge(table, ty, &original, &patch).map_err(|error| error.to_string());
+        assert_eq!(got, expected.map_err(str::to_string), "{original} + {patch}");
+    }
+    let revision = table.type_of("apps", "v1", "ControllerRevision").expect("it exists");
+    let hidden = strategic_merge(table, revision, &json!({"data": {"a": {"b": 1}}}), &json!({"data": {"a": {"b": 2}}}));
+    assert_eq!(
+        hidden.expect_err("nothing merges there").to_string(),
+        "unable to find api field in struct RawExtension for the json field \"a\""
+    );
+}
+
+#[test]
+fn long_lists_merge_in_no_more_than_their_length() {
+    let items = |value: &str| -> Vec<Value> {
+        (0..20_000).map(|at| json!({"name": format!("e{at}"), "value": value})).collect()
+    };
+    let of = |env: Vec<Value>| json!({"containers": [{"name": "a", "env": env}]});
+    let merged = merge("PodSpec", &of(items("1")), &of(items("2").into_iter().rev().collect())).expect("it is a patch");
+    assert_eq!(merged["containers"][0]["env"].as_array().map(Vec::len), Some(20_000));
+    assert_eq!(merged["containers"][0]["env"][0], json!({"name": "e19999", "value": "2"}));
+}
+
+/// The patch that turns one list of named things into another, as kubectl writes it.
+fn diff_items(from: &Value, to: &Value, inner: &str) -> (Vec<Value>, Vec<Value>) {
+    let items = |v: &Value| v.as_array().cloned().unwrap_or_default();
+    let (from, to) = (items(from), items(to));
+    let named = |list: &[Value], name: &Value| list.iter().find(|item| item["name"] == *name).cloned();
+    let mut patch = Vec::new();
+    for item in &to {
+        let Some(old) = named(&from, &item["name"]) else {
+            patch.push(item.clone());
+            continue;
+        };
+        let mut change = json!({"name": item["name"]});
+        for field in ["image", "value"] {
+            if old.get(field) != item.get(field) {
+                change[field] = item.get(field).cloned().unwrap_or(Value::Null);
+            }
+        }
+        if !inner.is_empty() && old.get(inner) != item.get(inner) {
+            let (list, order) = diff_items(&old[inner], &item[inner], "");
+            change[inner] = Value::Array(list);
+            change[format!("$setElementOrder/{inner}")] = Value::Array(order);
+        }
+        patch.push(change);
+    }
+    for item in from.iter().filter(|item| named(&to, &item["name"]).is_none()) {
+        patch.push(json!({"name": item["name"], "$patch": "delete"}));
+    }
+    (patch, to.iter().map(|item| json!({"name": item["name"]})).collect())
+}
+
 fn any_spec() -> impl Strategy<Value = Value> {
     let container =
         ("[a-d]", prop::option::of("[x-z]"), prop::collection::vec("[e-g]", 0..3)).prop_map(|(n, i, env)| {
             let env: std::collections::BTreeSet<String> = env.into_iter().collect();
             let env: Vec<Value> = env.into_iter().map(|n| json!({"name": n, "value": "v"})).collect();
-            json!({"name": n, "image": i, "env": env})
+            let mut container = json!({"name": n, "env": env});
+            if let Some(image) = i {
+                container["image"] = image.into();
+            }
+            container
         });
     prop::collection::vec(container, 0..4).prop_map(|mut containers| {
         containers.sort_by_key(|c| c["name"].to_string());
@@ -209,5 +294,19 @@ proptest! {
         let once = merge("PodSpec", &original, &patch).expect("well formed patches apply");
         let twice = merge("PodSpec", &once, &patch).expect("well formed patches apply");
         prop_assert_eq!(once, twice);
+    }
+
+    #[test]
+    fn a_difference_is_a_patch(original in any_spec(), wanted in any_spec(), seed in any::<u64>()) {
+        // Any order will do.
+        let mut wanted = wanted;
+        if let Some(list) = wanted["containers"].as_array_mut() && !list.is_empty() {
+            let middle = usize::try_from(seed % list.len() as u64).expect("a small number");
+            list.rotate_left(middle);
+        }
+        let (list, order) = diff_items(&original["containers"], &wanted["containers"], "env");
+        let patch = json!({"containers": list, "$setElementOrder/containers": order});
+        let patched = merge("PodSpec", &original, &patch).expect("it is a patch");
+        prop_assert_eq!(patched, wanted, "{}", patch);
     }
 }
