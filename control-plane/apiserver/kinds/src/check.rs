@@ -227,6 +227,26 @@ pub(crate) fn replica_counts(status: &Value, errors: &mut FieldErrors) {
     }
 }
 
+/// `example.com/manager`: a domain, and a path under it. (`validation.IsDomainPrefixedPath`)
+pub(crate) fn domain_path(value: &str, path: &Path, errors: &mut FieldErrors) {
+    if value.is_empty() {
+        return errors.push(FieldError::required(path.clone(), ""));
+    }
+    let Some((domain, rest)) =
+        value.split_once('/').filter(|(domain, rest)| !domain.is_empty() && !rest.is_empty())
+    else {
+        let words = "must be a domain-prefixed path (such as \"acme.io/foo\")";
+        return errors.push(FieldError::invalid(path.clone(), value, words));
+    };
+    syntax(domain, names::subdomain, path, errors);
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
+    if !rest.bytes().all(plain) {
+        let words =
+            "Invalid path (e.g. 'my/path', regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+        errors.push(FieldError::invalid(path.clone(), rest, words));
+    }
+}
+
 /// Tells of every second occurrence.
 pub(crate) struct Seen<'a>(std::collections::HashSet<&'a str>);
 

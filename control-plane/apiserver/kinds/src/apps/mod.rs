@@ -3,8 +3,12 @@
 mod cells;
 mod validate;
 
+use oarlock_api::Path;
+
+use crate::core::volume::claim_warnings;
 use crate::kind::Kind;
-use crate::value::int;
+use crate::template;
+use crate::value::{int, items};
 
 pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     Some(match resource {
@@ -24,11 +28,23 @@ static CONTROLLER_REVISION: Kind = Kind {
     ..Kind::PLAIN
 };
 
+/// Where all of them have their template.
+const TEMPLATE: &[&str] = &["spec", "template"];
+
+/// Kinds whose pods follow a template.
+const TEMPLATED: Kind = Kind {
+    prepare_create: |_, object| template::drop_disabled(object, None, TEMPLATE),
+    prepare_update: |_, new, old| template::drop_disabled(new, Some(old), TEMPLATE),
+    warn: |object, old, warnings| template::warn(object, old, TEMPLATE, true, warnings),
+    ..Kind::COUNTED
+};
+
 static DAEMON_SET: Kind = Kind {
     validate: validate::daemon_set,
-    changes: validate::selector_stays,
+    changes: validate::daemon_set_changes,
+    warn: |set, old, warnings| template::warn(set, old, TEMPLATE, false, warnings),
     cells: Some(cells::daemon_set),
-    ..Kind::COUNTED
+    ..TEMPLATED
 };
 
 static DEPLOYMENT: Kind = Kind {
@@ -37,17 +53,17 @@ static DEPLOYMENT: Kind = Kind {
         new["spec"] != old["spec"] || new["metadata"]["annotations"] != old["metadata"]["annotations"]
     }),
     validate: validate::deployment,
-    changes: validate::selector_stays,
+    changes: validate::deployment_changes,
     cells: Some(cells::deployment),
-    ..Kind::COUNTED
+    ..TEMPLATED
 };
 
 static REPLICA_SET: Kind = Kind {
     fields: |set| vec![("status.replicas", int(&set["status"]["replicas"]).to_string())],
     validate: validate::replica_set,
-    changes: validate::selector_stays,
+    changes: validate::replica_set_changes,
     cells: Some(cells::replica_set),
-    ..Kind::COUNTED
+    ..TEMPLATED
 };
 
 static STATEFUL_SET: Kind = Kind {
@@ -55,6 +71,13 @@ static STATEFUL_SET: Kind = Kind {
     name: crate::names::dns_label,
     validate: validate::stateful_set,
     changes: validate::stateful_set_changes,
+    warn: |set, old, warnings| {
+        template::warn(set, old, TEMPLATE, false, warnings);
+        let path = Path::new("spec").child("volumeClaimTemplates");
+        for (index, claim) in items(&set["spec"]["volumeClaimTemplates"]).iter().enumerate() {
+            claim_warnings(&claim["spec"], &path.index(index), warnings);
+        }
+    },
     cells: Some(cells::stateful_set),
-    ..Kind::COUNTED
+    ..TEMPLATED
 };

@@ -5,7 +5,7 @@ use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use crate::strategy::Context;
-use crate::value::{entries, int, items, text};
+use crate::value::{differ_but, int, is_set, text};
 use crate::{check, podspec};
 
 const SET_WORDS: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
@@ -15,34 +15,36 @@ const SET_WORDS: &str = "updates to statefulset spec for fields other than 'repl
 fn pods(spec: &Value, kind: &str, path: &Path, errors: &mut FieldErrors) {
     let (selector, at) = (&spec["selector"], path.child("selector"));
     if selector.is_null() {
-        errors.push(FieldError::required(at, ""));
+        errors.push(FieldError::required(at.clone(), ""));
     } else {
         check::selector(selector, &at, errors);
-        let none = |field: &str| match &selector[field] {
-            Value::Object(map) => map.is_empty(),
-            list => items(list).is_empty(),
-        };
-        if none("matchLabels") && none("matchExpressions") {
-            errors.push(FieldError::invalid(at, selector.clone(), empty_words(kind)));
+        if !is_set(&selector["matchLabels"]) && !is_set(&selector["matchExpressions"]) {
+            errors.push(FieldError::invalid(at.clone(), selector.clone(), empty_words(kind)));
         }
     }
-    let (template, at) = (&spec["template"], path.child("template"));
+    let (template, template_at) = (&spec["template"], path.child("template"));
     let labels = &template["metadata"]["labels"];
-    if LabelSelector::from_value(selector)
-        .is_ok_and(|s| !s.is_nothing() && !s.is_everything() && !s.matches(labels))
-    {
-        let words = "`selector` does not match template `labels`";
-        errors.push(FieldError::invalid(at.child("metadata").child("labels"), labels.clone(), words));
+    match LabelSelector::from_value(selector) {
+        Ok(selector) => {
+            if !selector.is_nothing() && !selector.is_everything() && !selector.matches(labels) {
+                let words = "`selector` does not match template `labels`";
+                let at = template_at.child("metadata").child("labels");
+                errors.push(FieldError::invalid(at, labels.clone(), words));
+            }
+        }
+        Err(_) => return errors.push(FieldError::invalid(at, selector.clone(), "invalid label selector")),
     }
     if kind == "StatefulSet" {
         // Its containers mount claims that are no volumes of the template: the pods are validated instead.
-        check::labels(labels, &at.child("labels"), errors);
-        check::annotations(&template["metadata"]["annotations"], &at.child("annotations"), errors);
+        let annotations = &template["metadata"]["annotations"];
+        check::labels(labels, &template_at.child("labels"), errors);
+        check::annotations(annotations, &template_at.child("annotations"), errors);
+        podspec::annotations(annotations, &template["spec"], &template_at.child("annotations"), errors);
     } else {
-        podspec::validate_template(template, &at, errors);
+        podspec::validate_template(template, &template_at, errors);
     }
     let runs_as = if kind == "Deployment" { "ReplicaSet" } else { kind };
-    podspec::always_restarts(template, runs_as, &at, errors);
+    podspec::always_restarts(template, runs_as, &template_at, errors);
 }
 
 fn empty_words(kind: &str) -> String {
@@ -145,58 +147,127 @@ fn daemon_rolling(update: &Value, path: &Path, errors: &mut FieldErrors) {
 
 pub(super) fn stateful_set(set: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&set["spec"], Path::new("spec"));
-    let policies = ["OrderedReady", "Parallel"];
-    check::must_be_one_of(
-        &spec["podManagementPolicy"],
-        &policies,
-        &path.child("podManagementPolicy"),
-        errors,
-    );
-    let (strategy, at) = (&spec["updateStrategy"], path.child("updateStrategy"));
-    match text(&strategy["type"]) {
+    let at = path.child("podManagementPolicy");
+    match text(&spec["podManagementPolicy"]) {
         "" => errors.push(FieldError::required(at, "")),
-        "OnDelete" if strategy["rollingUpdate"].is_object() => {
-            let words = "only allowed for updateStrategy 'RollingUpdate'";
-            errors.push(FieldError::invalid(
-                at.child("rollingUpdate"),
-                strategy["rollingUpdate"].clone(),
-                words,
-            ));
-        }
-        "OnDelete" => {}
-        "RollingUpdate" => {
-            let at = at.child("rollingUpdate");
-            check::not_negative(&strategy["rollingUpdate"]["partition"], &at.child("partition"), errors);
-        }
-        other => {
-            let words = "must be 'RollingUpdate' or 'OnDelete'";
-            errors.push(FieldError::invalid(at, other, words));
-        }
+        "OrderedReady" | "Parallel" => {}
+        other => errors.push(FieldError::invalid(at, other, "must be 'OrderedReady' or 'Parallel'")),
     }
+    stateful_strategy(&spec["updateStrategy"], &path.child("updateStrategy"), errors);
     let at = path.child("persistentVolumeClaimRetentionPolicy");
     for field in ["whenDeleted", "whenScaled"] {
         let policy = &spec["persistentVolumeClaimRetentionPolicy"][field];
-        check::one_of(policy, &["Delete", "Retain"], &at.child(field), errors);
+        check::one_of(policy, &["Retain", "Delete"], &at.child(field), errors);
     }
-    counts(spec, &["replicas", "minReadySeconds", "revisionHistoryLimit"], &path, errors);
+    counts(spec, &["replicas", "minReadySeconds"], &path, errors);
     check::not_negative(&spec["ordinals"]["start"], &path.child("ordinals").child("start"), errors);
+    counts(spec, &["revisionHistoryLimit"], &path, errors);
     pods(spec, "StatefulSet", &path, errors);
 }
 
+fn stateful_strategy(strategy: &Value, path: &Path, errors: &mut FieldErrors) {
+    let (update, at) = (&strategy["rollingUpdate"], path.child("rollingUpdate"));
+    match text(&strategy["type"]) {
+        "" => errors.push(FieldError::required(path.clone(), "")),
+        "OnDelete" if update.is_object() => {
+            let words = "only allowed for updateStrategy 'RollingUpdate'";
+            errors.push(FieldError::invalid(at, update.clone(), words));
+        }
+        "OnDelete" => {}
+        "RollingUpdate" => {
+            check::not_negative(&update["partition"], &at.child("partition"), errors);
+            let (most, at) = (&update["maxUnavailable"], at.child("maxUnavailable"));
+            if !most.is_null() {
+                check::int_or_percent(most, &at, errors);
+                if is_zero(most) {
+                    errors.push(FieldError::invalid(at.clone(), most.clone(), "cannot be 0"));
+                }
+                at_most_all(most, &at, errors);
+            }
+        }
+        other => {
+            let words = "must be 'RollingUpdate' or 'OnDelete'";
+            errors.push(FieldError::invalid(path.clone(), other, words));
+        }
+    }
+}
+
 /// The selector of a workload stays.
-pub(super) fn selector_stays(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
-    if context.subresource.is_empty() {
-        check::immutable(
-            &new["spec"]["selector"],
-            &old["spec"]["selector"],
-            &Path::new("spec").child("selector"),
-            errors,
-        );
+fn selector_stays(new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let at = Path::new("spec").child("selector");
+    check::immutable(&new["spec"]["selector"], &old["spec"]["selector"], &at, errors);
+}
+
+pub(super) fn deployment_changes(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+    const COUNTS: [&str; 6] = [
+        "observedGeneration",
+        "replicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "availableReplicas",
+        "unavailableReplicas",
+    ];
+    if context.subresource != "status" {
+        return selector_stays(new, old, errors);
+    }
+    let status = &new["status"];
+    counts(status, &COUNTS, &Path::new("status"), errors);
+    collisions(status, &old["status"], errors);
+    for (part, whole) in [
+        ("updatedReplicas", "replicas"),
+        ("readyReplicas", "replicas"),
+        ("availableReplicas", "replicas"),
+        ("availableReplicas", "readyReplicas"),
+    ] {
+        let told = if whole == "replicas" { "status.replicas" } else { whole };
+        not_more(status, part, whole, told, errors);
+    }
+}
+
+pub(super) fn replica_set_changes(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+    if context.subresource == "status" {
+        return check::replica_counts(&new["status"], errors);
+    }
+    selector_stays(new, old, errors);
+}
+
+pub(super) fn daemon_set_changes(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+    const COUNTS: [&str; 8] = [
+        "currentNumberScheduled",
+        "numberMisscheduled",
+        "desiredNumberScheduled",
+        "numberReady",
+        "observedGeneration",
+        "updatedNumberScheduled",
+        "numberAvailable",
+        "numberUnavailable",
+    ];
+    if context.subresource == "status" {
+        counts(&new["status"], &COUNTS, &Path::new("status"), errors);
+        return collisions(&new["status"], &old["status"], errors);
+    }
+    selector_stays(new, old, errors);
+}
+
+fn collisions(now: &Value, was: &Value, errors: &mut FieldErrors) {
+    let (field, at) = ("collisionCount", Path::new("status").child("collisionCount"));
+    check::not_negative(&now[field], &at, errors);
+    if let Some(before) = was[field].as_i64()
+        && int(&now[field]) < before
+    {
+        errors.push(FieldError::invalid(at, int(&now[field]), "cannot be decremented"));
+    }
+}
+
+fn not_more(status: &Value, part: &str, whole: &str, told: &str, errors: &mut FieldErrors) {
+    if int(&status[part]) > int(&status[whole]) {
+        let words = format!("cannot be greater than {told}");
+        errors.push(FieldError::invalid(Path::new("status").child(part), int(&status[part]), words));
     }
 }
 
 pub(super) fn stateful_set_changes(
-    _context: &Context<'_>,
+    context: &Context<'_>,
     new: &Value,
     old: &Value,
     errors: &mut FieldErrors,
@@ -210,13 +281,19 @@ pub(super) fn stateful_set_changes(
         "persistentVolumeClaimRetentionPolicy",
         "minReadySeconds",
     ];
-    let fixed = |spec: &Value| -> Vec<(String, Value)> {
-        let kept = entries(spec).filter(|(field, _)| !FREE.contains(field));
-        kept.map(|(field, value)| (field.to_string(), value.clone())).collect()
-    };
-    if fixed(&new["spec"]) != fixed(&old["spec"]) {
-        errors.push(FieldError::forbidden(Path::new("spec"), SET_WORDS));
+    const PARTS: [&str; 4] = ["readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"];
+    if context.subresource != "status" {
+        if differ_but(&new["spec"], &old["spec"], &FREE) {
+            errors.push(FieldError::forbidden(Path::new("spec"), SET_WORDS));
+        }
+        return;
     }
+    let status = &new["status"];
+    counts(status, &["replicas", "observedGeneration"], &Path::new("status"), errors);
+    counts(status, &PARTS, &Path::new("status"), errors);
+    collisions(status, &old["status"], errors);
+    PARTS.iter().for_each(|part| not_more(status, part, "replicas", "status.replicas", errors));
+    not_more(status, "availableReplicas", "readyReplicas", "status.readyReplicas", errors);
 }
 
 pub(super) fn revision(revision: &Value, errors: &mut FieldErrors) {

@@ -1,11 +1,14 @@
 //! The batch group.
 
 mod cells;
+mod cron;
 mod job;
+mod policies;
 mod schedule;
 mod validate;
 
 use crate::kind::Kind;
+use crate::template;
 
 pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     Some(match resource {
@@ -15,9 +18,17 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
+/// Where the pods' template of a CronJob stands.
+const CRON_TEMPLATE: &[&str] = &["spec", "jobTemplate", "spec", "template"];
+
 static CRON_JOB: Kind = Kind {
     name: crate::names::cron_job,
-    validate: validate::cron_job,
+    validate: cron::validate,
+    validate_new: cron::new,
+    changes: cron::changes,
+    warn: cron::warn,
+    prepare_create: |_, cron| template::drop_disabled(cron, None, CRON_TEMPLATE),
+    prepare_update: |_, new, old| template::drop_disabled(new, Some(old), CRON_TEMPLATE),
     cells: Some(cells::cron_job),
     ..Kind::COUNTED
 };

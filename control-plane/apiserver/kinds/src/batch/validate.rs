@@ -1,58 +1,124 @@
-//! Validation of Jobs and CronJobs. (`pkg/apis/batch/validation`)
+//! Validation of Jobs. (`pkg/apis/batch/validation`)
 
 use oarlock_api::selector::LabelSelector;
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use super::job::{CONTROLLER_UID, JOB_NAME};
-use super::schedule;
+use super::policies;
 use crate::strategy::Context;
-use crate::value::{int, is_true, name, text};
+use crate::value::{differ_but, int, is_true, items, name, text};
 use crate::{check, names, podspec};
 
-const COUNTS: [&str; 5] =
-    ["parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished"];
+const COUNTS: [&str; 7] = [
+    "parallelism",
+    "completions",
+    "activeDeadlineSeconds",
+    "backoffLimit",
+    "ttlSecondsAfterFinished",
+    "backoffLimitPerIndex",
+    "maxFailedIndexes",
+];
+const MODES: [&str; 2] = ["NonIndexed", "Indexed"];
+const RESTARTS: [&str; 2] = ["OnFailure", "Never"];
+const REPLACEMENTS: [&str; 2] = ["Failed", "TerminatingOrFailed"];
+const INDEXES_MAX: i64 = 100_000;
+/// Of jobs with more completions than that, and a limit for each of them.
+const HIGH_MAX: i64 = 10_000;
+const MANAGED_BY_MAX: usize = 63;
 
-fn spec(spec: &Value, path: &Path, errors: &mut FieldErrors) {
+/// The spec of a Job, also in the template of a CronJob.
+pub(super) fn spec(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     for field in COUNTS {
         check::not_negative(&spec[field], &path.child(field), errors);
     }
-    let mode = &spec["completionMode"];
-    check::one_of(mode, &["Indexed", "NonIndexed"], &path.child("completionMode"), errors);
-    if mode == "Indexed" {
-        if spec["completions"].is_null() {
-            let words = "when completion mode is Indexed";
-            errors.push(FieldError::required(path.child("completions"), words));
-        }
-        if int(&spec["parallelism"]) > 100_000 {
-            let words = "must be less than or equal to 100000 when completion mode is Indexed";
-            errors.push(FieldError::invalid(path.child("parallelism"), spec["parallelism"].clone(), words));
+    if !spec["maxFailedIndexes"].is_null() && spec["backoffLimitPerIndex"].is_null() {
+        let at = path.child("backoffLimitPerIndex");
+        errors.push(FieldError::required(at, "when maxFailedIndexes is specified"));
+    }
+    if let Some(manager) = spec["managedBy"].as_str() {
+        let at = path.child("managedBy");
+        check::domain_path(manager, &at, errors);
+        if manager.len() > MANAGED_BY_MAX {
+            errors.push(FieldError::too_long(at, MANAGED_BY_MAX));
         }
     }
-    let at = path.child("podReplacementPolicy");
-    check::one_of(&spec["podReplacementPolicy"], &["Failed", "TerminatingOrFailed"], &at, errors);
+    check::one_of(&spec["completionMode"], &MODES, &path.child("completionMode"), errors);
+    if spec["completionMode"] == "Indexed" {
+        indexed(spec, path, errors);
+    } else {
+        for field in ["backoffLimitPerIndex", "maxFailedIndexes"].iter().filter(|f| !spec[**f].is_null()) {
+            let words = "requires indexed completion mode";
+            errors.push(FieldError::invalid(path.child(field), spec[*field].clone(), words));
+        }
+    }
+    policies::validate(spec, path, errors);
+    let replacement = path.child("podReplacementPolicy");
+    let supported = if spec["podFailurePolicy"].is_object() { &REPLACEMENTS[..1] } else { &REPLACEMENTS };
+    check::one_of(&spec["podReplacementPolicy"], supported, &replacement, errors);
     podspec::validate_template(&spec["template"], &path.child("template"), errors);
+    restarts(spec, &path.child("template").child("spec").child("restartPolicy"), errors);
+}
+
+fn restarts(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     let policy = text(&spec["template"]["spec"]["restartPolicy"]);
-    let at = path.child("template").child("spec").child("restartPolicy");
-    let supported = ["Never", "OnFailure"];
     if policy.is_empty() || policy == "Always" {
-        let words = "valid values: \"OnFailure\", \"Never\"";
-        errors.push(FieldError::required(at, words));
-    } else if !supported.contains(&policy) {
-        errors.push(FieldError::not_supported(at, policy, &supported));
+        errors.push(FieldError::required(path.clone(), "valid values: \"OnFailure\", \"Never\""));
+    } else if !RESTARTS.contains(&policy) {
+        errors.push(FieldError::not_supported(path.clone(), policy, &RESTARTS));
     } else if policy != "Never" && spec["podFailurePolicy"].is_object() {
         let words = "only \"Never\" is supported when podFailurePolicy is specified";
-        errors.push(FieldError::invalid(at, policy, words));
+        errors.push(FieldError::invalid(path.clone(), policy, words));
+    }
+}
+
+fn indexed(spec: &Value, path: &Path, errors: &mut FieldErrors) {
+    let (completions, failed) = (spec["completions"].as_i64(), spec["maxFailedIndexes"].as_i64());
+    let parallelism = int(&spec["parallelism"]);
+    if completions.is_none() {
+        errors.push(FieldError::required(path.child("completions"), "when completion mode is Indexed"));
+    }
+    let mut refuse = |field: &str, told: i64, words: String| {
+        errors.push(FieldError::invalid(path.child(field), told, words));
+    };
+    if parallelism > INDEXES_MAX {
+        let words = format!("must be less than or equal to {INDEXES_MAX} when completion mode is Indexed");
+        refuse("parallelism", parallelism, words);
+    }
+    if let Some(failed) = failed {
+        if completions.is_some_and(|completions| failed > completions) {
+            refuse("maxFailedIndexes", failed, "must be less than or equal to completions".into());
+        }
+        if failed > INDEXES_MAX {
+            refuse("maxFailedIndexes", failed, format!("must be less than or equal to {INDEXES_MAX}"));
+        }
+    }
+    if completions.is_none_or(|n| n <= INDEXES_MAX) || spec["backoffLimitPerIndex"].is_null() {
+        return;
+    }
+    let words = format!(
+        "must be less than or equal to {HIGH_MAX} when completions are above {INDEXES_MAX} and used with backoff limit per index"
+    );
+    if parallelism > HIGH_MAX {
+        refuse("parallelism", parallelism, words.clone());
+    }
+    match failed {
+        Some(failed) if failed > HIGH_MAX => refuse("maxFailedIndexes", failed, words),
+        Some(_) => {}
+        None => {
+            let words = format!("must be specified when completions is above {INDEXES_MAX}");
+            errors.push(FieldError::required(path.child("maxFailedIndexes"), words));
+        }
     }
 }
 
 pub(super) fn job(job: &Value, errors: &mut FieldErrors) {
     let (given, path) = (&job["spec"], Path::new("spec"));
+    generated_selector(job, errors);
     spec(given, &path, errors);
     let (selector, labels) = (&given["selector"], &given["template"]["metadata"]["labels"]);
     if selector.is_null() {
-        errors.push(FieldError::required(path.child("selector"), ""));
-        return;
+        return errors.push(FieldError::required(path.child("selector"), ""));
     }
     check::selector(selector, &path.child("selector"), errors);
     if LabelSelector::from_value(selector).is_ok_and(|s| !s.matches(labels)) {
@@ -61,87 +127,115 @@ pub(super) fn job(job: &Value, errors: &mut FieldErrors) {
     }
 }
 
-/// Labels that the server gives must not have been given otherwise.
+/// The pods of an indexed job are named after it and the index.
 pub(super) fn new_job(job: &Value, errors: &mut FieldErrors) {
-    if is_true(&job["spec"]["manualSelector"]) {
+    if job["spec"]["completionMode"] == "Indexed"
+        && let Some(completions) = job["spec"]["completions"].as_i64().filter(|n| *n > 0)
+    {
+        let longest = format!("{}-{}", name(job), completions - 1);
+        if !names::dns_label(&longest).is_empty() {
+            let words = format!("will not able to create pod with invalid DNS label: {longest}");
+            errors.push(FieldError::invalid(Path::new("metadata").child("name"), name(job), words));
+        }
+    }
+}
+
+/// Labels that the server gives must not have been given otherwise.
+fn generated_selector(job: &Value, errors: &mut FieldErrors) {
+    if is_true(&job["spec"]["manualSelector"]) || job["spec"]["selector"].is_null() {
         return;
     }
     let (labels, path) = (&job["spec"]["template"]["metadata"]["labels"], Path::new("spec"));
     let at = path.child("template").child("metadata").child("labels");
     let (uid, name) = (text(&job["metadata"]["uid"]), name(job));
+    if uid.is_empty() {
+        errors.push(FieldError::required(Path::new("metadata").child("uid"), ""));
+    }
     for (label, want) in
-        [(CONTROLLER_UID, uid), (JOB_NAME, name), ("controller-uid", uid), ("job-name", name)]
+        [("controller-uid", uid), ("job-name", name), (CONTROLLER_UID, uid), (JOB_NAME, name)]
     {
-        if text(&labels[label]) != want {
-            let words = format!("must be '{want}'");
-            errors.push(FieldError::invalid(at.key(label), labels[label].clone(), words));
+        let words = || format!("must be '{want}'");
+        match labels[label].as_str() {
+            None => errors.push(FieldError::required(at.key(label), words())),
+            Some(given) if given != want => {
+                errors.push(FieldError::invalid(at.key(label), labels.clone(), words()));
+            }
+            Some(_) => {}
         }
+    }
+    let selected = &job["spec"]["selector"]["matchLabels"];
+    if selected[CONTROLLER_UID] != uid && selected["controller-uid"] != uid {
+        let selector = job["spec"]["selector"].clone();
+        errors.push(FieldError::invalid(path.child("selector"), selector, "`selector` not auto-generated"));
     }
 }
 
 pub(super) fn job_changes(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
     if context.subresource == "status" {
-        return;
+        return status(&new["status"], errors);
     }
     let (now, was, path) = (&new["spec"], &old["spec"], Path::new("spec"));
-    // The completions of an indexed job may follow its parallelism.
-    if now["completionMode"] != "Indexed" || now["completions"] != now["parallelism"] {
-        check::immutable(&now["completions"], &was["completions"], &path.child("completions"), errors);
+    completions(now, was, &path.child("completions"), errors);
+    check::immutable(&now["selector"], &was["selector"], &path.child("selector"), errors);
+    if template_differs(now, was, may_be_rescheduled(old)) {
+        let told = now["template"].clone();
+        errors.push(FieldError::invalid(path.child("template"), told, check::IMMUTABLE));
     }
-    let unstarted = is_true(&was["suspend"]) && old["status"]["startTime"].is_null();
-    let mut fields =
-        vec!["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"];
-    if !unstarted {
-        fields.push("template");
-    }
-    for field in fields {
+    for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
+    {
         check::immutable(&now[field], &was[field], &path.child(field), errors);
     }
 }
 
-pub(super) fn cron_job(cron: &Value, errors: &mut FieldErrors) {
-    let (given, path) = (&cron["spec"], Path::new("spec"));
-    let (when, at) = (text(&given["schedule"]), path.child("schedule"));
-    if when.is_empty() {
-        errors.push(FieldError::required(at, ""));
-    } else if when.contains("TZ") {
-        let words = "cannot use TZ or CRON_TZ in schedule, use timeZone field instead";
-        errors.push(FieldError::invalid(at, when, words));
-    } else if let Some(fault) = schedule::fault(when) {
-        errors.push(FieldError::invalid(at, when, fault));
+/// The completions of an indexed job may follow its parallelism.
+fn completions(now: &Value, was: &Value, path: &Path, errors: &mut FieldErrors) {
+    let (new, old) = (&now["completions"], &was["completions"]);
+    if now["completionMode"] != "Indexed" || new.is_null() || old.is_null() {
+        return check::immutable(new, old, path, errors);
     }
-    if given["timeZone"] == "" {
-        errors.push(FieldError::invalid(
-            path.child("timeZone"),
-            "",
-            "timeZone must be nil or non-empty string",
-        ));
-    } else if text(&given["timeZone"]).eq_ignore_ascii_case("local") {
-        let words = "timeZone must be an explicit time zone as defined in https://www.iana.org/time-zones";
-        errors.push(FieldError::invalid(path.child("timeZone"), given["timeZone"].clone(), words));
+    if new != old && *new != now["parallelism"] {
+        let words = "can only be modified in tandem with spec.parallelism";
+        errors.push(FieldError::invalid(path.clone(), new.clone(), words));
     }
-    for field in ["startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"] {
-        check::not_negative(&given[field], &path.child(field), errors);
-    }
-    let policies = ["Allow", "Forbid", "Replace"];
-    check::must_be_one_of(&given["concurrencyPolicy"], &policies, &path.child("concurrencyPolicy"), errors);
-    let (template, at) = (&given["jobTemplate"], path.child("jobTemplate"));
-    check::labels(&template["metadata"]["labels"], &at.child("metadata").child("labels"), errors);
-    spec(&template["spec"], &at.child("spec"), errors);
-    if !template["spec"]["selector"].is_null() {
-        errors.push(FieldError::invalid(
-            at.child("spec").child("selector"),
-            template["spec"]["selector"].clone(),
-            "`selector` will be auto-generated",
-        ));
-    }
-    if is_true(&template["spec"]["manualSelector"]) {
-        let at = at.child("spec").child("manualSelector");
-        errors.push(FieldError::not_supported(at, true, &["nil", "false"]));
-    }
-    check::optional(&given["jobTemplate"]["spec"]["managedBy"], names::qualified, &at_managed(&path), errors);
 }
 
-fn at_managed(path: &Path) -> Path {
-    path.child("jobTemplate").child("spec").child("managedBy")
+/// While nothing of a suspended job runs, it may be told where its pods go and what they get.
+fn may_be_rescheduled(old: &Value) -> bool {
+    let suspended = items(&old["status"]["conditions"])
+        .iter()
+        .any(|condition| condition["type"] == "Suspended" && condition["status"] == "True");
+    is_true(&old["spec"]["suspend"]) && (old["status"]["startTime"].is_null() || suspended)
+}
+
+fn template_differs(now: &Value, was: &Value, free: bool) -> bool {
+    const FREE: [&str; 6] =
+        ["nodeSelector", "tolerations", "schedulingGates", "affinity", "containers", "initContainers"];
+    let (now, was) = (&now["template"], &was["template"]);
+    if !free {
+        return now != was;
+    }
+    let containers = |list: &str| {
+        let (now, was) = (items(&now["spec"][list]), items(&was["spec"][list]));
+        now.len() != was.len() || now.iter().zip(was).any(|(a, b)| differ_but(a, b, &["resources"]))
+    };
+    differ_but(now, was, &["metadata", "spec"])
+        || differ_but(&now["metadata"], &was["metadata"], &["labels", "annotations"])
+        || differ_but(&now["spec"], &was["spec"], &FREE)
+        || differ_but(&now["spec"]["affinity"], &was["spec"]["affinity"], &["nodeAffinity"])
+        || containers("containers")
+        || containers("initContainers")
+}
+
+fn status(status: &Value, errors: &mut FieldErrors) {
+    let path = Path::new("status");
+    for field in ["active", "succeeded", "failed", "ready", "terminating"] {
+        check::not_negative(&status[field], &path.child(field), errors);
+    }
+    let both =
+        |kind: &str| items(&status["conditions"]).iter().any(|c| c["type"] == kind && c["status"] == "True");
+    if both("Complete") && both("Failed") {
+        let words = "cannot set Complete=True and Failed=true conditions";
+        let told = status["conditions"].clone();
+        errors.push(FieldError::invalid(path.child("conditions"), told, words));
+    }
 }
