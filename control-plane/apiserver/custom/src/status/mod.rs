@@ -1,0 +1,68 @@
+//! The controllers of CustomResourceDefinitions as plans: they take a definition and all others and say what its status
+//! should be. No IO, no clock but the one given. (`apiextensions-apiserver/pkg/controller`)
+
+mod approval;
+mod conditions;
+mod finalizer;
+mod naming;
+mod structure;
+pub(crate) use structure::aggregate;
+#[cfg(test)]
+mod tests;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+pub use finalizer::{CLEANUP_FINALIZER, Cleanup, after_cleanup, begin_cleanup, needs_cleanup};
+
+pub(crate) use approval::{ANNOTATION, Approval, is_protected, state as approval_state};
+use conditions::set;
+
+/// The status that a definition should have, where it has another. `all` are the definitions that exist, itself among
+/// them or not. Plans until nothing changes: a new definition is accepted and established in one go.
+pub fn plan_status<'c>(
+    crd: &Value,
+    all: impl IntoIterator<Item = &'c Value>,
+    now: Timestamp,
+) -> Option<Value> {
+    let mut new = crd.clone();
+    if !new["status"].is_object() {
+        new["status"] = serde_json::json!({});
+    }
+    let others = naming::Taken::by_others(crd, all);
+    naming::accept(&mut new, &others, now);
+    establish(&mut new, now);
+    match structure::condition(&new) {
+        Some(condition) => set(&mut new, condition, now),
+        None => conditions::remove(&mut new, "NonStructuralSchema"),
+    }
+    if let Some(condition) = approval::condition(&new) {
+        set(&mut new, condition, now);
+    }
+    (new["status"] != crd["status"]).then(|| new["status"].take())
+}
+
+/// Names come first; then requests are answered.
+fn establish(crd: &mut Value, now: Timestamp) {
+    let is_true = |kind: &str| crate::value::condition_is_true(crd, kind);
+    if !is_true("NamesAccepted") || is_true("Established") {
+        return;
+    }
+    let bundle = &crd["spec"]["conversion"]["webhook"]["clientConfig"]["caBundle"];
+    let condition = if bundle.as_str().is_some_and(|bundle| !crate::definition::is_ca_bundle(bundle)) {
+        conditions::Condition {
+            kind: "Established",
+            status: "False",
+            reason: "InvalidCABundle",
+            message: "The conversion webhook CABundle is invalid".into(),
+        }
+    } else {
+        conditions::Condition {
+            kind: "Established",
+            status: "True",
+            reason: "InitialNamesAccepted",
+            message: "the initial names have been accepted".into(),
+        }
+    };
+    set(crd, condition, now);
+}
