@@ -33,7 +33,8 @@ impl<'a> FieldSet<'a> {
 
     /// Reads the text of a `fieldsV1`.
     pub fn from_json(text: &[u8]) -> Result<FieldSet<'static>, FieldsError> {
-        let tree: Value = serde_json::from_slice(text).map_err(|error| FieldsError::Json(error.to_string()))?;
+        let tree: Value =
+            serde_json::from_slice(text).map_err(|error| FieldsError::Json(error.to_string()))?;
         FieldSet::from_value(&tree).map(FieldSet::into_owned)
     }
 

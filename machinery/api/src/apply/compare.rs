@@ -178,7 +178,10 @@ fn list_items<'a>(list: List<'a>, old: &'a [Value], new: &'a [Value], out: &mut 
 }
 
 /// Takes the items of one element off the front.
-fn group<'l, 'a>(items: &mut &'l [(Element<'a>, &'a Value)], element: &Element<'a>) -> &'l [(Element<'a>, &'a Value)] {
+fn group<'l, 'a>(
+    items: &mut &'l [(Element<'a>, &'a Value)],
+    element: &Element<'a>,
+) -> &'l [(Element<'a>, &'a Value)] {
     let count = items.iter().take_while(|(other, _)| other == element).count();
     let (group, rest) = items.split_at(count);
     *items = rest;

@@ -37,9 +37,7 @@ pub fn apply(
     let live = live.unwrap_or(&nothing);
     let by_kubectl = request.manager == last_applied::KUBECTL;
     let mut applied = match attempt(request, live, config, force) {
-        Err(ApplyError::Conflict(conflicts)) if by_kubectl => {
-            upgrade(request, live, config, conflicts)?
-        }
+        Err(ApplyError::Conflict(conflicts)) if by_kubectl => upgrade(request, live, config, conflicts)?,
         other => other?,
     };
     if by_kubectl && last_applied::has(&applied.object) {
@@ -103,12 +101,7 @@ fn gvk_text(api_version: &str, kind: &str) -> String {
     format!("{slash}{api_version}, Kind={kind}")
 }
 
-fn attempt(
-    request: &Request<'_>,
-    live: &Value,
-    config: &Value,
-    force: bool,
-) -> Result<Applied, ApplyError> {
+fn attempt(request: &Request<'_>, live: &Value, config: &Value, force: bool) -> Result<Applied, ApplyError> {
     let entries = meta::managed_fields(live);
     let mut owners = managed::decode(entries)
         .map_err(|error| ApplyError::Unfit(format!("failed to decode managed fields: {error}")))?;

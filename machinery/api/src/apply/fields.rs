@@ -114,7 +114,8 @@ impl<'a> FieldSet<'a> {
             return self;
         }
         let mut out = Vec::with_capacity(self.entries.len().max(other.entries.len()));
-        let (mut left, mut right) = (self.entries.into_iter().peekable(), other.entries.into_iter().peekable());
+        let (mut left, mut right) =
+            (self.entries.into_iter().peekable(), other.entries.into_iter().peekable());
         loop {
             let next = match (left.peek(), right.peek()) {
                 (Some(l), Some(r)) => l.element.cmp(&r.element),
@@ -154,15 +155,18 @@ impl<'a> FieldSet<'a> {
         let mut found = false;
         self.join(other, |entry, there| {
             if let Some(there) = there {
-                found =
-                    found || (entry.member && there.member) || entry.below.intersects(&there.below);
+                found = found || (entry.member && there.member) || entry.below.intersects(&there.below);
             }
         });
         found
     }
 
     /// Walks this set's entries with the entry of the other at the same element.
-    fn join<'b, 'o>(&'b self, other: &'b FieldSet<'o>, mut f: impl FnMut(&'b Entry<'a>, Option<&'b Entry<'o>>)) {
+    fn join<'b, 'o>(
+        &'b self,
+        other: &'b FieldSet<'o>,
+        mut f: impl FnMut(&'b Entry<'a>, Option<&'b Entry<'o>>),
+    ) {
         let mut rest = other.entries.iter().peekable();
         for entry in &self.entries {
             while rest.next_if(|there| there.element.cmp(&entry.element).is_lt()).is_some() {}

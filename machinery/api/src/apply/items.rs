@@ -12,7 +12,9 @@ pub(super) fn element<'a>(list: List<'a>, item: &'a Value) -> Result<Element<'a>
     match list.merge {
         Merge::Atomic => Err("invalid indexing of non-associative list".to_string()),
         Merge::Set => match item {
-            Value::Object(_) => Err("associative list without keys has an element that's a map type".to_string()),
+            Value::Object(_) => {
+                Err("associative list without keys has an element that's a map type".to_string())
+            }
             Value::Array(_) => Err("not supported: associative list with lists as elements".to_string()),
             Value::Null => {
                 Err("associative list without keys has an element that's an explicit null".to_string())
@@ -55,8 +57,7 @@ fn keyed<'a>(list: List<'a>, keys: Keys<'a>, item: &'a Value) -> Result<Element<
 /// The items with their elements, sorted by them; equal ones stay in the order of the list. Items without an element are
 /// left out.
 pub(super) fn sorted<'a>(list: List<'a>, items: &'a [Value]) -> Vec<(Element<'a>, &'a Value)> {
-    let mut out: Vec<_> =
-        items.iter().filter_map(|item| Some((element(list, item).ok()?, item))).collect();
+    let mut out: Vec<_> = items.iter().filter_map(|item| Some((element(list, item).ok()?, item))).collect();
     if !out.is_sorted_by(|(a, _), (b, _)| a <= b) {
         out.sort_by(|(a, _), (b, _)| a.cmp(b));
     }

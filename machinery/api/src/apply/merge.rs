@@ -19,7 +19,9 @@ pub(super) fn merge(node: Node<'_>, object: &mut Value, config: &Value) {
     match node.shape(Some(decides)) {
         Shape::Scalar(_) => *object = config.clone(),
         Shape::List(list) => match (&mut *object, config) {
-            (Value::Array(old), Value::Array(new)) if !matches!(list.merge, Merge::Atomic) && !new.is_empty() => {
+            (Value::Array(old), Value::Array(new))
+                if !matches!(list.merge, Merge::Atomic) && !new.is_empty() =>
+            {
                 let merged = merge_items(list, std::mem::take(old), new);
                 *old = merged;
             }
@@ -116,8 +118,7 @@ fn plan(list: List<'_>, old: &[Value], new: &[Value]) -> Vec<Step> {
 
 fn interleave(left: &[(usize, usize)], right: &[(usize, usize)], mut seen: Vec<Seen>) -> Vec<Step> {
     let mut steps = Vec::with_capacity(left.len() + right.len());
-    let in_both: Vec<usize> =
-        right.iter().map(|(id, _)| *id).filter(|id| seen[*id].old_count > 0).collect();
+    let in_both: Vec<usize> = right.iter().map(|(id, _)| *id).filter(|id| seen[*id].old_count > 0).collect();
     let mut shared = in_both.into_iter();
     let mut next_shared = shared.next();
     let (mut l, mut r) = (0, 0);

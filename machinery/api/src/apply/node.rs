@@ -18,7 +18,11 @@ pub(super) enum Node<'s> {
     Typed(&'s FieldKind, Option<&'s Field>),
     Struct(&'s Type),
     /// A custom resource; `open` says that a schema above preserves unknown fields.
-    Custom { schema: &'s Structural, open: bool, object: bool },
+    Custom {
+        schema: &'s Structural,
+        open: bool,
+        object: bool,
+    },
     /// Lists are atomic, maps are granular.
     Deduced,
     /// Everything is atomic.
@@ -237,10 +241,11 @@ fn custom<'s>(schema: &'s Structural, open: bool, object: bool, value: Option<&V
             Some(_) => Shape::Scalar(Scalar::Any),
         },
         JsonType::Array => {
-            let item = schema
-                .items
-                .as_deref()
-                .map_or(Node::Opaque, |item| Node::Custom { schema: item, open, object: false });
+            let item = schema.items.as_deref().map_or(Node::Opaque, |item| Node::Custom {
+                schema: item,
+                open,
+                object: false,
+            });
             let merge = match schema.list_type {
                 Some(ListType::Set) => Merge::Set,
                 Some(ListType::Map) => Merge::Keyed(Keys::Owned(&schema.list_map_keys)),
@@ -385,9 +390,11 @@ fn implied_value(field: &Field) -> Option<&'static Value> {
     let value: &'static Value = match &field.kind {
         // Structs are never empty to Go.
         FieldKind::Struct(_) => &EMPTY,
-        FieldKind::Time | FieldKind::MicroTime | FieldKind::RawExtension | FieldKind::FieldsV1 | FieldKind::Json => {
-            &NULL
-        }
+        FieldKind::Time
+        | FieldKind::MicroTime
+        | FieldKind::RawExtension
+        | FieldKind::FieldsV1
+        | FieldKind::Json => &NULL,
         FieldKind::Duration => &ZERO_DURATION,
         FieldKind::Quantity => &ZERO_QUANTITY,
         FieldKind::IntOrString => &ZERO,

@@ -54,11 +54,19 @@ fn gives_up(owners: &Owners<'_>, who: &Manager<'_>, last: &FieldSet<'_>) -> bool
 }
 
 fn schema_of(request: &Request<'_>, version: &str) -> Option<Schema> {
-    if version == request.api_version { Some(request.schema.clone()) } else { request.versions.schema(version) }
+    if version == request.api_version {
+        Some(request.schema.clone())
+    } else {
+        request.versions.schema(version)
+    }
 }
 
 /// The object in a version; none where it is not served.
-fn to<'v>(request: &Request<'_>, object: Cow<'v, Value>, version: &str) -> Result<Option<Cow<'v, Value>>, String> {
+fn to<'v>(
+    request: &Request<'_>,
+    object: Cow<'v, Value>,
+    version: &str,
+) -> Result<Option<Cow<'v, Value>>, String> {
     if meta::api_version(&object) == version {
         return Ok(Some(object));
     }

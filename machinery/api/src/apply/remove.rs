@@ -58,10 +58,12 @@ pub(super) fn extract(node: Node<'_>, value: &Value, set: &FieldSet<'_>) -> Valu
             let mut out = Map::new();
             for (name, value) in object {
                 let Some(entry) = set.get(&Element::field(name)) else { continue };
-                let part = if entry.below.is_empty() {
-                    value.clone()
-                } else {
-                    extract(members.node(name), value, &entry.below)
+                let node = members.node(name);
+                let part = match node.shape(Some(value)) {
+                    // An empty map was applied; what it holds now is others'.
+                    Shape::Map(inner) if entry.below.is_empty() && !inner.atomic => Value::Object(Map::new()),
+                    _ if entry.below.is_empty() => value.clone(),
+                    _ => extract(node, value, &entry.below),
                 };
                 out.insert(name.clone(), part);
             }
@@ -71,7 +73,11 @@ pub(super) fn extract(node: Node<'_>, value: &Value, set: &FieldSet<'_>) -> Valu
             let part = |item: &Value| {
                 let element = items::element(list, item).ok()?;
                 let entry = set.get(&element)?;
-                Some(if entry.below.is_empty() { item.clone() } else { extract(list.item, item, &entry.below) })
+                Some(if entry.below.is_empty() {
+                    item.clone()
+                } else {
+                    extract(list.item, item, &entry.below)
+                })
             };
             Value::Array(values.iter().filter_map(part).collect())
         }

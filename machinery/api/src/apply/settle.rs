@@ -116,7 +116,12 @@ pub(super) fn conversions(
 }
 
 /// The difference of two objects as far as it is tracked.
-pub(super) fn changes<'a>(node: Node<'a>, reset: &Reset, old: Option<&'a Value>, new: &'a Value) -> Delta<'a> {
+pub(super) fn changes<'a>(
+    node: Node<'a>,
+    reset: &Reset,
+    old: Option<&'a Value>,
+    new: &'a Value,
+) -> Delta<'a> {
     let mut delta = compare(node, old, Some(new));
     for set in [&mut delta.added, &mut delta.modified, &mut delta.removed] {
         strip(set);
@@ -158,9 +163,10 @@ pub(super) fn settle(
     let others: Vec<(&str, Option<Delta<'_>>)> = converted
         .iter()
         .map(|c| {
-            let delta = c.objects.as_ref().map(|(old, new, schema)| {
-                changes(Node::root(schema), request.reset, Some(old), new)
-            });
+            let delta = c
+                .objects
+                .as_ref()
+                .map(|(old, new, schema)| changes(Node::root(schema), request.reset, Some(old), new));
             (c.version.as_str(), delta)
         })
         .collect();

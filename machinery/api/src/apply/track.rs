@@ -65,7 +65,12 @@ fn is_reset(entries: &[Value]) -> bool {
 }
 
 /// The new entries; none where they cannot be computed and the old ones must do.
-fn changed(request: &Request<'_>, live: Option<&Value>, new: &Value, entries: &[Value]) -> Option<Vec<Value>> {
+fn changed(
+    request: &Request<'_>,
+    live: Option<&Value>,
+    new: &Value,
+    entries: &[Value],
+) -> Option<Vec<Value>> {
     let delta = changes(request.node(), request.reset, live, new);
     if delta.is_same() {
         return Some(entries.to_vec());
@@ -118,7 +123,8 @@ pub(super) fn owners_before_apply<'a>(request: &Request<'a>, live: &'a Value) ->
 pub fn keep_times(old: &Value, new: &mut Value) -> bool {
     let (was, is) = (meta::managed_fields(old), meta::managed_fields(new));
     let timeless = |a: &Value, b: &Value| {
-        let members = |v: &'_ Value| v.as_object().map_or(0, |m| m.len() - usize::from(m.contains_key("time")));
+        let members =
+            |v: &'_ Value| v.as_object().map_or(0, |m| m.len() - usize::from(m.contains_key("time")));
         members(a) == members(b)
             && a.as_object().is_some_and(|a| a.iter().all(|(k, v)| k == "time" || b.get(k) == Some(v)))
     };

@@ -92,7 +92,9 @@ fn wrong_scalar(scalar: Scalar, value: &Value) -> Option<String> {
     }
     Some(match scalar {
         Scalar::Number => format!("expected numeric (int or float), got {}", go_type(value)),
-        Scalar::Text => format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value)),
+        Scalar::Text => {
+            format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))
+        }
         Scalar::Bool => format!("expected boolean, got &{{{}}}", go(value)),
         Scalar::Any => format!("expected any scalar, got &{{{}}}", go(value)),
     })

@@ -108,7 +108,11 @@ fn lists_merge_by_key_with_defaults_of_keys() {
     let ports = |items: Value| json!({"spec": {"template": {"spec": {"containers": [{"name": "p", "ports": items}]}}}});
     let mut bed = Bed::deployment();
     bed.apply("m", ports(json!([{"containerPort": 80}, {"containerPort": 80, "protocol": "UDP"}])));
-    assert!(bed.owners()[0].contains(".ports[containerPort=80,protocol=\"TCP\"].containerPort"), "{:?}", bed.owners());
+    assert!(
+        bed.owners()[0].contains(".ports[containerPort=80,protocol=\"TCP\"].containerPort"),
+        "{:?}",
+        bed.owners()
+    );
     assert_eq!(
         bed.refused("m", ports(json!([{"containerPort": 80}, {"containerPort": 80, "protocol": "TCP"}]))),
         "failed to create typed patch object (/x; apps/v1, Kind=Deployment): \
@@ -148,14 +152,20 @@ fn atomic_things_are_one() {
 
 #[test]
 fn unfit_configurations_are_refused_in_upstreams_words() {
-    let at = |told: &str| format!("failed to create typed patch object (/x; apps/v1, Kind=Deployment): {told}");
+    let at =
+        |told: &str| format!("failed to create typed patch object (/x; apps/v1, Kind=Deployment): {told}");
     for (body, told) in [
         (json!({"spec": {"foo": 1}}), at(".spec.foo: field not declared in schema")),
-        (json!({"spec": {"replicas": "1"}}), at(".spec.replicas: expected numeric (int or float), got string")),
+        (
+            json!({"spec": {"replicas": "1"}}),
+            at(".spec.replicas: expected numeric (int or float), got string"),
+        ),
         (json!({"spec": []}), at(".spec: expected map, got &{[]}")),
         (
             json!({"spec": {"paused": "no", "replicas": true}}),
-            at("errors:\n  .spec.paused: expected boolean, got &{no}\n  .spec.replicas: expected numeric (int or float), got bool"),
+            at(
+                "errors:\n  .spec.paused: expected boolean, got &{no}\n  .spec.replicas: expected numeric (int or float), got bool",
+            ),
         ),
         (
             json!({"metadata": {"labels": {"a": 1}}}),
@@ -163,8 +173,10 @@ fn unfit_configurations_are_refused_in_upstreams_words() {
         ),
         (
             json!({"spec": {"template": {"spec": {"containers": [{"image": "i"}]}}}}),
-            at(".spec.template.spec.containers: element 0: associative list with keys has an element that omits all key \
-                fields [\"name\"] (and doesn't have default values for any key fields)"),
+            at(
+                ".spec.template.spec.containers: element 0: associative list with keys has an element that omits all key \
+                fields [\"name\"] (and doesn't have default values for any key fields)",
+            ),
         ),
         (json!({"metadata": {"managedFields": []}}), "metadata.managedFields must be nil".to_string()),
         (json!({"kind": "Pod"}), "invalid object type: apps/v1, Kind=Pod".to_string()),
@@ -194,12 +206,18 @@ fn client_side_apply_is_taken_over_by_kubectl() {
     let mut bed = Bed::config_map();
     bed.put("kubectl-client-side-apply", body("1", "1"));
     // Another manager is in conflict; kubectl is not.
-    assert!(bed.refused("other", json!({"data": {"x": "2"}})).contains("conflict with \"kubectl-client-side-apply\""));
+    assert!(
+        bed.refused("other", json!({"data": {"x": "2"}}))
+            .contains("conflict with \"kubectl-client-side-apply\"")
+    );
     bed.apply("kubectl", json!({"data": {"x": "2"}}));
     let live = bed.live.as_ref().expect("it was written");
     assert_eq!(live["data"], json!({"x": "2", "y": "1"}));
     let kept = live["metadata"]["annotations"][LAST_APPLIED].as_str().expect("the annotation is kept true");
-    assert_eq!(kept, "{\"apiVersion\":\"v1\",\"data\":{\"x\":\"2\"},\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\"}}\n");
+    assert_eq!(
+        kept,
+        "{\"apiVersion\":\"v1\",\"data\":{\"x\":\"2\"},\"kind\":\"ConfigMap\",\"metadata\":{\"name\":\"x\"}}\n"
+    );
     // What was changed since the client applied is somebody else's.
     let mut bed = Bed::config_map();
     bed.put("kubectl-client-side-apply", body("1", "1"));
@@ -231,8 +249,10 @@ fn the_replica_count_is_one_field_with_two_names() {
     let scale = scale_entries(&parent, &paths).expect("they can be read");
     assert_eq!(
         scale,
-        [json!({"manager": "a", "operation": "Apply", "apiVersion": "autoscaling/v1", "time": "1970-01-01T00:00:01Z",
-            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}}})]
+        [
+            json!({"manager": "a", "operation": "Apply", "apiVersion": "autoscaling/v1", "time": "1970-01-01T00:00:01Z",
+            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:replicas": {}}}})
+        ]
     );
     assert_eq!(parent_entries(&parent, &scale, "apps/v1", &paths), Ok(parent.clone()));
     let hpa = json!({"manager": "hpa", "operation": "Update", "apiVersion": "autoscaling/v1", "fieldsType": "FieldsV1",
@@ -241,5 +261,8 @@ fn the_replica_count_is_one_field_with_two_names() {
     assert_eq!(after.len(), 2);
     assert_eq!(after[0]["fieldsV1"], json!({"f:spec": {"f:paused": {}}}));
     assert_eq!(after[1]["subresource"], "scale");
-    assert_eq!((&after[1]["apiVersion"], &after[1]["fieldsV1"]), (&json!("apps/v1"), &json!({"f:spec": {"f:replicas": {}}})));
+    assert_eq!(
+        (&after[1]["apiVersion"], &after[1]["fieldsV1"]),
+        (&json!("apps/v1"), &json!({"f:spec": {"f:replicas": {}}}))
+    );
 }

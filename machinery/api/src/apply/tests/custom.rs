@@ -33,7 +33,11 @@ fn map_of(value: Structural, map_type: Option<MapType>) -> Structural {
 }
 
 fn widget() -> Structural {
-    let item = object([("name", of(JsonType::String)), ("size", of(JsonType::Integer)), ("tag", of(JsonType::String))]);
+    let item = object([
+        ("name", of(JsonType::String)),
+        ("size", of(JsonType::Integer)),
+        ("tag", of(JsonType::String)),
+    ]);
     object([(
         "spec",
         object([
@@ -60,7 +64,10 @@ fn spec(body: Value) -> Value {
 #[test]
 fn schemas_say_how_things_merge() {
     let mut bed = bed(widget());
-    bed.apply("a", spec(json!({"set": ["a", "b"], "open": {"x": "1"}, "closed": {"x": "1"}, "plain": [{"name": "a"}]})));
+    bed.apply(
+        "a",
+        spec(json!({"set": ["a", "b"], "open": {"x": "1"}, "closed": {"x": "1"}, "plain": [{"name": "a"}]})),
+    );
     bed.expect_owners(&[
         "a Apply 01 .spec.closed .spec.plain .spec.open.x .spec.set[=\"a\"] .spec.set[=\"b\"]",
     ]);
@@ -89,13 +96,25 @@ fn schemas_say_how_things_merge() {
 #[test]
 fn sets_and_items_go_and_keep_their_order() {
     for (first, second, expected) in [
-        (json!({"set": ["a", "c"]}), json!({"set": ["a", "aprime", "c", "cprime"]}), json!({"set": ["a", "aprime", "c", "cprime"]})),
+        (
+            json!({"set": ["a", "c"]}),
+            json!({"set": ["a", "aprime", "c", "cprime"]}),
+            json!({"set": ["a", "aprime", "c", "cprime"]}),
+        ),
         (json!({"set": ["a", "b", "c", "d"]}), json!({"set": ["a", "c"]}), json!({"set": ["a", "c"]})),
         (json!({"set": ["a", "b"]}), json!({"set": ["b", "a"]}), json!({"set": ["b", "a"]})),
         (json!({"numbers": [1, 2, 3]}), json!({"numbers": [3, 2]}), json!({"numbers": [3, 2]})),
-        (json!({"items": [{"name": "a", "size": 1}, {"name": "b"}]}), json!({"items": [{"name": "a"}]}), json!({"items": [{"name": "a"}]})),
+        (
+            json!({"items": [{"name": "a", "size": 1}, {"name": "b"}]}),
+            json!({"items": [{"name": "a"}]}),
+            json!({"items": [{"name": "a"}]}),
+        ),
         (json!({"open": {"a": "1", "b": "2"}}), json!({"open": {"b": "2"}}), json!({"open": {"b": "2"}})),
-        (json!({"any": {"a": {"b": 1, "c": 2}}}), json!({"any": {"a": {"c": 2}}}), json!({"any": {"a": {"c": 2}}})),
+        (
+            json!({"any": {"a": {"b": 1, "c": 2}}}),
+            json!({"any": {"a": {"c": 2}}}),
+            json!({"any": {"a": {"c": 2}}}),
+        ),
         (json!({"open": {"a": "1"}, "size": 1}), json!({"size": 1}), json!({"size": 1})),
     ] {
         let mut bed = bed(widget());
@@ -110,7 +129,9 @@ fn both_appliers_keep_their_items() {
     bed.apply("one", spec(json!({"items": [{"name": "a", "size": 1}, {"name": "b", "size": 2}]})));
     bed.apply("two", spec(json!({"items": [{"name": "c", "size": 3}, {"name": "b", "tag": "t"}]})));
     bed.apply("one", spec(json!({"items": [{"name": "a", "size": 1}]})));
-    bed.expect_body(spec(json!({"items": [{"name": "a", "size": 1}, {"name": "c", "size": 3}, {"name": "b", "tag": "t"}]})));
+    bed.expect_body(spec(
+        json!({"items": [{"name": "a", "size": 1}, {"name": "c", "size": 3}, {"name": "b", "tag": "t"}]}),
+    ));
     bed.apply("two", spec(json!({"items": [{"name": "c", "size": 3}]})));
     bed.expect_body(spec(json!({"items": [{"name": "a", "size": 1}, {"name": "c", "size": 3}]})));
 }
@@ -118,10 +139,17 @@ fn both_appliers_keep_their_items() {
 #[test]
 fn duplicates_in_the_object_are_one_thing() {
     let mut bed = bed(widget());
-    bed.put("u", spec(json!({"set": ["a", "b", "a"], "items": [{"name": "x", "size": 1}, {"name": "x", "size": 2}]})));
-    bed.expect_owners(&["u Update 01 .spec .spec.items .spec.set .spec.items[name=\"x\"] .spec.set[=\"a\"] .spec.set[=\"b\"]"]);
+    bed.put(
+        "u",
+        spec(json!({"set": ["a", "b", "a"], "items": [{"name": "x", "size": 1}, {"name": "x", "size": 2}]})),
+    );
+    bed.expect_owners(&[
+        "u Update 01 .spec .spec.items .spec.set .spec.items[name=\"x\"] .spec.set[=\"a\"] .spec.set[=\"b\"]",
+    ]);
     bed.apply("m", spec(json!({"set": ["c"]})));
-    bed.expect_body(spec(json!({"set": ["a", "b", "a", "c"], "items": [{"name": "x", "size": 1}, {"name": "x", "size": 2}]})));
+    bed.expect_body(spec(
+        json!({"set": ["a", "b", "a", "c"], "items": [{"name": "x", "size": 1}, {"name": "x", "size": 2}]}),
+    ));
 }
 
 #[test]
@@ -191,19 +219,34 @@ fn managers_of_other_versions_are_seen_through_conversion() {
         now: jiff::Timestamp::UNIX_EPOCH,
     };
     let config = |version: &str, spec: Value| json!({"apiVersion": version, "kind": "Thing", "metadata": {"name": "x"}, "spec": spec});
-    let v1 = apply::apply(&request("example.com/v1", "a"), None, &config("example.com/v1", json!({"size": 1})), false)
-        .expect("it is new")
-        .object;
+    let v1 = apply::apply(
+        &request("example.com/v1", "a"),
+        None,
+        &config("example.com/v1", json!({"size": 1})),
+        false,
+    )
+    .expect("it is new")
+    .object;
     let as_v2 = Renamed.convert(&v1, "example.com/v2").expect("it is served");
-    let refused = apply::apply(&request("example.com/v2", "b"), Some(&as_v2), &config("example.com/v2", json!({"width": 2})), false);
+    let refused = apply::apply(
+        &request("example.com/v2", "b"),
+        Some(&as_v2),
+        &config("example.com/v2", json!({"width": 2})),
+        false,
+    );
     assert_eq!(
         refused.expect_err("a has it").to_string(),
         "Apply failed with 1 conflict: conflict with \"a\": .spec.size"
     );
     // The same applier in another version stays one manager, and what it drops goes.
-    let moved = apply::apply(&request("example.com/v2", "a"), Some(&as_v2), &config("example.com/v2", json!({"new": 1})), false)
-        .expect("it is its own")
-        .object;
+    let moved = apply::apply(
+        &request("example.com/v2", "a"),
+        Some(&as_v2),
+        &config("example.com/v2", json!({"new": 1})),
+        false,
+    )
+    .expect("it is its own")
+    .object;
     assert_eq!(moved["spec"], json!({"new": 1}));
     assert_eq!(crate::meta::managed_fields(&moved).len(), 1);
     // A version that is not served any more is forgotten.
@@ -221,7 +264,10 @@ fn policies_merge_without_owning() {
     let schema = Schema::Structural(Arc::new(widget()));
     let live = json!({"apiVersion": "example.com/v1", "kind": "Widget", "spec": {"items": [{"name": "a", "size": 1}]}});
     let merged = merge_unowned(&schema, &live, &spec(json!({"items": [{"name": "b"}], "size": 3})));
-    assert_eq!(merged.expect("it fits")["spec"], json!({"items": [{"name": "a", "size": 1}, {"name": "b"}], "size": 3}));
+    assert_eq!(
+        merged.expect("it fits")["spec"],
+        json!({"items": [{"name": "a", "size": 1}, {"name": "b"}], "size": 3})
+    );
     let atomic = merge_unowned(&schema, &live, &spec(json!({"plain": [{"name": "b"}]})));
     assert_eq!(
         atomic.expect_err("lists are atomic").to_string(),

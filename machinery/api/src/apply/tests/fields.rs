@@ -7,6 +7,12 @@ fn sets_are_read_and_written_canonically() {
     assert_eq!(set.to_json(), text);
     assert_eq!(
         set.paths(),
-        [".metadata.labels", ".metadata.labels.a", ".spec.ports[port=9]", ".spec.ports[port=80]", ".spec.ports[port=9].port"]
+        [
+            ".metadata.labels",
+            ".metadata.labels.a",
+            ".spec.ports[port=9]",
+            ".spec.ports[port=80]",
+            ".spec.ports[port=9].port"
+        ]
     );
 }

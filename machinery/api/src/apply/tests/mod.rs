@@ -56,7 +56,8 @@ impl Bed {
 
     /// The body with type and name.
     fn object(&self, body: Value) -> Value {
-        let mut object = json!({"apiVersion": self.api_version, "kind": self.kind, "metadata": {"name": "x"}});
+        let mut object =
+            json!({"apiVersion": self.api_version, "kind": self.kind, "metadata": {"name": "x"}});
         merge(&mut object, body);
         object
     }
@@ -64,7 +65,9 @@ impl Bed {
     fn normal(&self, object: Value) -> Value {
         match &self.schema {
             Schema::Typed(ty) => {
-                crate::codec::json::decode_value(Table::builtin(), *ty, &object).expect("the object fits").value
+                crate::codec::json::decode_value(Table::builtin(), *ty, &object)
+                    .expect("the object fits")
+                    .value
             }
             _ => object,
         }

@@ -43,6 +43,8 @@ fn speed() {
     });
     let config = bed.object(body("1"));
     measure("apply again", || {
-        std::hint::black_box(crate::apply::apply(&bed.request("a", ""), Some(&live), &config, true).expect("forced"));
+        std::hint::black_box(
+            crate::apply::apply(&bed.request("a", ""), Some(&live), &config, true).expect("forced"),
+        );
     });
 }
