@@ -26,7 +26,7 @@ fn a_created_deployment_is_owned_as_upstream_shows_it() {
     let mut object = bed.object(json!({"metadata": {"labels": {"app": "nginx"}}, "spec": {"replicas": 1,
         "selector": {"matchLabels": {"app": "nginx"}},
         "template": {"metadata": {"labels": {"app": "nginx"}}, "spec": {"containers": [{"name": "nginx", "image": "nginx"}]}}}}));
-    crate::defaults::apply(crate::Table::builtin(), &crate::meta::gvk(&object), &mut object);
+    crate::defaults::apply_defaults(&crate::meta::gvk(&object), &mut object);
     bed.put("kubectl-create", object);
     let live = bed.live.as_ref().expect("it was written");
     let fields = &live["metadata"]["managedFields"][0]["fieldsV1"];
