@@ -60,6 +60,7 @@ impl Answer {
     }
 }
 
+type Answering = Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>>;
 type Handler = dyn Fn(&Received) -> Answer + Send + Sync;
 
 /// Answers by the names it was started with, over HTTP/2 and HTTP/1.1. Ends when it is dropped.
@@ -170,10 +171,7 @@ impl Server {
         let _ = auto::Builder::new(executor).serve_connection(TokioIo::new(stream), service).await;
     }
 
-    fn answer(
-        self,
-        request: Request<hyper::body::Incoming>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Send>> {
+    fn answer(self, request: Request<hyper::body::Incoming>) -> Answering {
         Box::pin(async move {
             let (head, body) = request.into_parts();
             let body = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();

@@ -1,0 +1,233 @@
+//! MutatingAdmissionPolicy: changes objects as policies and their bindings say, one after the other.
+
+use std::sync::{Arc, LazyLock};
+
+use async_trait::async_trait;
+use oarlock_api::{GroupResource, Status};
+use oarlock_apiserver_access::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
+use serde_json::Value;
+
+use super::definition::{Policy, compile_all};
+use super::dispatch::{Meeting, Met, by_rules, namespace_object};
+use super::mutation::{Mutations, Trouble, mutate};
+use crate::World;
+use crate::compiled::Compiled;
+use crate::expressions::{Asker, Inputs, Outcome, Scope, request_value};
+use crate::facts::{Facts, forbidden, is_exempt, is_virtual};
+use crate::reinvoke::Plugin;
+use crate::value::{name, text};
+use crate::versions::Versioned;
+use crate::world::GROUP;
+
+static POLICIES: LazyLock<GroupResource> =
+    LazyLock::new(|| GroupResource::new(GROUP, "mutatingadmissionpolicies"));
+static BINDINGS: LazyLock<GroupResource> =
+    LazyLock::new(|| GroupResource::new(GROUP, "mutatingadmissionpolicybindings"));
+
+/// The plugin.
+pub struct MutatingAdmissionPolicy {
+    world: World,
+    policies: Compiled<Vec<Policy<Mutations>>>,
+}
+
+/// One round over one request.
+struct Round<'a> {
+    world: &'a World,
+    facts: &'a Facts<'a>,
+    asker: Asker,
+    namespace: Option<Value>,
+}
+
+/// A policy that could not do its work, and does not fail open.
+struct Fault {
+    message: String,
+    reason: &'static str,
+}
+
+impl MutatingAdmissionPolicy {
+    pub fn new(world: World) -> Self {
+        Self { world, policies: Compiled::default() }
+    }
+
+    fn policies(&self) -> Arc<Vec<Policy<Mutations>>> {
+        let generation = self.world.generation(&[&POLICIES, &BINDINGS]);
+        self.policies.get(generation, || {
+            compile_all(&self.world, (&POLICIES, &BINDINGS), Scope::mutating, Mutations::of)
+        })
+    }
+}
+
+#[async_trait]
+impl AdmissionPlugin for MutatingAdmissionPolicy {
+    fn name(&self) -> &'static str {
+        "MutatingAdmissionPolicy"
+    }
+
+    fn handles(&self, _operation: Operation) -> bool {
+        true
+    }
+
+    fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
+        phase == Phase::Mutate
+            && !is_exempt(request.kind)
+            && !is_virtual(request.resource)
+            && !self.policies().is_empty()
+    }
+
+    async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
+        let policies = self.policies();
+        if policies.is_empty() || is_exempt(request.kind) || is_virtual(request.resource) {
+            return Ok(());
+        }
+        let (world, facts) = (&self.world, Facts::of(request));
+        let ruled = by_rules(world, &facts, &policies);
+        if ruled.is_empty() {
+            return Ok(());
+        }
+        let own = Versioned { object: request.object.as_deref(), old: request.old_object };
+        let meeting = Meeting::of(world, &facts, ruled, own).await;
+        let mut faults: Vec<Fault> = meeting
+            .faults
+            .iter()
+            .map(|fault| Fault { message: denied(fault.policy, fault.binding, &fault.message), reason: "" })
+            .collect();
+        if !meeting.met.is_empty() {
+            Plugin::Policies.begin(request.object.as_deref());
+            let namespace = namespace_object(world, &facts).await?;
+            let asker = Asker::new(world.authorizer.clone(), &facts);
+            let round = Round { world, facts: &facts, asker, namespace };
+            for met in &meeting.met {
+                for params in &met.params {
+                    round.invoke(request, met, params.as_deref(), &mut faults).await?;
+                }
+            }
+            Plugin::Policies.end(request.object.as_deref());
+        }
+        match faults.is_empty() {
+            true => Ok(()),
+            false => Err(refusal(&facts, request.object.as_deref(), &faults)),
+        }
+    }
+}
+
+fn denied(policy: &str, binding: Option<&str>, message: &str) -> String {
+    match binding {
+        Some(binding) => format!("policy '{policy}' with binding '{binding}' denied request: {message}"),
+        None => format!("policy {policy:?} denied request: {message}"),
+    }
+}
+
+/// The first fault is the message, all are causes.
+fn refusal(facts: &Facts<'_>, object: Option<&Value>, faults: &[Fault]) -> Status {
+    let mut status = forbidden(facts, object, "admission request denied by policy");
+    status.message = faults[0].message.clone();
+    if !faults[0].reason.is_empty() {
+        status.reason = faults[0].reason.into();
+    }
+    faults.iter().fold(status, |status, fault| status.with_cause("", fault.message.clone(), ""))
+}
+
+impl Round<'_> {
+    /// One policy with one set of params.
+    async fn invoke(
+        &self,
+        request: &mut AdmissionRequest<'_>,
+        met: &Met<'_, Mutations>,
+        params: Option<&Value>,
+        faults: &mut Vec<Fault>,
+    ) -> Result<(), Status> {
+        let internal = |status: Status| Status::internal(status.message);
+        let (world, kind) = (self.world, self.facts.kind);
+        let convert = async |object: Option<&Value>| match object {
+            None => Ok(None),
+            Some(object) => world.convert(object, kind, &met.matched.kind).await.map(Some).map_err(internal),
+        };
+        let mut object = convert(request.object.as_deref()).await?;
+        let old = match met.matched.kind == *kind {
+            true => None,
+            false => convert(request.old_object).await?,
+        };
+        let old = old.as_ref().or(request.old_object);
+        let id = key(met, params);
+        let mut fault = |why: String| {
+            if !met.policy.fails_open {
+                let message = denied(&met.policy.name, Some(&met.binding.name), &why);
+                faults.push(Fault { message, reason: "Invalid" });
+            }
+        };
+        match self.conditions(met, Versioned { object: object.as_ref(), old }, params).await {
+            Outcome::Matches => {}
+            Outcome::Excluded => return Ok(()),
+            Outcome::Failed(why) => {
+                fault(why);
+                return Ok(());
+            }
+        }
+        if !Plugin::Policies.may_call(&id) {
+            return Ok(());
+        }
+        let mut changed = false;
+        for index in 0..met.policy.effect.all.len() {
+            let Some(current) = &object else { break };
+            let objects = Versioned { object: Some(current), old };
+            match self.one(met, index, objects, params).await {
+                Ok(new) => {
+                    changed |= new != *current;
+                    object = Some(new);
+                }
+                Err(Trouble::Internal(why)) => return Err(Status::internal(why)),
+                Err(Trouble::Failed(why)) => fault(why),
+                Err(Trouble::Pending(_)) => unreachable!("the asker resolves what is pending"),
+            }
+        }
+        if let (true, Some(new), Some(slot)) = (changed, &object, request.object.as_deref_mut()) {
+            *slot = world.convert(new, &met.matched.kind, kind).await.map_err(internal)?;
+            Plugin::Policies.changed();
+        }
+        if met.policy.effect.if_needed {
+            Plugin::Policies.called(&id);
+        }
+        Ok(())
+    }
+
+    async fn conditions(
+        &self,
+        met: &Met<'_, Mutations>,
+        objects: Versioned<'_>,
+        params: Option<&Value>,
+    ) -> Outcome {
+        let Some(conditions) = &met.policy.conditions else { return Outcome::Matches };
+        let request = request_value(self.facts, &met.matched);
+        let inputs = Inputs { objects, request: &request, namespace: self.namespace.as_ref(), params };
+        self.asker.resolve(|asker| conditions.evaluate(self.facts, &inputs, asker)).await
+    }
+
+    /// One mutation; what comes of it is read as an object of its kind, with defaults.
+    async fn one(
+        &self,
+        met: &Met<'_, Mutations>,
+        index: usize,
+        objects: Versioned<'_>,
+        params: Option<&Value>,
+    ) -> Result<Value, Trouble> {
+        let request = request_value(self.facts, &met.matched);
+        let inputs = Inputs { objects, request: &request, namespace: self.namespace.as_ref(), params };
+        let (world, kind) = (self.world, &met.matched.kind);
+        let mutation = &met.policy.effect.all[index];
+        let mutated = self.asker.resolve(|asker| {
+            match mutate(world, met.policy, mutation, (self.facts, kind), &inputs, asker) {
+                Err(Trouble::Pending(check)) => Err(check),
+                other => Ok(other),
+            }
+        });
+        let mutated = mutated.await?;
+        world.read_back(kind, mutated).map_err(Trouble::Internal)
+    }
+}
+
+/// Tells one invocation from all others.
+fn key(met: &Met<'_, Mutations>, params: Option<&Value>) -> String {
+    let param = params.map(|object| (text(object, &["metadata", "namespace"]), name(object)));
+    let (namespace, param) = param.unwrap_or_default();
+    format!("{}\n{}\n{namespace}\n{param}", met.policy.name, met.binding.name)
+}

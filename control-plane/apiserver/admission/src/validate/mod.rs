@@ -1,0 +1,1 @@
+//! What configuration objects may say. (`pkg/apis/admissionregistration/validation`)
