@@ -8,6 +8,7 @@ use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{Request, Response};
 use oarlock_api::Status;
 use oarlock_apiserver_access::User;
+use oarlock_apiserver_flow::Classified;
 use rustls_pki_types::CertificateDer;
 
 use crate::body::Body;
@@ -15,7 +16,7 @@ use crate::encode::{self, Accepted};
 use crate::endpoints::{self, Call};
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
-use crate::{aggregate, authenticate, authorise, discovery, impersonate};
+use crate::{aggregate, authenticate, authorise, discovery, flow_control, impersonate};
 
 /// How long a request that is not meant to last may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
@@ -37,6 +38,12 @@ impl Peer {
     }
 }
 
+/// What the steps of one request leave for its answer.
+#[derive(Default)]
+struct Traces {
+    flow: Option<Classified>,
+}
+
 /// [`answer`] as one type, whatever the transport; its future is allocated once per request.
 pub(crate) fn handle(
     server: Arc<Server>,
@@ -52,8 +59,12 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
     let accepted = encode::negotiate(request.headers(), &query, false).unwrap_or(Accepted::JSON);
-    let answered = bounded(server, peer, &info, &query, request).await;
+    let mut traces = Traces::default();
+    let answered = bounded(server, peer, &info, &query, request, &mut traces).await;
     let mut response = answered.unwrap_or_else(|status| encode::status(&accepted, &status));
+    if let Some(flow) = &traces.flow {
+        flow_control::tell(&mut response, flow);
+    }
     let headers = response.headers_mut();
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
@@ -65,19 +76,20 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
     response
 }
 
-/// Short requests are bounded in number and in time.
+/// Short requests are bounded in time.
 async fn bounded(
     server: &Arc<Server>,
     peer: &Peer,
     info: &RequestInfo,
     query: &Query,
     request: Request<Body>,
+    traces: &mut Traces,
 ) -> Result<Response<Body>, Status> {
     if info.is_long_running() {
-        return steps(server, peer, info, query, request).await;
+        return steps(server, peer, info, query, request, traces).await;
     }
-    let _slot = server.in_flight.enter(info)?;
-    let work = steps(server, peer, info, query, request);
+    let _slot = server.in_flight.enter(info);
+    let work = steps(server, peer, info, query, request, traces);
     tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
         Err(Status::timeout(
             "request did not complete within requested timeout - context deadline exceeded",
@@ -92,10 +104,14 @@ async fn steps(
     info: &RequestInfo,
     query: &Query,
     request: Request<Body>,
+    traces: &mut Traces,
 ) -> Result<Response<Body>, Status> {
-    let headers = request.headers().clone();
-    let user = authenticate::authenticate(server, peer, &headers, &info.path).await?;
-    let user = impersonate::impersonate(server, &headers, user).await?;
+    let user = authenticate::authenticate(server, peer, request.headers(), &info.path).await?;
+    let user = impersonate::impersonate(server, request.headers(), user).await?;
+    let served = server.resources.find(&info.group, &info.version, &info.resource);
+    let flow = traces.flow.insert(flow_control::classify(server, info, &user));
+    // Held until the answer is there.
+    let _permit = flow_control::admit(flow, info, query, &user, served.as_deref()).await?;
     authorise::authorise(server, info, query, &user).await?;
     let backends = server.aggregator.backends(&*server.objects);
     if !backends.is_empty()
@@ -103,10 +119,10 @@ async fn steps(
     {
         return aggregate::serve(server, backend, &user, request).await;
     }
+    let (method, headers) = (request.method().clone(), request.headers().clone());
     if !info.is_resource {
-        return discovery::serve(server, info, query, request.method(), &headers).await;
+        return discovery::serve(server, info, query, &method, &headers).await;
     }
-    let served = server.resources.find(&info.group, &info.version, &info.resource);
     let served = served.ok_or_else(Status::page_not_found)?;
     let call = Call { server, info, query, headers: &headers, user: &user, served: &served };
     let mut response = endpoints::serve(call, request).await?;

@@ -31,6 +31,8 @@ pub struct Config {
     pub front_proxy: FrontProxy,
     pub encryption: Encryption,
     pub admission: Admission,
+    /// `--max-requests-inflight` and `--max-mutating-requests-inflight` together: what priority levels share.
+    pub requests_in_flight: u32,
 }
 
 /// Which admission plugins run, and how.

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
@@ -16,6 +17,7 @@ use oarlock_apiserver_access::authorization::{
 use oarlock_apiserver_access::reviews::Reviews;
 use oarlock_apiserver_access::token::TokenIssuer;
 use oarlock_apiserver_access::{AccessMetrics, Authorizer, Decision, Objects, User};
+use oarlock_apiserver_flow::{Flow, Options};
 use oarlock_base::{Shutdown, TaskSpawner, Tasks};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -27,13 +29,16 @@ use crate::cache::{Cache, CachedObjects};
 use crate::chain::Peer;
 use crate::config::{Config, Error, ServiceAccountKeys};
 use crate::discovery::Discovery;
-use crate::flow_control::InFlight;
+use crate::flow_control::{self, InFlight};
 use crate::kubelet::{Dialer, client_tls};
 use crate::metrics::Metrics;
 use crate::registry::services::{ServiceAllocator, parse_ranges};
 use crate::registry::{Catalogue, QuotaWriter, Registry, Resources, ServedSurface};
 use crate::request_info::RequestInfo;
 use crate::{authorise, bootstrap, chain, listen};
+
+/// How long a request waits for a seat at most.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(15);
 
 /// What every request may need.
 pub(crate) struct Server {
@@ -52,6 +57,7 @@ pub(crate) struct Server {
     pub(crate) aggregator: Aggregator,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: InFlight,
+    pub(crate) flow: Arc<Flow>,
     pub(crate) ready: watch::Sender<bool>,
     /// Triggered when the server begins to stop: watches end, `/readyz` fails.
     pub(crate) draining: Shutdown,
@@ -113,6 +119,14 @@ impl ApiServer {
         let deciders = Deciders::new(&objects);
         let services = allocator(&config, &objects)?;
         let metrics = Metrics::new();
+        let flow = Flow::new(
+            objects.clone(),
+            Options { seats: config.requests_in_flight, patience: QUEUE_PATIENCE },
+            tasks.spawner(),
+        );
+        for collector in flow.metrics().collectors() {
+            metrics.registry().register(collector)?;
+        }
         let access_metrics = AccessMetrics::new();
         access_metrics.register(metrics.registry())?;
         let surface = Arc::new(ServedSurface { resources: resources.clone() });
@@ -142,6 +156,7 @@ impl ApiServer {
             dialer: Dialer::new(Some(client_tls(&config.kubelet)?), tasks.spawner()),
             metrics,
             in_flight: InFlight::default(),
+            flow: flow.clone(),
             ready: watch::Sender::new(false),
             draining: tasks.shutdown().child(),
             tasks: tasks.spawner(),
@@ -158,6 +173,12 @@ impl ApiServer {
         let plan = bootstrap::Plan::new(&config, address.port());
         let aggregating = server.clone();
         tasks.spawn("aggregator", move |stop| async move { aggregate::run(&aggregating, stop).await });
+        tasks.spawn("flow", move |stop| async move {
+            flow.run(stop).await;
+            Ok::<_, Infallible>(())
+        });
+        let keeping = server.clone();
+        tasks.spawn("flow-objects", move |stop| async move { flow_control::keep(&keeping, stop).await });
         let starting = server.clone();
         tasks.spawn("bootstrap", move |stop| async move { bootstrap::run(&starting, plan, stop).await });
         Ok(Self { server, listener, tls, tasks, address })

@@ -10,14 +10,12 @@ use crate::config::Error;
 use crate::server::Server;
 
 /// Kinds of the bootstrap data in the order they are written.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 7] = [
     "priorityclasses",
     "clusterroles",
     "clusterrolebindings",
     "roles",
     "rolebindings",
-    "prioritylevelconfigurations",
-    "flowschemas",
     "servicecidrs",
     "apiservices",
 ];

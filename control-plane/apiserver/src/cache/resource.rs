@@ -216,6 +216,16 @@ impl ResourceCache {
         any
     }
 
+    /// How many objects there are.
+    pub(crate) fn len(&self) -> usize {
+        self.state.lock().snapshot.len()
+    }
+
+    /// How many watch, those who are just gone included.
+    pub(crate) fn watchers(&self) -> usize {
+        self.state.lock().watchers.len()
+    }
+
     /// Objects and watchers, for metrics.
     pub(crate) fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();

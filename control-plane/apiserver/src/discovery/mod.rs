@@ -108,6 +108,7 @@ pub(crate) async fn serve(
         ["version"] => Ok(json_text(&documents::version())),
         ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(server, &segments, query).await),
         ["metrics"] => Ok(metrics(server)),
+        ["debug", "api_priority_and_fairness", page] => flow_page(server, page),
         [".well-known", "openid-configuration"] => {
             let uri = format!("{}/openid/v1/jwks", server.issuer);
             Ok(json_text(&openid_configuration(&server.issuer, &uri, &server.keys)))
@@ -124,6 +125,17 @@ pub(crate) async fn serve(
         }
         _ => Err(Status::page_not_found()),
     }
+}
+
+/// What is going on in flow control.
+fn flow_page(server: &Server, page: &str) -> Result<Response<Body>, Status> {
+    let text = match page {
+        "dump_priority_levels" => server.flow.dump_priority_levels(),
+        "dump_queues" => server.flow.dump_queues(),
+        "dump_requests" => server.flow.dump_requests(std::time::SystemTime::now()),
+        _ => return Err(Status::page_not_found()),
+    };
+    Ok(encode::text(StatusCode::OK, text))
 }
 
 fn not_found_or_allowed(info: &RequestInfo) -> Status {

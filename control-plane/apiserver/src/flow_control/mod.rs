@@ -1,48 +1,135 @@
-//! A bound on requests under way, reads and writes apart; upstream's `--max-requests-inflight` and its twin.
+//! Priority and fairness: a seat for every request that does not last, fairly shared; and how many are under way.
 
-use std::sync::Arc;
+mod keeper;
 
+pub(crate) use keeper::keep;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use http::{HeaderName, HeaderValue, Response};
 use oarlock_api::Status;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use oarlock_apiserver_access::User;
+use oarlock_apiserver_flow::{Classified, Digest, ListShape, Permit, Work, list_work, mutating_work};
+use tokio::sync::Notify;
 
-use crate::request_info::RequestInfo;
+use crate::body::Body;
+use crate::registry::Served;
+use crate::request_info::{Query, RequestInfo};
+use crate::server::Server;
 
-const READS_MAX: usize = 400;
-const WRITES_MAX: usize = 200;
+const FLOW_SCHEMA: HeaderName = HeaderName::from_static("x-kubernetes-pf-flowschema-uid");
+const PRIORITY_LEVEL: HeaderName = HeaderName::from_static("x-kubernetes-pf-prioritylevel-uid");
 
+/// Requests that do not last, while they are under way.
+#[derive(Default)]
 pub(crate) struct InFlight {
-    reads: Arc<Semaphore>,
-    writes: Arc<Semaphore>,
+    reads: AtomicUsize,
+    writes: AtomicUsize,
+    idle: Notify,
 }
 
-impl Default for InFlight {
-    fn default() -> Self {
-        Self { reads: Arc::new(Semaphore::new(READS_MAX)), writes: Arc::new(Semaphore::new(WRITES_MAX)) }
+/// One request under way.
+pub(crate) struct Slot<'a> {
+    counter: &'a AtomicUsize,
+    all: &'a InFlight,
+}
+
+impl Drop for Slot<'_> {
+    fn drop(&mut self) {
+        if self.counter.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.all.idle.notify_waiters();
+        }
     }
 }
 
 impl InFlight {
-    /// A place among the requests under way, or 429.
-    pub(crate) fn enter(&self, info: &RequestInfo) -> Result<OwnedSemaphorePermit, Status> {
+    pub(crate) fn enter(&self, info: &RequestInfo) -> Slot<'_> {
         let reads = matches!(info.verb.as_str(), "get" | "list" | "watch" | "head" | "options");
-        let semaphore = if reads { &self.reads } else { &self.writes };
-        semaphore
-            .clone()
-            .try_acquire_owned()
-            .map_err(|_| Status::too_many_requests("Too many requests, please try again later.", 1))
+        let counter = if reads { &self.reads } else { &self.writes };
+        counter.fetch_add(1, Ordering::AcqRel);
+        Slot { counter, all: self }
     }
 
     /// Waits until nothing is under way.
     pub(crate) async fn idle(&self) {
-        for (semaphore, all) in [(&self.reads, READS_MAX), (&self.writes, WRITES_MAX)] {
-            let all = u32::try_from(all).expect("the bounds are small");
-            // It is never closed; the places are given back at once.
-            drop(semaphore.acquire_many(all).await);
+        loop {
+            // Registered first, counted then: the last end is not missed.
+            let ended = self.idle.notified();
+            if self.counts() == (0, 0) {
+                return;
+            }
+            ended.await;
         }
     }
 
     /// Reads and writes under way.
     pub(crate) fn counts(&self) -> (usize, usize) {
-        (READS_MAX - self.reads.available_permits(), WRITES_MAX - self.writes.available_permits())
+        (self.reads.load(Ordering::Acquire), self.writes.load(Ordering::Acquire))
+    }
+}
+
+/// Which flow a request belongs to; its answer says so.
+pub(crate) fn classify(server: &Server, info: &RequestInfo, user: &User) -> Classified {
+    server.flow.classify(&digest(info, user))
+}
+
+fn digest<'a>(info: &'a RequestInfo, user: &'a User) -> Digest<'a> {
+    Digest {
+        user,
+        resource_request: info.is_resource,
+        verb: &info.verb,
+        group: &info.group,
+        resource: &info.resource,
+        subresource: &info.subresource,
+        namespace: &info.namespace,
+        path: &info.path,
+    }
+}
+
+/// A seat, now or after waiting, or 429. What lasts takes none, but a watch takes one while it begins.
+pub(crate) async fn admit(
+    flow: &Classified,
+    info: &RequestInfo,
+    query: &Query,
+    user: &User,
+    served: Option<&Served>,
+) -> Result<Option<Permit>, Status> {
+    if info.is_long_running() && info.verb != "watch" {
+        return Ok(None);
+    }
+    let work = work_of(info, query, served, flow.seats_max());
+    Ok(Some(flow.admit(&digest(info, user), work).await?))
+}
+
+fn work_of(info: &RequestInfo, query: &Query, served: Option<&Served>, seats_max: u32) -> Work {
+    let Some(stored) = served.and_then(|served| served.stored.as_ref()) else { return Work::ONE };
+    match info.verb.as_str() {
+        "list" | "watch" if info.verb == "list" || query.flag("sendInitialEvents") => {
+            let limit = query.number("limit").and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
+            let selector = |name: &str| query.get(name).is_some_and(|text| !text.is_empty());
+            let shape = ListShape {
+                stored: stored.cache.len() as u64,
+                limit,
+                from_cache: query.get("continue").is_none_or(str::is_empty),
+                selective: selector("labelSelector") || selector("fieldSelector"),
+                by_name: !info.name.is_empty(),
+            };
+            list_work(&shape, seats_max)
+        }
+        "create" | "update" | "patch" | "delete" | "deletecollection" => {
+            mutating_work(stored.cache.watchers() as u64, seats_max)
+        }
+        _ => Work::ONE,
+    }
+}
+
+/// Tells a client whose seats it took.
+pub(crate) fn tell(response: &mut Response<Body>, flow: &Classified) {
+    for (name, uid) in [(FLOW_SCHEMA, flow.flow_schema_uid()), (PRIORITY_LEVEL, flow.priority_level_uid())] {
+        if !uid.is_empty()
+            && let Ok(value) = HeaderValue::from_str(uid)
+        {
+            response.headers_mut().insert(name, value);
+        }
     }
 }

@@ -64,6 +64,7 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
         front_proxy: FrontProxy::default(),
         encryption: Encryption::default(),
         admission: Admission::default(),
+        requests_in_flight: 600,
     };
     let server = ApiServer::new(config).await.expect("the server starts");
     let (address, client) = (server.address(), server.client(admin()));

@@ -1,0 +1,138 @@
+//! Keeps the objects of flow control that every cluster has, and the conditions of FlowSchemas. Woken by changes of just
+//! these objects.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::select_all;
+use jiff::Timestamp;
+use oarlock_api::{GroupResource, Status};
+use oarlock_apiserver_access::{Annotations, User};
+use oarlock_apiserver_flow::{FLOW_SCHEMAS, Maintenance, PRIORITY_LEVELS, dangling, maintain};
+use oarlock_base::{Backoff, Shutdown};
+use serde_json::{Value, json};
+
+use crate::cache::{Filter, WatchReader, WatchStart};
+use crate::config::Error;
+use crate::registry::{DeleteOptions, Served, Write, time_text};
+use crate::server::Server;
+
+/// Several changes at once are one look.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Keeps them until the shutdown.
+pub(crate) async fn keep(server: &Arc<Server>, stop: Shutdown) -> Result<(), Error> {
+    let work = async {
+        let mut backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(30)).start();
+        loop {
+            // Watched first, repaired then: no change falls between.
+            let mut readers = watch(server);
+            match repair(server).await {
+                Ok(()) => {
+                    backoff.reset();
+                    select_all(readers.iter_mut().map(|reader| reader.next().boxed())).await;
+                    tokio::time::sleep(PAUSE).await;
+                }
+                Err(status) => {
+                    tracing::warn!(%status, "an object of flow control could not be kept");
+                    tokio::time::sleep(backoff.next_delay()).await;
+                }
+            }
+        }
+    };
+    // The shutdown ends it.
+    let _: Option<()> = stop.or(work).await;
+    Ok(())
+}
+
+fn kinds() -> [GroupResource; 2] {
+    [PRIORITY_LEVELS.clone(), FLOW_SCHEMAS.clone()]
+}
+
+fn watch(server: &Server) -> Vec<WatchReader> {
+    let watch = |resource: GroupResource| {
+        let revision = server.cache.revision();
+        let cached = server.resources.cached(&resource)?;
+        // The newest revision is never too old.
+        cached.watch(Filter::default(), WatchStart::After(revision), false, revision).ok()
+    };
+    kinds().into_iter().filter_map(watch).collect()
+}
+
+async fn repair(server: &Arc<Server>) -> Result<(), Status> {
+    let bootstrap = oarlock_api::table::bootstrap_objects();
+    for resource in kinds() {
+        let wanted = bootstrap.get(&*resource.resource).and_then(Value::as_array);
+        let existing = server.objects.list(&resource, "");
+        for action in maintain(wanted.map_or(&[], Vec::as_slice), &existing) {
+            act(server, &resource, action).await?;
+        }
+    }
+    let (levels, schemas) =
+        (server.objects.list(&PRIORITY_LEVELS, ""), server.objects.list(&FLOW_SCHEMAS, ""));
+    for (name, condition) in dangling(&schemas, &levels, &time_text(Timestamp::now())) {
+        tell(server, &name, &condition).await?;
+    }
+    Ok(())
+}
+
+fn served(server: &Server, resource: &GroupResource) -> Result<Arc<Served>, Status> {
+    let found = server.resources.find(&resource.group, "v1", &resource.resource);
+    found.ok_or_else(Status::page_not_found)
+}
+
+async fn act(server: &Arc<Server>, resource: &GroupResource, action: Maintenance) -> Result<(), Status> {
+    let served = served(server, resource)?;
+    let user = Arc::new(User {
+        name: "system:apiserver".into(),
+        groups: vec!["system:masters".into()],
+        ..User::default()
+    });
+    let options = Value::Null;
+    let mut write = Write {
+        user: &user,
+        subresource: "",
+        dry_run: false,
+        options: &options,
+        warnings: Vec::new(),
+        annotations: Annotations::default(),
+    };
+    let done = match action {
+        Maintenance::Create(mut object) => {
+            crate::decode::default(&served, &mut object);
+            server.registry.create(&served, "", object, &mut write).await.map(drop)
+        }
+        Maintenance::Update(object) => {
+            let name = object["metadata"]["name"].as_str().unwrap_or_default().to_string();
+            let place = ("", name.as_str());
+            server.registry.update(&served, place, &mut write, None, |_| Ok(object.clone())).await.map(drop)
+        }
+        Maintenance::Delete { name, resource_version } => {
+            let options =
+                DeleteOptions { resource_version: Some(resource_version), ..DeleteOptions::default() };
+            server.registry.delete(&served, ("", &name), &options, &mut write).await.map(drop)
+        }
+    };
+    match done {
+        // Another server was quicker; its change wakes us.
+        Err(status) if matches!(&*status.reason, "AlreadyExists" | "Conflict" | "NotFound") => Ok(()),
+        other => other,
+    }
+}
+
+async fn tell(server: &Arc<Server>, name: &str, condition: &Value) -> Result<(), Status> {
+    let served = served(server, &FLOW_SCHEMAS)?;
+    let storage = crate::registry::stored(&served)?;
+    let change = |object: &mut Value| {
+        let conditions = &mut object["status"]["conditions"];
+        if !conditions.is_array() {
+            *conditions = json!([]);
+        }
+        let list = conditions.as_array_mut().expect("it was made a list above");
+        list.retain(|other| other["type"] != condition["type"]);
+        list.push(condition.clone());
+        Ok(())
+    };
+    server.registry.amend(storage, ("", name), change).await.map(drop)
+}
