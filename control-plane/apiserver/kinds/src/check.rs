@@ -247,6 +247,64 @@ pub(crate) fn domain_path(value: &str, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
+/// A list of `metav1.Condition`.
+pub(crate) fn conditions(conditions: &Value, path: &Path, errors: &mut FieldErrors) {
+    const STATUSES: [&str; 3] = ["False", "True", "Unknown"];
+    let mut seen = Seen::new();
+    for (index, condition) in items(conditions).iter().enumerate() {
+        let at = path.index(index);
+        seen.add(text(&condition["type"]), &at.child("type"), errors);
+        if text(&condition["type"]).is_empty() {
+            errors.push(FieldError::required(at.child("type"), "must be set"));
+        } else {
+            syntax(text(&condition["type"]), names::qualified, &at.child("type"), errors);
+        }
+        let status = text(&condition["status"]);
+        if !STATUSES.contains(&status) {
+            errors.push(FieldError::not_supported(at.child("status"), status, &STATUSES));
+        }
+        not_negative(&condition["observedGeneration"], &at.child("observedGeneration"), errors);
+        for (field, words) in [("lastTransitionTime", "must be set"), ("reason", "must be set")] {
+            if text(&condition[field]).is_empty() {
+                errors.push(FieldError::required(at.child(field), words));
+            }
+        }
+    }
+}
+
+/// The name of who signs: a domain and a name of its own. (`ValidateSignerName`)
+pub(crate) fn signer_name(name: &str, path: &Path, errors: &mut FieldErrors) {
+    if name.is_empty() {
+        return errors.push(FieldError::required(path.clone(), ""));
+    }
+    let mut segments = name.split('/');
+    let (Some(domain), Some(rest), None) = (segments.next(), segments.next(), segments.next()) else {
+        let words = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
+        return errors.push(FieldError::invalid(path.clone(), name, words));
+    };
+    if domain.len() > 253 {
+        errors.push(FieldError::too_long(path.clone(), 253));
+    }
+    let mut told = |whole: &str, label: &str, faults: names::Faults| {
+        for fault in faults {
+            errors.push(FieldError::invalid(
+                path.clone(),
+                whole,
+                format!("validating label {label:?}: {fault}"),
+            ));
+        }
+    };
+    domain.split('.').for_each(|label| told(domain, label, names::dns_label(label)));
+    rest.split('.').for_each(|label| told(rest, label, names::subdomain(label)));
+    if domain.split('.').count() < 2 {
+        let words = "should be a domain with at least two segments separated by dots";
+        errors.push(FieldError::invalid(path.clone(), domain, words));
+    }
+    if rest.len() > 253 + 63 + 1 {
+        errors.push(FieldError::too_long(path.clone(), 253 + 63 + 1));
+    }
+}
+
 /// Tells of every second occurrence.
 pub(crate) struct Seen<'a>(std::collections::HashSet<&'a str>);
 

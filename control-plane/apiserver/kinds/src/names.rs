@@ -82,6 +82,25 @@ pub(crate) fn anything(_value: &str) -> Faults {
     Faults::new()
 }
 
+/// A name that stands between two slashes of a URL. (`path.IsValidPathSegmentName`)
+pub(crate) fn path_segment(name: &str) -> Faults {
+    if matches!(name, "." | "..") {
+        return vec![format!("may not be '{name}'")];
+    }
+    ['/', '%'].iter().filter(|c| name.contains(**c)).map(|c| format!("may not contain '{c}'")).collect()
+}
+
+/// An address in the one form that the object of it is named by.
+pub(crate) fn canonical_ip(name: &str) -> Faults {
+    match name.parse::<IpAddr>() {
+        Err(_) => ip(name),
+        Ok(ip) if ip.to_string() != name => {
+            vec!["must be in canonical form (\"".to_string() + &ip.to_string() + "\")"]
+        }
+        Ok(_) => Faults::new(),
+    }
+}
+
 pub(crate) fn cron_job(value: &str) -> Faults {
     let mut faults = subdomain(value);
     if value.len() > CRON_JOB_NAME_MAX {

@@ -7,8 +7,12 @@ use crate::kind::Kind;
 use crate::print::{NONE, UNKNOWN, UNSET, age, int_or_string, name_of, or};
 use crate::value::{int, items, text};
 
-pub(super) static AUTOSCALER: Kind =
-    Kind { validate: super::validate::autoscaler, cells: Some(cells), ..Kind::PLAIN };
+pub(super) static AUTOSCALER: Kind = Kind {
+    validate: super::scaling::validate,
+    changes: super::scaling::changes,
+    cells: Some(cells),
+    ..Kind::PLAIN
+};
 
 fn cells(scaler: &Value, now: Timestamp) -> Vec<Value> {
     let (spec, status) = (&scaler["spec"], &scaler["status"]);

@@ -4,11 +4,13 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::strategy::{Context, SelectableField};
-use crate::value::{items_mut, keep, object_mut, text};
+use crate::value::{items, items_mut, keep, object_mut, text};
 
 pub(super) static REQUEST: Kind = Kind {
     prepare_create: create,
     prepare_update: update,
+    validate: super::signing::validate,
+    changes: super::signing::changes,
     fields: signer,
     cells: Some(super::cells::signing_request),
     ..Kind::PLAIN
@@ -36,10 +38,22 @@ fn signer(object: &Value) -> Vec<SelectableField> {
 /// Who asks is the server's to say.
 fn create(context: &Context<'_>, request: &mut Value) {
     let spec = object_mut(request, "spec");
-    for field in ["uid", "groups", "extra"] {
+    for field in ["username", "uid", "groups", "extra"] {
         spec.remove(field);
     }
-    spec.insert("username".into(), context.user.name.as_str().into());
+    let user = context.user;
+    for (field, value) in [("username", &user.name), ("uid", &user.uid)] {
+        if !value.is_empty() {
+            spec.insert(field.into(), value.as_str().into());
+        }
+    }
+    if !user.groups.is_empty() {
+        spec.insert("groups".into(), user.groups.clone().into());
+    }
+    if !user.extra.is_empty() {
+        let extra = user.extra.iter().map(|(key, values)| (key.clone(), values.clone().into()));
+        spec.insert("extra".into(), Value::Object(extra.collect()));
+    }
 }
 
 /// The spec never changes; approval takes only conditions, status the rest.
@@ -52,21 +66,27 @@ fn update(context: &Context<'_>, new: &mut Value, old: &Value) {
             if let Some(conditions) = asked {
                 object_mut(new, "status").insert("conditions".into(), conditions);
             }
-            stamp(context, new);
+            stamp(context, new, old);
         }
-        "status" => stamp(context, new),
+        "status" => stamp(context, new, old),
         _ => keep(new, old, "status"),
     }
 }
 
-fn stamp(context: &Context<'_>, request: &mut Value) {
+/// A condition has a time: that of its last change, if it was there before.
+fn stamp(context: &Context<'_>, request: &mut Value, old: &Value) {
     let now = oarlock_api::meta::print_time(context.now);
     let Some(status) = request.get_mut("status") else { return };
     for condition in items_mut(status, "conditions") {
-        for field in ["lastUpdateTime", "lastTransitionTime"] {
-            if text(&condition[field]).is_empty() {
-                condition[field] = now.clone().into();
-            }
+        if text(&condition["lastTransitionTime"]).is_empty() {
+            let same =
+                |was: &&Value| was["type"] == condition["type"] && was["status"] == condition["status"];
+            let before = items(&old["status"]["conditions"]).iter().find(same);
+            let time = before.and_then(|was| was["lastTransitionTime"].as_str()).unwrap_or(&now).to_string();
+            condition["lastTransitionTime"] = time.into();
+        }
+        if text(&condition["lastUpdateTime"]).is_empty() {
+            condition["lastUpdateTime"] = now.clone().into();
         }
     }
 }

@@ -7,6 +7,9 @@ mod cells;
 mod certificate;
 mod custom_resource;
 mod device;
+mod flow;
+mod scaling;
+mod signing;
 mod validate;
 
 use crate::kind::Kind;
@@ -40,8 +43,9 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
-static FLOW_SCHEMA: Kind = Kind { cells: Some(cells::flow_schema), ..Kind::COUNTED };
-static PRIORITY_LEVEL: Kind = Kind { cells: Some(cells::priority_level), ..Kind::COUNTED };
+static FLOW_SCHEMA: Kind = Kind { validate: flow::schema, cells: Some(cells::flow_schema), ..Kind::COUNTED };
+static PRIORITY_LEVEL: Kind =
+    Kind { validate: flow::level, cells: Some(cells::priority_level), ..Kind::COUNTED };
 static PRIORITY_CLASS: Kind = Kind {
     validate: validate::priority_class,
     validate_new: validate::new_priority_class,
@@ -58,12 +62,14 @@ static LEASE: Kind = Kind {
 static LEASE_CANDIDATE: Kind = Kind { create_on_update: true, ..Kind::CONDITIONAL };
 static DISRUPTION_BUDGET: Kind = Kind {
     validate: validate::disruption_budget,
+    changes: validate::budget_changes,
     cells: Some(cells::disruption_budget),
     ..Kind::COUNTED_CONDITIONAL
 };
 static RUNTIME_CLASS: Kind = Kind {
     validate: validate::runtime_class,
     changes: validate::runtime_class_changes,
+    warn: validate::runtime_class_warnings,
     cells: Some(cells::runtime_class),
     ..Kind::CONDITIONAL
 };

@@ -4,8 +4,8 @@ use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use crate::strategy::Context;
-use crate::value::{int, is_true, items, name, text};
-use crate::{check, names};
+use crate::value::{differ_but, entries, int, is_true, items, name, text};
+use crate::{check, names, podspec};
 
 const USER_PRIORITY_MAX: i64 = 1_000_000_000;
 const SYSTEM_PREFIX: &str = "system-";
@@ -17,6 +17,10 @@ pub(super) fn lease(lease: &Value, errors: &mut FieldErrors) {
     let seconds = path.child("leaseDurationSeconds");
     check::at_least(&spec["leaseDurationSeconds"], 1, "must be greater than 0", &seconds, errors);
     check::not_negative(&spec["leaseTransitions"], &path.child("leaseTransitions"), errors);
+    if let Some(strategy) = spec["strategy"].as_str().filter(|strategy| *strategy != "OldestEmulationVersion")
+    {
+        check::domain_path(strategy, &path.child("strategy"), errors);
+    }
     if spec["strategy"].is_null() && !text(&spec["preferredHolder"]).is_empty() {
         let words = "may only be specified when `strategy` is defined";
         errors.push(FieldError::forbidden(path.child("preferredHolder"), words));
@@ -46,8 +50,19 @@ pub(super) fn disruption_budget(budget: &Value, errors: &mut FieldErrors) {
     );
 }
 
+pub(super) fn budget_changes(context: &Context<'_>, new: &Value, _old: &Value, errors: &mut FieldErrors) {
+    if context.subresource != "status" {
+        return;
+    }
+    let path = Path::new("status");
+    for field in ["disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods"] {
+        check::not_negative(&new["status"][field], &path.child(field), errors);
+    }
+    check::conditions(&new["status"]["conditions"], &path.child("conditions"), errors);
+}
+
 pub(super) fn priority_class(class: &Value, errors: &mut FieldErrors) {
-    let supported = ["Never", "PreemptLowerPriority"];
+    let supported = ["PreemptLowerPriority", "Never"];
     check::one_of(&class["preemptionPolicy"], &supported, &Path::new("preemptionPolicy"), errors);
 }
 
@@ -96,6 +111,30 @@ pub(super) fn priority_class_changes(
 
 pub(super) fn runtime_class(class: &Value, errors: &mut FieldErrors) {
     check::syntax(text(&class["handler"]), names::dns_label, &Path::new("handler"), errors);
+    podspec::overhead(
+        &class["overhead"]["podFixed"],
+        &Path::new("overhead").child("podFixed").child("limits"),
+        errors,
+    );
+    let (scheduling, path) = (&class["scheduling"], Path::new("scheduling"));
+    check::labels(&scheduling["nodeSelector"], &path.child("nodeSelector"), errors);
+    let (list, at) = (items(&scheduling["tolerations"]), path.child("tolerations"));
+    podspec::tolerations(&scheduling["tolerations"], &at, errors);
+    for (index, toleration) in list.iter().enumerate() {
+        let same = |other: &Value| !differ_but(other, toleration, &["tolerationSeconds"]);
+        if list[..index].iter().any(same) {
+            errors.push(FieldError::duplicate(at.index(index), toleration.clone()));
+        }
+    }
+}
+
+pub(super) fn runtime_class_warnings(class: &Value, _old: Option<&Value>, warnings: &mut Vec<String>) {
+    let path = Path::new("scheduling").child("nodeSelector");
+    for (key, _) in entries(&class["scheduling"]["nodeSelector"]) {
+        if let Some(words) = podspec::warnings::deprecated_label(key) {
+            warnings.push(format!("{}: {words}", path.key(key)));
+        }
+    }
 }
 
 pub(super) fn runtime_class_changes(
@@ -105,59 +144,4 @@ pub(super) fn runtime_class_changes(
     errors: &mut FieldErrors,
 ) {
     check::immutable(&new["handler"], &old["handler"], &Path::new("handler"), errors);
-}
-
-pub(super) fn autoscaler(scaler: &Value, errors: &mut FieldErrors) {
-    let (spec, path) = (&scaler["spec"], Path::new("spec"));
-    let (least, most) = (spec["minReplicas"].as_i64(), int(&spec["maxReplicas"]));
-    check::at_least(
-        &spec["minReplicas"],
-        1,
-        "must be greater than or equal to 1",
-        &path.child("minReplicas"),
-        errors,
-    );
-    if most < 1 {
-        errors.push(FieldError::invalid(path.child("maxReplicas"), most, "must be greater than 0"));
-    }
-    if least.is_some_and(|least| most < least) {
-        let words = "must be greater than or equal to `minReplicas`";
-        errors.push(FieldError::invalid(path.child("maxReplicas"), most, words));
-    }
-    let (target, at) = (&spec["scaleTargetRef"], path.child("scaleTargetRef"));
-    check::required(&target["kind"], &at.child("kind"), errors);
-    check::required(&target["name"], &at.child("name"), errors);
-    for (index, given) in items(&spec["metrics"]).iter().enumerate() {
-        metric(given, &path.child("metrics").index(index), errors);
-    }
-}
-
-fn metric(metric: &Value, path: &Path, errors: &mut FieldErrors) {
-    const SOURCES: [(&str, &str); 5] = [
-        ("ContainerResource", "containerResource"),
-        ("External", "external"),
-        ("Object", "object"),
-        ("Pods", "pods"),
-        ("Resource", "resource"),
-    ];
-    let kinds = SOURCES.map(|(kind, _)| kind);
-    if text(&metric["type"]).is_empty() {
-        return errors.push(FieldError::required(path.child("type"), "must specify a metric source type"));
-    }
-    let Some((_, field)) = SOURCES.iter().find(|(kind, _)| metric["type"] == *kind) else {
-        return check::one_of(&metric["type"], &kinds, &path.child("type"), errors);
-    };
-    let (source, at) = (&metric[*field], path.child(field));
-    if !source.is_object() {
-        let words = "must populate information for the given metric source";
-        return errors.push(FieldError::required(at, words));
-    }
-    if field.to_lowercase().ends_with("resource") && text(&source["name"]).is_empty() {
-        errors.push(FieldError::required(at.child("name"), "must specify a resource name"));
-    }
-    let kinds = ["AverageValue", "Utilization", "Value"];
-    check::must_be_one_of(&source["target"]["type"], &kinds, &at.child("target").child("type"), errors);
-    let utilisation = &source["target"]["averageUtilization"];
-    let at = at.child("target").child("averageUtilization");
-    check::at_least(utilisation, 1, "must be greater than 0", &at, errors);
 }

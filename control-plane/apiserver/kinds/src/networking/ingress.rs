@@ -9,6 +9,8 @@ use crate::{check, names};
 
 const PATH_TYPES: [&str; 3] = ["Exact", "ImplementationSpecific", "Prefix"];
 const NOT_IN_PATH: [&str; 5] = ["//", "/./", "/../", "%2f", "%2F"];
+const CLASS: &str = "kubernetes.io/ingress.class";
+const CONTROLLER_MAX: usize = 250;
 const NOT_AT_END: [&str; 2] = ["/..", "/."];
 
 pub(super) fn validate(ingress: &Value, errors: &mut FieldErrors) {
@@ -93,23 +95,34 @@ fn backend(backend: &Value, path: &Path, errors: &mut FieldErrors) {
             errors.push(FieldError::invalid(path.clone(), "", words));
         }
         (false, false) => {
-            errors.push(FieldError::required(path.clone(), "resource or service backend is required"));
+            let words = "resource or service backend is required";
+            errors.push(FieldError::required(path.clone(), words));
         }
-        (false, true) => {
-            check::required(&resource["kind"], &path.child("resource").child("kind"), errors);
-            check::required(&resource["name"], &path.child("resource").child("name"), errors);
+        (false, true) => reference(resource, &path.child("resource"), errors),
+        (true, false) => service_backend(service, path, errors),
+    }
+}
+
+/// An object of the same namespace.
+fn reference(reference: &Value, path: &Path, errors: &mut FieldErrors) {
+    check::optional(&reference["apiGroup"], names::subdomain, &path.child("apiGroup"), errors);
+    for field in ["kind", "name"] {
+        let at = path.child(field);
+        match text(&reference[field]) {
+            "" => errors.push(FieldError::required(at, format!("{field} is required"))),
+            given => check::syntax(given, names::path_segment, &at, errors),
         }
-        (true, false) => service_backend(service, &path.child("service"), errors),
     }
 }
 
 fn service_backend(service: &Value, path: &Path, errors: &mut FieldErrors) {
-    check::named(&service["name"], names::dns_1035, &path.child("name"), errors);
+    let at = path.child("service");
+    check::named(&service["name"], names::dns_1035, &at.child("name"), errors);
     let (name, number) = (text(&service["port"]["name"]), int(&service["port"]["number"]));
-    let at = path.child("port");
+    let at = at.child("port");
     match (name.is_empty(), number == 0) {
         (false, false) => {
-            errors.push(FieldError::invalid(path.clone(), "", "cannot set both port name & port number"))
+            errors.push(FieldError::invalid(path.clone(), "", "cannot set both port name & port number"));
         }
         (true, true) => errors.push(FieldError::required(path.clone(), "port name or number is required")),
         (false, true) => check::syntax(name, names::port_name, &at.child("name"), errors),
@@ -117,18 +130,65 @@ fn service_backend(service: &Value, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
+/// A class named in two ways is the same class.
+pub(super) fn new(ingress: &Value, errors: &mut FieldErrors) {
+    let annotation = ingress["metadata"]["annotations"][CLASS].as_str();
+    if let (Some(annotation), Some(class)) = (annotation, ingress["spec"]["ingressClassName"].as_str())
+        && annotation != class
+    {
+        let words = "must match `ingressClassName` when both are specified";
+        let at = Path::new("metadata").child("annotations").child(CLASS);
+        errors.push(FieldError::invalid(at, annotation, words));
+    }
+}
+
+pub(super) fn changes(context: &Context<'_>, new: &Value, _old: &Value, errors: &mut FieldErrors) {
+    if context.subresource != "status" {
+        return;
+    }
+    let path = Path::new("status").child("loadBalancer").child("ingress");
+    for (index, given) in items(&new["status"]["loadBalancer"]["ingress"]).iter().enumerate() {
+        check::load_balancer_ingress(given, &path.index(index), errors);
+    }
+}
+
+pub(super) fn warn(ingress: &Value, old: Option<&Value>, warnings: &mut Vec<String>) {
+    if old.is_none() && !ingress["metadata"]["annotations"][CLASS].is_null() {
+        warnings
+            .push(format!("annotation {CLASS:?} is deprecated, please use 'spec.ingressClassName' instead"));
+    }
+}
+
 pub(super) fn class(class: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&class["spec"], Path::new("spec"));
     let (controller, at) = (text(&spec["controller"]), path.child("controller"));
-    if controller.len() > 250 {
-        errors.push(FieldError::too_long(at, 250));
-    } else if !controller.is_empty() && (!controller.contains('/') || controller.starts_with('/')) {
-        let words = "must be a domain-prefixed path (such as \"acme.io/foo\")";
-        errors.push(FieldError::invalid(at, controller, words));
+    if controller.len() > CONTROLLER_MAX {
+        errors.push(FieldError::too_long(at.clone(), CONTROLLER_MAX));
     }
-    if spec["parameters"].is_object() {
-        for field in ["kind", "name"] {
-            check::required(&spec["parameters"][field], &path.child("parameters").child(field), errors);
+    check::domain_path(controller, &at, errors);
+    let (parameters, at) = (&spec["parameters"], path.child("parameters"));
+    if !parameters.is_object() {
+        return;
+    }
+    reference(parameters, &at, errors);
+    let (namespace, namespace_at) = (&parameters["namespace"], at.child("namespace"));
+    match text(&parameters["scope"]) {
+        "" => errors.push(FieldError::required(at.child("scope"), "")),
+        "Namespace" => match namespace.as_str() {
+            None => {
+                let words = "`parameters.scope` is set to 'Namespace'";
+                errors.push(FieldError::required(namespace_at, words));
+            }
+            Some(namespace) => check::syntax(namespace, names::dns_label, &namespace_at, errors),
+        },
+        "Cluster" => {
+            if !namespace.is_null() {
+                let words = "`parameters.scope` is set to 'Cluster'";
+                errors.push(FieldError::forbidden(namespace_at, words));
+            }
+        }
+        other => {
+            errors.push(FieldError::not_supported(at.child("scope"), other, &["Cluster", "Namespace"]));
         }
     }
 }

@@ -3,6 +3,7 @@
 mod cells;
 mod ingress;
 mod policy;
+mod ranges;
 mod slice;
 
 use crate::kind::{Kind, content_differs};
@@ -23,7 +24,10 @@ static ENDPOINT_SLICE: Kind = Kind {
     generation_changes: Some(|new, old| {
         content_differs(new, old) || new["metadata"]["labels"] != old["metadata"]["labels"]
     }),
+    prepare_create: |_, object| slice::prepare(object, None),
+    prepare_update: |_, new, old| slice::prepare(new, Some(old)),
     validate: slice::validate,
+    warn: slice::warn,
     changes: slice::changes,
     cells: Some(cells::endpoint_slice),
     ..Kind::COUNTED
@@ -35,8 +39,30 @@ static INGRESS_CLASS: Kind = Kind {
     cells: Some(cells::ingress_class),
     ..Kind::COUNTED
 };
-static INGRESS: Kind = Kind { validate: ingress::validate, cells: Some(cells::ingress), ..Kind::COUNTED };
-static NETWORK_POLICY: Kind =
-    Kind { validate: policy::validate, cells: Some(cells::network_policy), ..Kind::COUNTED };
-static IP_ADDRESS: Kind = Kind { name: crate::names::ip, cells: Some(cells::ip_address), ..Kind::PLAIN };
-static SERVICE_CIDR: Kind = Kind { cells: Some(cells::service_cidr), ..Kind::PLAIN };
+static INGRESS: Kind = Kind {
+    validate: ingress::validate,
+    validate_new: ingress::new,
+    changes: ingress::changes,
+    warn: ingress::warn,
+    cells: Some(cells::ingress),
+    ..Kind::COUNTED
+};
+static NETWORK_POLICY: Kind = Kind {
+    validate: policy::validate,
+    warn: policy::warn,
+    cells: Some(cells::network_policy),
+    ..Kind::COUNTED
+};
+static IP_ADDRESS: Kind = Kind {
+    name: crate::names::canonical_ip,
+    validate: ranges::address,
+    changes: ranges::address_changes,
+    cells: Some(cells::ip_address),
+    ..Kind::PLAIN
+};
+static SERVICE_CIDR: Kind = Kind {
+    validate: ranges::range,
+    changes: ranges::range_changes,
+    cells: Some(cells::service_cidr),
+    ..Kind::PLAIN
+};

@@ -87,3 +87,18 @@ fn block(block: &Value, path: &Path, errors: &mut FieldErrors) {
         }
     }
 }
+
+pub(super) fn warn(policy: &Value, _old: Option<&Value>, warnings: &mut Vec<String>) {
+    for (direction, peers) in [("ingress", "from"), ("egress", "to")] {
+        for (index, rule) in items(&policy["spec"][direction]).iter().enumerate() {
+            for (at, given) in items(&rule[peers]).iter().enumerate() {
+                let (block, path) = (&given["ipBlock"], Path::new("spec").child(direction).index(index));
+                let path = path.child(peers).index(at).child("ipBlock");
+                check::cidr_warning(text(&block["cidr"]), &path.child("cidr"), warnings);
+                for (at, except) in texts(&block["except"]).enumerate() {
+                    check::cidr_warning(except, &path.child("except").index(at), warnings);
+                }
+            }
+        }
+    }
+}

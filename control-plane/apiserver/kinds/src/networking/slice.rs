@@ -7,13 +7,15 @@ use serde_json::Value;
 
 use crate::check::Seen;
 use crate::strategy::Context;
-use crate::value::{entries, items, text};
+use crate::value::{entries, items, items_mut, remove, text};
 use crate::{check, names};
 
 const ADDRESSES_MAX: usize = 100;
 const PORTS_MAX: usize = 20_000;
 const ENDPOINTS_MAX: usize = 1000;
 const TOPOLOGY_MAX: usize = 16;
+const HINTS_MAX: usize = 8;
+const ZONE: &str = "topology.kubernetes.io/zone";
 
 pub(super) fn validate(slice: &Value, errors: &mut FieldErrors) {
     check::must_be_one_of(
@@ -48,36 +50,75 @@ fn endpoint(endpoint: &Value, family: &str, path: &Path, errors: &mut FieldError
             "IPv6" if !ip.is_some_and(|ip| ip.is_ipv6()) => {
                 errors.push(FieldError::invalid(at, address, "must be an IPv6 address"));
             }
-            "IPv4" | "IPv6" => special(ip, address, &at, errors),
-            _ => check::syntax(address, names::subdomain, &at, errors),
+            "IPv4" | "IPv6" => check::ordinary_ip(address, &at, errors),
+            "FQDN" => fully_qualified(address, &at, errors),
+            _ => {}
         }
     }
-    let topology = entries(&endpoint["deprecatedTopology"]).count();
-    if topology > TOPOLOGY_MAX {
-        errors.push(FieldError::too_many(path.child("deprecatedTopology"), topology, TOPOLOGY_MAX));
+    if let Some(node) = endpoint["nodeName"].as_str() {
+        check::syntax(node, names::subdomain, &path.child("nodeName"), errors);
     }
-    check::optional(&endpoint["nodeName"], names::subdomain, &path.child("nodeName"), errors);
+    let (topology, at) = (&endpoint["deprecatedTopology"], path.child("deprecatedTopology"));
+    if entries(topology).count() > TOPOLOGY_MAX {
+        errors.push(FieldError::too_many(at.clone(), entries(topology).count(), TOPOLOGY_MAX));
+    }
+    check::labels(topology, &at, errors);
+    if let Some(zone) = topology[ZONE].as_str() {
+        errors.push(FieldError::invalid(at.key(ZONE), zone, "reserved key cannot be set in topology"));
+    }
     check::optional(&endpoint["hostname"], names::dns_label, &path.child("hostname"), errors);
+    hints(&endpoint["hints"], &path.child("hints"), errors);
 }
 
-/// Addresses that no endpoint has.
-fn special(ip: Option<IpAddr>, address: &str, path: &Path, errors: &mut FieldErrors) {
-    let Some(ip) = ip else { return };
-    let link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    for (is, words) in [
-        (ip.is_unspecified(), "may not be unspecified"),
-        (ip.is_loopback(), "may not be in the loopback range (127.0.0.0/8, ::1/128)"),
-        (link_local, "may not be in the link-local range (169.254.0.0/16, fe80::/10)"),
-    ] {
-        if is {
-            let words = format!(
-                "{words}{}",
-                if ip.is_unspecified() { format!(" ({address})") } else { String::new() }
-            );
-            errors.push(FieldError::invalid(path.clone(), address, words));
+fn fully_qualified(name: &str, path: &Path, errors: &mut FieldErrors) {
+    let plain = name.strip_suffix('.').unwrap_or(name);
+    if name.is_empty() {
+        return errors.push(FieldError::required(path.clone(), ""));
+    }
+    check::syntax(plain, names::subdomain, path, errors);
+    if plain.split('.').count() < 2 {
+        let words = "should be a domain with at least two segments separated by dots";
+        errors.push(FieldError::invalid(path.clone(), name, words));
+    }
+}
+
+/// Whom an endpoint is for.
+fn hints(hints: &Value, path: &Path, errors: &mut FieldErrors) {
+    for (field, rule) in
+        [("forZones", names::label_value as fn(&str) -> names::Faults), ("forNodes", names::subdomain)]
+    {
+        let (list, at) = (items(&hints[field]), path.child(field));
+        if list.len() > HINTS_MAX {
+            errors.push(FieldError::too_many(at, list.len(), HINTS_MAX));
+            continue;
+        }
+        let mut seen = Seen::new();
+        for (index, hint) in list.iter().enumerate() {
+            let at = at.index(index).child("name");
+            seen.add(text(&hint["name"]), &at, errors);
+            check::syntax(text(&hint["name"]), rule, &at, errors);
+        }
+    }
+}
+
+/// Where an endpoint is, is said by its own fields now.
+pub(super) fn prepare(slice: &mut Value, old: Option<&Value>) {
+    if old.is_some_and(|old| old["endpoints"] == slice["endpoints"]) {
+        return;
+    }
+    for endpoint in items_mut(slice, "endpoints") {
+        remove(endpoint, "deprecatedTopology");
+    }
+}
+
+pub(super) fn warn(slice: &Value, _old: Option<&Value>, warnings: &mut Vec<String>) {
+    if slice["addressType"] == "FQDN" {
+        return warnings.push("addressType: FQDN endpoints are deprecated".into());
+    }
+    for (index, endpoint) in items(&slice["endpoints"]).iter().enumerate() {
+        for (at, address) in items(&endpoint["addresses"]).iter().enumerate() {
+            let at = Path::new("endpoints").index(index).child("addresses").index(at);
+            check::ip_warning(text(address), &at, warnings);
         }
     }
 }

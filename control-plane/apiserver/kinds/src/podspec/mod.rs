@@ -23,7 +23,7 @@ pub(crate) use affinity::node_selector;
 pub(crate) use container::EPHEMERAL;
 pub(crate) use disabled::drop_disabled;
 pub(crate) use resources::{
-    is_extended, may_be_overcommitted, not_negative, of_container, of_quota, resource_name,
+    is_extended, may_be_overcommitted, not_negative, of_container, of_quota, overhead, resource_name,
 };
 pub(crate) use scheduling::{TAINT_EFFECTS, tolerations};
 pub(crate) use volume::{inner_path, no_way_up};

@@ -106,7 +106,7 @@ fn list(list: &Value, name_rule: fn(&str, &Path, &mut FieldErrors), path: &Path,
 }
 
 /// What a runtime class adds to its pods.
-pub(super) fn overhead(overhead: &Value, path: &Path, errors: &mut FieldErrors) {
+pub(crate) fn overhead(overhead: &Value, path: &Path, errors: &mut FieldErrors) {
     list(overhead, of_container, path, errors);
 }
 

@@ -65,11 +65,11 @@ pub(super) fn binding(binding: &Value, errors: &mut FieldErrors) {
     if role["apiGroup"] != GROUP {
         errors.push(FieldError::not_supported(at.child("apiGroup"), text(&role["apiGroup"]), &[GROUP]));
     }
-    let kinds: &[&str] = if of_cluster { &["ClusterRole"] } else { &["ClusterRole", "Role"] };
+    let kinds: &[&str] = if of_cluster { &["ClusterRole"] } else { &["Role", "ClusterRole"] };
     if !kinds.contains(&text(&role["kind"])) {
         errors.push(FieldError::not_supported(at.child("kind"), text(&role["kind"]), kinds));
     }
-    check::required(&role["name"], &at.child("name"), errors);
+    check::named(&role["name"], names::path_segment, &at.child("name"), errors);
     for (index, given) in items(&binding["subjects"]).iter().enumerate() {
         subject(given, of_cluster, &Path::new("subjects").index(index), errors);
     }
@@ -94,7 +94,7 @@ fn subject(subject: &Value, of_cluster: bool, path: &Path, errors: &mut FieldErr
             }
         }
         other => {
-            let supported = ["Group", "ServiceAccount", "User"];
+            let supported = ["ServiceAccount", "User", "Group"];
             errors.push(FieldError::not_supported(path.child("kind"), other, &supported));
         }
     }

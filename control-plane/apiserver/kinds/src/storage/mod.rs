@@ -1,6 +1,7 @@
 //! The storage group.
 
 mod cells;
+mod csi;
 mod validate;
 
 use crate::kind::Kind;
@@ -18,15 +19,37 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
-static ATTRIBUTES_CLASS: Kind = Kind { cells: Some(cells::attributes_class), ..Kind::PLAIN };
+static ATTRIBUTES_CLASS: Kind = Kind {
+    validate: validate::attributes_class,
+    changes: validate::attributes_changes,
+    cells: Some(cells::attributes_class),
+    ..Kind::PLAIN
+};
 static CLASS: Kind = Kind {
     validate: validate::class,
     changes: validate::class_changes,
+    warn: validate::class_warnings,
     cells: Some(cells::class),
     ..Kind::PLAIN
 };
-static CSI_CAPACITY: Kind = Kind { cells: Some(crate::print::name_and_creation), ..Kind::CONDITIONAL };
-static CSI_DRIVER: Kind = Kind { cells: Some(cells::driver), ..Kind::CONDITIONAL };
-static CSI_NODE: Kind = Kind { cells: Some(cells::node), ..Kind::CONDITIONAL };
+static CSI_CAPACITY: Kind = Kind {
+    validate: validate::capacity,
+    changes: validate::capacity_changes,
+    cells: Some(crate::print::name_and_creation),
+    ..Kind::CONDITIONAL
+};
+static CSI_DRIVER: Kind = Kind {
+    validate: csi::driver,
+    changes: csi::driver_changes,
+    cells: Some(cells::driver),
+    ..Kind::CONDITIONAL
+};
+static CSI_NODE: Kind =
+    Kind { validate: csi::node, changes: csi::node_changes, cells: Some(cells::node), ..Kind::CONDITIONAL };
 static MIGRATION: Kind = Kind::CONDITIONAL;
-static VOLUME_ATTACHMENT: Kind = Kind { cells: Some(cells::attachment), ..Kind::CONDITIONAL };
+static VOLUME_ATTACHMENT: Kind = Kind {
+    validate: csi::attachment,
+    changes: csi::attachment_changes,
+    cells: Some(cells::attachment),
+    ..Kind::CONDITIONAL
+};
