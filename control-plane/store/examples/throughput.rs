@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use futures::StreamExt;
 use futures::future::join_all;
 use nix::sys::resource::{UsageWho, getrusage};
-use oarlock_store::{Compare, EmbeddedOptions, ListOptions, Op, Revision, Store, Txn, TxnReply, open_embedded};
+use oarlock_store::{
+    Compare, EmbeddedOptions, ListOptions, Op, Revision, Store, Txn, TxnReply, open_embedded,
+};
 
 const VALUE: usize = 1024;
 

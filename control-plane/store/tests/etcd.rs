@@ -9,7 +9,11 @@ use common::{Cluster, Setup, clear, connect};
 use futures::StreamExt;
 use oarlock_store::{ListOptions, Op, Revision, Store, StoreError, Txn, TxnReply, contract, etcd};
 
-async fn put(store: &dyn Store, key: &str, value: impl Into<bytes::Bytes>) -> oarlock_store::Result<Revision> {
+async fn put(
+    store: &dyn Store,
+    key: &str,
+    value: impl Into<bytes::Bytes>,
+) -> oarlock_store::Result<Revision> {
     let op = Op::Put { key: key.to_owned().into(), value: value.into(), lease: None };
     match store.transact(Txn { guards: Vec::new(), ops: vec![op] }).await? {
         TxnReply::Done { revision } => Ok(revision),
@@ -44,8 +48,10 @@ async fn a_client_certificate_opens_the_door() {
     let Some(binary) = common::binary() else { return };
     let pki = tempfile::tempdir().expect("folder");
     let at = |name: &str| pki.path().join(name);
-    let ca = oarlock_pki::Authority::load_or_create(&at("ca.crt"), &at("ca.key"), "etcd-ca").expect("authority");
-    let other = oarlock_pki::Authority::load_or_create(&at("x.crt"), &at("x.key"), "other").expect("authority");
+    let ca =
+        oarlock_pki::Authority::load_or_create(&at("ca.crt"), &at("ca.key"), "etcd-ca").expect("authority");
+    let other =
+        oarlock_pki::Authority::load_or_create(&at("x.crt"), &at("x.key"), "other").expect("authority");
     let names = vec![oarlock_pki::SubjectName::Ip([127, 0, 0, 1].into())];
     let mut server = oarlock_pki::Profile::server("etcd", names);
     // etcd speaks to itself with its server certificate.
@@ -55,7 +61,11 @@ async fn a_client_certificate_opens_the_door() {
     ca.identity(&at("client.crt"), &at("client.key"), &client).expect("client");
     other.identity(&at("stranger.crt"), &at("stranger.key"), &client).expect("stranger");
     let flag = |name: &str, file: &str| [name.to_owned(), at(file).to_string_lossy().into_owned()];
-    let further = [flag("--cert-file", "server.crt"), flag("--key-file", "server.key"), flag("--trusted-ca-file", "ca.crt")];
+    let further = [
+        flag("--cert-file", "server.crt"),
+        flag("--key-file", "server.key"),
+        flag("--trusted-ca-file", "ca.crt"),
+    ];
     let mut further = further.concat();
     further.push("--client-cert-auth".into());
     let cluster = Cluster::start(&binary, Setup { members: 1, further, tls: true });
@@ -125,7 +135,8 @@ async fn long_lists_come_in_pages_of_one_revision() {
         store.transact(Txn { guards: Vec::new(), ops: keys.iter().map(set).collect() }).await.expect("put");
     }
     let listing = store.list(b"/registry/pods/", ListOptions::default()).await.expect("list");
-    let found: Vec<_> = listing.items.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect();
+    let found: Vec<_> =
+        listing.items.iter().map(|kv| String::from_utf8_lossy(&kv.key).into_owned()).collect();
     assert_eq!((found, listing.remaining), (keys, 0));
     let limit = ListOptions { limit: Some(4500), ..ListOptions::default() };
     let listing = store.list(b"/registry/", limit).await.expect("list");
@@ -188,7 +199,8 @@ async fn several_servers_compact_together() {
     assert_eq!(one.get(b"/registry/a", None).await.expect("get").0.expect("there").value, "2");
     let (turns, _) = one.get(b"compact_rev_key", None).await.expect("get");
     let turns = turns.expect("upstream's key");
-    let compacted: u64 = String::from_utf8_lossy(&turns.value).parse().expect("a decimal revision, as upstream's");
+    let compacted: u64 =
+        String::from_utf8_lossy(&turns.value).parse().expect("a decimal revision, as upstream's");
     assert!(compacted >= first.0);
 }
 

@@ -24,15 +24,22 @@ fn keep() -> (Sink, Arc<Mutex<Vec<String>>>) {
 }
 
 /// Clients on one store until each has done `count` things, with two watches beside them.
-async fn run(store: Arc<dyn Store>, sink: &Sink, seed: u64, start: Revision, count: u64, ids: Arc<AtomicU64>) {
+async fn run(
+    store: Arc<dyn Store>,
+    sink: &Sink,
+    seed: u64,
+    start: Revision,
+    count: u64,
+    ids: Arc<AtomicU64>,
+) {
     let clients = (0..CLIENTS).map(|i| {
         let work = client(store.clone(), sink.clone(), Random(seed ^ (i << 32)), ids.clone(), count);
         tokio::spawn(work)
     });
     let clients: Vec<_> = clients.collect();
-    let watches = join_all((0..2).map(|_| {
-        watcher(store.clone(), sink.clone(), ids.fetch_add(1, Ordering::Relaxed), start)
-    }));
+    let watches = join_all(
+        (0..2).map(|_| watcher(store.clone(), sink.clone(), ids.fetch_add(1, Ordering::Relaxed), start)),
+    );
     tokio::select! {
         done = join_all(clients) => done.into_iter().for_each(|c| c.expect("no client panics")),
         _ = watches => unreachable!("they never end"),
@@ -164,7 +171,8 @@ async fn etcd_is_linearizable_while_members_come_and_go() {
             tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         cluster.members[victim].start();
-        let alone = etcd::Config { endpoints: vec![cluster.members[victim].endpoint.clone()], ..cluster.config() };
+        let alone =
+            etcd::Config { endpoints: vec![cluster.members[victim].endpoint.clone()], ..cluster.config() };
         connect(alone).await;
     }
     work.await.expect("no client panics");
@@ -173,4 +181,3 @@ async fn etcd_is_linearizable_while_members_come_and_go() {
     println!("{kills} members killed, {ended} operations ended, {written} revisions");
     assert!(kills >= 3 && written > 500, "{kills} kills, {written} written");
 }
-

@@ -1,16 +1,42 @@
 //! The file under redb, with a quota: growing beyond it fails as a full disk does.
+//!
+//! [`Medium`] is the seam: tests put a disk there that loses and tears what was not synced.
 
+use std::fs::OpenOptions;
 use std::io;
 use std::ops::Bound;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use redb::backends::FileBackend;
 use redb::{BackendError, StorageBackend};
 
+/// Where the store's bytes are.
+pub(super) trait Medium: Send + Sync + 'static {
+    /// Opens it, or makes it.
+    fn open(&self) -> Io<Box<dyn StorageBackend>>;
+
+    /// What to call it.
+    fn path(&self) -> &Path;
+}
+
+pub(super) struct FileMedium(pub(super) PathBuf);
+
+impl Medium for FileMedium {
+    fn open(&self) -> Io<Box<dyn StorageBackend>> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.0)?;
+        Ok(Box::new(FileBackend::new(file).map_err(io::Error::other)?))
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct QuotaFile {
-    pub(super) file: FileBackend,
+    pub(super) file: Box<dyn StorageBackend>,
     pub(super) quota: Arc<AtomicU64>,
 }
 

@@ -1,8 +1,15 @@
 //! The default backend: a redb file under one writer thread that groups commits. `README.md` has the format and threads.
 
+mod control;
+#[cfg(test)]
+mod crash_test;
 mod disk;
+mod failure;
 mod file;
+mod format;
+mod inspect;
 mod thread;
+mod tools;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,9 +26,16 @@ use crate::mvcc::Command;
 use crate::types::{
     KeyValue, LeaseId, ListOptions, Listing, Result, Revision, Store, StoreError, Txn, TxnReply, WatchStream,
 };
+use control::Control;
+pub use control::ask_embedded;
 use disk::Disk;
-pub(crate) use disk::write_new;
+use file::FileMedium;
+pub(crate) use format::write_new;
+pub use inspect::Facts;
 use thread::Request;
+pub use tools::{
+    Report, Restore, advance_embedded, check_embedded, copy_embedded, defragment_embedded, restore_embedded,
+};
 
 /// Transactions that may wait for the writer; more callers wait outside. Also the most that share one commit.
 const WRITE_QUEUE: usize = 256;
@@ -39,6 +53,8 @@ pub struct EmbeddedOptions {
     pub cache_bytes: usize,
     /// The file grows no larger: writes are then refused with `DiskFull`. Shared, so that it can be changed.
     pub quota_bytes: Arc<AtomicU64>,
+    /// A Unix socket to listen on for [`ask_embedded`].
+    pub control: Option<PathBuf>,
 }
 
 impl Default for EmbeddedOptions {
@@ -47,6 +63,7 @@ impl Default for EmbeddedOptions {
             keep_history: Some(Duration::from_secs(300)),
             cache_bytes: 4 << 20,
             quota_bytes: Arc::new(AtomicU64::new(u64::MAX)),
+            control: None,
         }
     }
 }
@@ -55,6 +72,7 @@ impl Default for EmbeddedOptions {
 pub struct Embedded {
     engine: Arc<Engine<Disk>>,
     writer: Mutex<Option<Writing>>,
+    control: Mutex<Option<Control>>,
     path: PathBuf,
 }
 
@@ -66,19 +84,25 @@ struct Writing {
 /// Opens the store in the file `path`, or makes it; the folder must be there. One process at a time: another one is refused with
 /// `Unavailable`.
 pub fn open_embedded(path: &Path, options: EmbeddedOptions) -> Result<Arc<Embedded>> {
-    let keep_history = options.keep_history;
-    let (engine, writer) = Engine::open(Disk::open(path, options)?)?;
+    let (keep_history, socket) = (options.keep_history, options.control.clone());
+    let (engine, writer) = Engine::open(Disk::open(Arc::new(FileMedium(path.to_owned())), options)?)?;
     let engine = Arc::new(engine);
     let (queue, requests) = mpsc::channel(WRITE_QUEUE);
     let thread = thread::start(engine.clone(), writer, requests, keep_history)?;
+    let control = match socket {
+        Some(socket) => Some(Control::start(&socket, engine.clone(), &queue, path)?),
+        None => None,
+    };
     let writer = Mutex::new(Some(Writing { queue, thread }));
-    Ok(Arc::new(Embedded { engine, writer, path: path.to_owned() }))
+    Ok(Arc::new(Embedded { engine, writer, control: Mutex::new(control), path: path.to_owned() }))
 }
 
 impl Embedded {
     /// Answers what was asked before, ends all watches, closes the file. Later calls fail with `Unavailable`.
     pub fn close(&self) {
         let Some(Writing { queue, thread }) = self.writer.lock().take() else { return };
+        // A request under way is answered first.
+        drop(self.control.lock().take());
         drop(queue);
         // A panic of the thread has been printed, and its callers were told.
         let _ = thread.join();
@@ -89,6 +113,18 @@ impl Embedded {
     /// The file.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// What it holds, and what contradicts itself in it (nothing, in a sound store).
+    pub async fn inspect(&self) -> Result<Report> {
+        let path = self.path.clone();
+        self.blocking(move |engine| inspect_open(engine, &path)).await
+    }
+
+    /// Gives back the file's free space; reads and writes wait meanwhile. What it took before and takes now, in bytes.
+    pub async fn defragment(&self) -> Result<(u64, u64)> {
+        let path = self.path.clone();
+        self.blocking(move |engine| defragment_open(engine, &path)).await
     }
 
     async fn ask(&self, command: Command) -> Result<Answer> {
@@ -115,6 +151,25 @@ impl Drop for Embedded {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+fn inspect_open(engine: &Engine<Disk>, path: &Path) -> Result<Report> {
+    let (mut facts, faults) = engine.log.inspect()?;
+    facts.file_bytes = file_bytes(path)?;
+    Ok(Report { facts, faults, repaired: false })
+}
+
+fn defragment_open(engine: &Engine<Disk>, path: &Path) -> Result<(u64, u64)> {
+    let before = file_bytes(path)?;
+    engine.log.defragment()?;
+    Ok((before, file_bytes(path)?))
+}
+
+fn file_bytes(path: &Path) -> Result<u64> {
+    let found = std::fs::metadata(path);
+    Ok(found
+        .map_err(|source| StoreError::Backend { tried: "look at the store's file", source: source.into() })?
+        .len())
 }
 
 fn closed() -> StoreError {

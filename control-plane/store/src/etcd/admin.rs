@@ -68,8 +68,10 @@ impl Etcd {
     /// Every endpoint's own word, or why there was none.
     pub async fn members(&self) -> Vec<(String, Result<MemberStatus>)> {
         let limit = self.request_timeout();
-        futures::future::join_all(self.shared.connection.members().iter().map(|member| ask_status(member, limit)))
-            .await
+        futures::future::join_all(
+            self.shared.connection.members().iter().map(|member| ask_status(member, limit)),
+        )
+        .await
     }
 
     /// Gives back space, one member after another; each serves nothing meanwhile.
@@ -95,7 +97,8 @@ impl Etcd {
 
     pub(super) async fn save_snapshot(&self, to: &Path) -> Result<()> {
         let member = self.shared.connection.current();
-        let failed = |source: io::Error| StoreError::Backend { tried: "write the snapshot", source: source.into() };
+        let failed =
+            |source: io::Error| StoreError::Backend { tried: "write the snapshot", source: source.into() };
         let mut file = OpenOptions::new().write(true).create_new(true).open(to).await.map_err(failed)?;
         let written = copy(member, &mut file).await;
         match written {
@@ -115,7 +118,8 @@ impl Etcd {
 
 /// Writes what the member sends, and compares its last bytes with the digest of the others.
 async fn copy(member: &Member, file: &mut tokio::fs::File) -> Result<()> {
-    let failed = |source: io::Error| StoreError::Backend { tried: "write the snapshot", source: source.into() };
+    let failed =
+        |source: io::Error| StoreError::Backend { tried: "write the snapshot", source: source.into() };
     let asked = member.server_streaming::<_, SnapshotResponse>(SNAPSHOT, Empty {});
     let mut pieces = in_time(asked).await?;
     let mut digest = Sha256::new();

@@ -11,7 +11,9 @@ use tracing::{debug, warn};
 use super::Shared;
 use super::connection::Kind;
 use super::errors::Refusal;
-use super::wire::{Compare, OneRequest, PutRequest, RangeRequest, RequestOp, TARGET_VERSION, Target, TxnRequest, TxnResponse};
+use super::wire::{
+    Compare, OneRequest, PutRequest, RangeRequest, RequestOp, TARGET_VERSION, Target, TxnRequest, TxnResponse,
+};
 use crate::types::{Result, Revision};
 
 /// Beside `/registry`, as upstream's.
@@ -43,11 +45,8 @@ pub(super) async fn run(shared: Arc<Shared>, every: Duration, stop: Shutdown) ->
 /// One period's turn: compacts if nobody else has taken it.
 pub(super) async fn turn(shared: &Shared, last: Round) -> Result<Round, Refusal> {
     let key = Bytes::from_static(COMPACT_REV_KEY);
-    let guard = Compare {
-        target: TARGET_VERSION,
-        key: key.clone(),
-        value: Some(Target::Version(last.period)),
-    };
+    let guard =
+        Compare { target: TARGET_VERSION, key: key.clone(), value: Some(Target::Version(last.period)) };
     let put = PutRequest { key: key.clone(), value: last.revision.to_string().into(), lease: 0 };
     let look = RangeRequest { key, ..RangeRequest::default() };
     let request = TxnRequest {

@@ -39,7 +39,8 @@ const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Between tries of one call: short, because the next try goes to another member.
-const RETRY: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::from_millis(500)).with_jitter(0.5);
+const RETRY: Backoff =
+    Backoff::doubling(Duration::from_millis(20), Duration::from_millis(500)).with_jitter(0.5);
 
 /// Received at once, per stream and in all: larger than HTTP/2's 64 KiB, so that large listings do not crawl.
 const WINDOW: u32 = 1 << 20;
@@ -201,7 +202,9 @@ fn member(config: &Config, endpoint: &str, tls: &Arc<Tls>) -> Result<Member> {
     match uri.scheme_str() {
         Some("http") => {}
         Some("https") if config.ca.is_some() => {}
-        Some("https") => return Err(wrong("an https endpoint needs the authority to trust (--etcd-cafile)".into())),
+        Some("https") => {
+            return Err(wrong("an https endpoint needs the authority to trust (--etcd-cafile)".into()));
+        }
         _ => return Err(wrong("it is neither http nor https".into())),
     }
     let (tls, resolver) = (tls.clone(), config.resolver.clone());

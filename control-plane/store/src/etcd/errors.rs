@@ -120,7 +120,8 @@ mod tests {
 
     #[test]
     fn only_what_was_not_done_is_safe_to_repeat() {
-        let check = |code, message: &str, want| assert_eq!(again(&Status::new(code, message)), want, "{message}");
+        let check =
+            |code, message: &str, want| assert_eq!(again(&Status::new(code, message)), want, "{message}");
         check(Code::Unavailable, "etcdserver: no leader", Again::Safely);
         check(Code::ResourceExhausted, "etcdserver: too many requests", Again::Safely);
         check(Code::Unavailable, "etcdserver: leader changed", Again::Perhaps);

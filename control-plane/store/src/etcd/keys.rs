@@ -106,12 +106,9 @@ mod tests {
 
     #[test]
     fn prefixes_end() {
-        for (prefix, end) in [
-            (&b"/a/"[..], &b"/a0"[..]),
-            (b"a\xff", b"b"),
-            (b"\xff\xff", b"\0"),
-            (b"", b"\0"),
-        ] {
+        for (prefix, end) in
+            [(&b"/a/"[..], &b"/a0"[..]), (b"a\xff", b"b"), (b"\xff\xff", b"\0"), (b"", b"\0")]
+        {
             assert_eq!(end_of(prefix), end, "{prefix:?}");
         }
     }

@@ -47,7 +47,8 @@ pub(super) async fn way(shared: &Shared, member: &Member) -> Result<Way, Status>
 
 fn trusted(version: &str) -> bool {
     let mut parts = version.split(['.', '-', '+']).map(|part| part.parse::<u32>());
-    let (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))) = (parts.next(), parts.next(), parts.next()) else {
+    let (Some(Ok(major)), Some(Ok(minor)), Some(Ok(patch))) = (parts.next(), parts.next(), parts.next())
+    else {
         return false;
     };
     match (major, minor) {

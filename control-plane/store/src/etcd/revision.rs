@@ -32,7 +32,11 @@ impl Revisions {
 }
 
 /// The task that asks.
-pub(super) async fn run(shared: Arc<Shared>, mut questions: mpsc::Receiver<Asked>, stop: Shutdown) -> Result<()> {
+pub(super) async fn run(
+    shared: Arc<Shared>,
+    mut questions: mpsc::Receiver<Asked>,
+    stop: Shutdown,
+) -> Result<()> {
     let mut waiting = Vec::new();
     loop {
         // All who wait now asked before the question goes out, so its answer is new enough for them.

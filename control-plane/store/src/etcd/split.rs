@@ -72,12 +72,13 @@ mod tests {
             event(wire::DELETE, "/a", 0, 5),
         ];
         let batches = split(events, Revision(2), &Keys::new("/registry"));
-        let seen: Vec<(u64, Vec<EventKind>)> =
-            batches.into_iter().map(|b| (b.revision.0, b.events.into_iter().map(|e| e.kind).collect())).collect();
-        assert_eq!(seen, [
-            (3, vec![EventKind::Update, EventKind::Create]),
-            (4, vec![]),
-            (5, vec![EventKind::Delete])
-        ]);
+        let seen: Vec<(u64, Vec<EventKind>)> = batches
+            .into_iter()
+            .map(|b| (b.revision.0, b.events.into_iter().map(|e| e.kind).collect()))
+            .collect();
+        assert_eq!(
+            seen,
+            [(3, vec![EventKind::Update, EventKind::Create]), (4, vec![]), (5, vec![EventKind::Delete])]
+        );
     }
 }

@@ -15,7 +15,9 @@ use super::errors::Refusal;
 use super::keys::{after, end_of, is_progress, start_of};
 use super::split::key_value;
 use super::watch::Ask;
-use super::wire::{self, DeleteRangeRequest, OneRequest, PutRequest, RangeRequest, RequestOp, TARGET_MOD, Target};
+use super::wire::{
+    self, DeleteRangeRequest, OneRequest, PutRequest, RangeRequest, RequestOp, TARGET_MOD, Target,
+};
 use super::{Etcd, TXN, closed, revision_of};
 use crate::mvcc::last_of_each_key;
 use crate::types::{
@@ -108,7 +110,8 @@ impl Store for Etcd {
 
     async fn get(&self, key: &[u8], at: Option<Revision>) -> Result<(Option<KeyValue>, Revision)> {
         let revision = at.map_or(0, |at| state_at(at).0 as i64);
-        let request = RangeRequest { key: self.shared.keys.to_etcd(key), revision, ..RangeRequest::default() };
+        let request =
+            RangeRequest { key: self.shared.keys.to_etcd(key), revision, ..RangeRequest::default() };
         let answer = self.range(request).await?;
         let newest = revision_of(answer.header.as_ref());
         let found = answer.kvs.into_iter().next().map(|kv| key_value(kv, &self.shared.keys));
@@ -130,11 +133,8 @@ impl Store for Etcd {
         crate::engine::check_size(&txn)?;
         let bytes = crate::engine::size_of(&txn);
         let keys = &self.shared.keys;
-        let guards: Vec<Compare> = txn
-            .guards
-            .into_iter()
-            .map(|guard| Compare { key: keys.into_etcd(guard.key), ..guard })
-            .collect();
+        let guards: Vec<Compare> =
+            txn.guards.into_iter().map(|guard| Compare { key: keys.into_etcd(guard.key), ..guard }).collect();
         let request = wire::TxnRequest {
             compare: guards.iter().map(compare).collect(),
             success: last_of_each_key(txn.ops).into_iter().map(|op| request_op(op, keys)).collect(),
@@ -180,7 +180,8 @@ impl Store for Etcd {
     async fn grant(&self, ttl: Duration) -> Result<LeaseId> {
         // etcd counts in seconds.
         let seconds = ttl.as_secs() + u64::from(ttl.subsec_nanos() > 0);
-        let request = wire::LeaseGrantRequest { ttl: i64::try_from(seconds.max(1)).unwrap_or(i64::MAX), id: 0 };
+        let request =
+            wire::LeaseGrantRequest { ttl: i64::try_from(seconds.max(1)).unwrap_or(i64::MAX), id: 0 };
         // A lease granted twice costs nothing: the one that nobody knows ends by itself.
         let answer: Result<wire::LeaseGrantResponse, Refusal> =
             self.shared.connection.call(Kind::Read, GRANT, request).await;
@@ -283,7 +284,11 @@ impl Reader {
                 None => {
                     self.ended = true;
                     let closing = self.guard.asks.is_closed();
-                    return Some(Err(if closing { closed() } else { StoreError::Lagged { at: self.reached } }));
+                    return Some(Err(if closing {
+                        closed()
+                    } else {
+                        StoreError::Lagged { at: self.reached }
+                    }));
                 }
             }
         }

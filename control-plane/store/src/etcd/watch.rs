@@ -39,10 +39,18 @@ const REOPEN: Backoff = Backoff::doubling(Duration::from_millis(20), Duration::f
 const WATCH: &str = "/etcdserverpb.Watch/Watch";
 
 pub(super) enum Ask {
-    Watch { id: i64, prefix: Bytes, after: Revision, queue: mpsc::Sender<Result<Vec<WatchBatch>>> },
+    Watch {
+        id: i64,
+        prefix: Bytes,
+        after: Revision,
+        queue: mpsc::Sender<Result<Vec<WatchBatch>>>,
+    },
     Cancel(i64),
     /// Through which revision has been compacted? Only a refused watch is told.
-    Compacted { id: i64, reply: oneshot::Sender<Revision> },
+    Compacted {
+        id: i64,
+        reply: oneshot::Sender<Revision>,
+    },
 }
 
 /// The callers' end.
@@ -271,18 +279,18 @@ impl Mux {
     fn take(&mut self, ask: Ask, open: Option<&mut Open>) {
         let (id, watcher) = match ask {
             Ask::Cancel(id) => return self.cancel(id, open),
-            Ask::Watch { id, prefix, after, queue } => (id, Watcher {
-                prefix,
-                reached: after,
-                reader: Reader::Batches(queue),
-                parts: Vec::new(),
-            }),
-            Ask::Compacted { id, reply } => (id, Watcher {
-                prefix: Bytes::new(),
-                reached: Revision(0),
-                reader: Reader::Compacted(Some(reply)),
-                parts: Vec::new(),
-            }),
+            Ask::Watch { id, prefix, after, queue } => {
+                (id, Watcher { prefix, reached: after, reader: Reader::Batches(queue), parts: Vec::new() })
+            }
+            Ask::Compacted { id, reply } => (
+                id,
+                Watcher {
+                    prefix: Bytes::new(),
+                    reached: Revision(0),
+                    reader: Reader::Compacted(Some(reply)),
+                    parts: Vec::new(),
+                },
+            ),
         };
         if let Some(open) = open {
             open.send(watcher.create(id));
@@ -309,7 +317,10 @@ impl Mux {
                 Some(watcher) => watcher.end(&answer),
                 // Its number is not one of ours: a request was refused, and none says which.
                 None if id == -1 => {
-                    return Err(StoreError::Unavailable(format!("etcd refused a watch: {}", answer.cancel_reason)));
+                    return Err(StoreError::Unavailable(format!(
+                        "etcd refused a watch: {}",
+                        answer.cancel_reason
+                    )));
                 }
                 None => {}
             }
@@ -327,8 +338,11 @@ impl Mux {
             }
         } else if id == -1 {
             if open.way == Way::Request {
-                let gone: Vec<i64> =
-                    self.watchers.iter_mut().filter_map(|(&id, w)| (!w.progress(revision)).then_some(id)).collect();
+                let gone: Vec<i64> = self
+                    .watchers
+                    .iter_mut()
+                    .filter_map(|(&id, w)| (!w.progress(revision)).then_some(id))
+                    .collect();
                 gone.into_iter().for_each(|id| self.cancel(id, Some(open)));
             }
         } else if let Some(watcher) = self.watchers.get_mut(&id)

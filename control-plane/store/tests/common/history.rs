@@ -69,7 +69,13 @@ fn set(key: &str, id: u64) -> Op {
 }
 
 /// One client: does random things one after another, `ids` apart from everybody else's.
-pub(crate) async fn client(store: Arc<dyn Store>, sink: Sink, mut random: Random, ids: Arc<AtomicU64>, count: u64) {
+pub(crate) async fn client(
+    store: Arc<dyn Store>,
+    sink: Sink,
+    mut random: Random,
+    ids: Arc<AtomicU64>,
+    count: u64,
+) {
     let mut known: HashMap<String, Revision> = HashMap::new();
     for _ in 0..count {
         let id = ids.fetch_add(1, Ordering::Relaxed);
@@ -94,7 +100,16 @@ pub(crate) async fn client(store: Arc<dyn Store>, sink: Sink, mut random: Random
             6 => {
                 let (one, two) = (key(&mut random), key(&mut random));
                 sink.say(format!("c {id} pair {one} {two}"));
-                write(&*store, &sink, id, &[&one, &two], None, vec![set(&one, id), set(&two, id)], &mut known).await;
+                write(
+                    &*store,
+                    &sink,
+                    id,
+                    &[&one, &two],
+                    None,
+                    vec![set(&one, id), set(&two, id)],
+                    &mut known,
+                )
+                .await;
             }
             7..=8 => {
                 let key = key(&mut random);
@@ -151,7 +166,11 @@ async fn write(
 
 fn batch_line(id: u64, batch: &WatchBatch) -> String {
     let events = batch.events.iter().map(|e| {
-        let value = if e.kind == oarlock_store::EventKind::Delete { "-".into() } else { String::from_utf8_lossy(&e.now.value) };
+        let value = if e.kind == oarlock_store::EventKind::Delete {
+            "-".into()
+        } else {
+            String::from_utf8_lossy(&e.now.value)
+        };
         let before = e.before.as_ref().map_or("-".into(), |kv| String::from_utf8_lossy(&kv.value));
         format!(" {}={value}/{before}", String::from_utf8_lossy(&e.now.key))
     });
@@ -229,9 +248,15 @@ pub(crate) fn judge(lines: &[String], log: &Log, start: u64) -> (usize, usize) {
         match words[0] {
             "c" => {
                 let guard = (words[2] == "cas").then(|| number(4));
-                let keys = words[3..].iter().filter(|w| w.starts_with(PREFIX)).map(|w| (*w).to_owned()).collect();
-                let operation =
-                    Operation { what: words[2].into(), keys, guard, how: "lost".into(), ..Operation::default() };
+                let keys =
+                    words[3..].iter().filter(|w| w.starts_with(PREFIX)).map(|w| (*w).to_owned()).collect();
+                let operation = Operation {
+                    what: words[2].into(),
+                    keys,
+                    guard,
+                    how: "lost".into(),
+                    ..Operation::default()
+                };
                 floors.insert(number(1), floor);
                 open.insert(number(1), (operation, floor));
             }
@@ -288,12 +313,19 @@ fn every_change_was_asked_for(log: &Log, all: &HashMap<u64, Operation>, floors: 
         keys.dedup();
         assert_eq!(keys, changes.keys().cloned().collect::<Vec<_>>(), "write {id} is whole");
         assert!(["done", "lost"].contains(&&*operation.how), "write {id} is there but {}", operation.how);
-        assert!(operation.how == "lost" || operation.revision == revision, "write {id} is not where it was said");
+        assert!(
+            operation.how == "lost" || operation.revision == revision,
+            "write {id} is not where it was said"
+        );
     }
     for (id, operation) in all {
         let written = ["put", "cas", "pair"].contains(&&*operation.what);
         if written && operation.how == "done" {
-            assert!(done.contains_key(id), "write {id} was acknowledged at {} and is lost", operation.revision);
+            assert!(
+                done.contains_key(id),
+                "write {id} was acknowledged at {} and is lost",
+                operation.revision
+            );
         }
     }
 }
@@ -378,7 +410,8 @@ impl<'a> Timeline<'a> {
             assert!(*revision > reached, "watch {id} at {reached} was given {revision}");
             let missed: Vec<_> = self.log.range(reached + 1..*revision).collect();
             assert!(missed.is_empty(), "watch {id} missed {missed:?}");
-            let expected = self.log.get(revision).unwrap_or_else(|| panic!("watch {id}: {revision} never was"));
+            let expected =
+                self.log.get(revision).unwrap_or_else(|| panic!("watch {id}: {revision} never was"));
             let mut seen = events.clone();
             seen.sort_unstable();
             let expected: Vec<String> = expected

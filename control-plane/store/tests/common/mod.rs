@@ -23,7 +23,10 @@ pub(crate) fn binary() -> Option<PathBuf> {
     let found = std::env::split_paths(&path).map(|folder| folder.join("etcd")).find(|file| file.is_file());
     if found.is_none() {
         let waived = std::env::var_os("OARLOCK_WITHOUT_ETCD").is_some_and(|v| v == "1");
-        assert!(waived, "no etcd: run tests/setup, set OARLOCK_ETCD, or waive this with OARLOCK_WITHOUT_ETCD=1");
+        assert!(
+            waived,
+            "no etcd: run tests/setup, set OARLOCK_ETCD, or waive this with OARLOCK_WITHOUT_ETCD=1"
+        );
         println!("not run: there is no etcd, and OARLOCK_WITHOUT_ETCD=1");
     }
     found
