@@ -1,0 +1,128 @@
+//! What is too long or too deep is refused before the parser, which recurses, sees it.
+
+/// Upstream's bound on the length of an expression.
+const CODE_POINTS_MAX: usize = 100_000;
+/// How deep an expression may nest, brackets and chains together. Upstream's parser allows 250 of each sort of rule.
+pub(super) const DEPTH_MAX: usize = 250;
+/// As deep as this, any stack will do.
+pub(super) const SHALLOW: usize = 12;
+
+/// What is being scanned between brackets: how long the chains of the current operand and of its operators are.
+#[derive(Default, Clone, Copy)]
+struct Level {
+    /// `.x`, `[i]` and calls on one operand.
+    postfix: usize,
+    /// Operators between operands; `&&`, `||` and `,` start afresh (the parser balances the former).
+    infix: usize,
+    /// `? :` nests to the right.
+    ternary: usize,
+    /// The deepest that was seen inside brackets at this level, and the level's own greatest.
+    inner: usize,
+    greatest: usize,
+}
+
+impl Level {
+    fn note(&mut self) {
+        self.greatest = self.greatest.max(self.postfix + self.infix + self.ternary + self.inner);
+    }
+}
+
+/// The depth that the tree of this text can have at most.
+pub(super) fn check(source: &str) -> Result<usize, String> {
+    let size = source.chars().count();
+    if size > CODE_POINTS_MAX {
+        return Err(format!(
+            "expression code point size exceeds limit: size: {size}, limit {CODE_POINTS_MAX}"
+        ));
+    }
+    let depth = measure(source);
+    if depth > DEPTH_MAX {
+        return Err(format!("expression recursion limit exceeded: {DEPTH_MAX}"));
+    }
+    Ok(depth)
+}
+
+fn measure(source: &str) -> usize {
+    let bytes = source.as_bytes();
+    let mut levels = vec![Level::default()];
+    let mut at = 0;
+    while at < bytes.len() {
+        if levels.len() > DEPTH_MAX {
+            return levels.len();
+        }
+        let level = levels.last_mut().expect("the outermost level is never closed");
+        match bytes[at] {
+            b'/' if bytes.get(at + 1) == Some(&b'/') => at = line_end(bytes, at),
+            quote @ (b'"' | b'\'') => at = string_end(bytes, at, quote),
+            b'(' | b'[' | b'{' => {
+                level.postfix += 1;
+                level.note();
+                levels.push(Level::default());
+            }
+            b')' | b']' | b'}' => {
+                if levels.len() > 1 {
+                    let closed = levels.pop().expect("there are two").greatest;
+                    let level = levels.last_mut().expect("there is another");
+                    level.inner = level.inner.max(closed);
+                    level.note();
+                }
+            }
+            b'.' => level.postfix += 1,
+            b',' | b':' | b'&' | b'|' => {
+                let ternary = if bytes[at] == b':' { level.ternary } else { 0 };
+                *level = Level { ternary, greatest: level.greatest, ..Level::default() };
+            }
+            b'?' => level.ternary += 1,
+            b'+' | b'-' | b'*' | b'/' | b'%' | b'<' | b'>' | b'=' | b'!' => {
+                level.infix += 1;
+                level.postfix = 0;
+            }
+            b'`' => at = quoted_end(bytes, at),
+            c if c.is_ascii_alphanumeric() || c == b'_' => {
+                let end = word_end(bytes, at);
+                if &bytes[at..end] == b"in" {
+                    level.infix += 1;
+                    level.postfix = 0;
+                }
+                at = end - 1;
+            }
+            _ => {}
+        }
+        levels.last_mut().expect("the outermost level is never closed").note();
+        at += 1;
+    }
+    // Unclosed brackets nest all the same.
+    levels.iter().map(|level| level.greatest).sum::<usize>()
+}
+
+fn word_end(bytes: &[u8], at: usize) -> usize {
+    at + bytes[at..].iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count()
+}
+
+fn line_end(bytes: &[u8], at: usize) -> usize {
+    at + bytes[at..].iter().take_while(|b| **b != b'\n').count()
+}
+
+fn quoted_end(bytes: &[u8], at: usize) -> usize {
+    at + 1 + bytes[at + 1..].iter().take_while(|b| **b != b'`').count()
+}
+
+/// The place of the last quote of the literal that starts at `at`.
+fn string_end(bytes: &[u8], at: usize, quote: u8) -> usize {
+    let raw = at > 0 && matches!(bytes[at - 1], b'r' | b'R');
+    let triple = bytes[at..].starts_with(&[quote; 3]);
+    let mut end = at + if triple { 3 } else { 1 };
+    while end < bytes.len() {
+        match bytes[end] {
+            b'\\' if !raw => end += 1,
+            c if c == quote && (!triple || bytes[end..].starts_with(&[quote; 3])) => {
+                return if triple { end + 2 } else { end };
+            }
+            // An unterminated literal ends with its line; the parser will complain.
+            b'\n' if !triple => return end,
+            _ => {}
+        }
+        end += 1;
+    }
+    bytes.len()
+}

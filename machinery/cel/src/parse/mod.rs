@@ -1,0 +1,80 @@
+//! From text to [`Expr`]: the parser of the `cel` crate, behind a guard, and its tree lowered into ours.
+//!
+//! The parser is upstream's grammar run by the same tool, so its syntax errors read as upstream's. What it lacks is a
+//! bound on chains (`a.a.a…`, `1+1+…` nest as deep as they are long), so the guard bounds them before it sees them, and
+//! what nests deeply is parsed on a thread with a stack of its own.
+
+mod guard;
+mod lower;
+mod macros;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use cel::parser::{ParseErrors, Parser};
+
+use crate::error::{CompileError, Issue};
+use crate::expr::Expr;
+
+/// The stack for what nests deeper than [`guard::SHALLOW`]; pages are taken only when touched.
+const STACK_BYTES: usize = 256 * 1024 * 1024;
+
+/// Parses and expands macros.
+pub(crate) fn parse(source: &str) -> Result<Expr, CompileError> {
+    let depth = guard::check(source)
+        .map_err(|message| CompileError::new(source, vec![Issue { at: None, message }]))?;
+    let lowered = if depth <= guard::SHALLOW { parse_here(source) } else { parse_aside(source) };
+    lowered.map_err(|issues| CompileError::new(source, issues))
+}
+
+fn parse_aside(source: &str) -> Result<Expr, Vec<Issue>> {
+    std::thread::scope(|scope| {
+        let parser =
+            std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || parse_here(source));
+        match parser.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(parsed)) => parsed,
+            _ => Err(internal("no parser for so deep an expression")),
+        }
+    })
+}
+
+fn parse_here(source: &str) -> Result<Expr, Vec<Issue>> {
+    let parsed = catch_unwind(AssertUnwindSafe(|| {
+        Parser::new()
+            .max_recursion_depth(guard::DEPTH_MAX as u16)
+            .enable_optional_syntax(true)
+            .enable_ident_escape_syntax(true)
+            .parse_with_source_info(source)
+    }));
+    match parsed {
+        Ok(Ok((tree, info))) => lower::lower(source, tree, &info),
+        Ok(Err(errors)) => Err(issues(source, &errors)),
+        Err(_) => Err(internal("internal parser error")),
+    }
+}
+
+fn internal(message: &str) -> Vec<Issue> {
+    vec![Issue { at: None, message: message.to_owned() }]
+}
+
+/// The parser tells places as line and column, both from one.
+fn issues(source: &str, errors: &ParseErrors) -> Vec<Issue> {
+    let starts: Vec<usize> = std::iter::once(0)
+        .chain(source.chars().enumerate().filter(|(_, c)| *c == '\n').map(|(index, _)| index + 1))
+        .collect();
+    errors
+        .errors
+        .iter()
+        .map(|error| {
+            let line = usize::try_from(error.pos.0).ok().and_then(|line| line.checked_sub(1));
+            let column = usize::try_from(error.pos.1).ok().and_then(|column| column.checked_sub(1));
+            let at = line
+                .and_then(|line| starts.get(line))
+                .zip(column)
+                .map(|(start, column)| (start + column) as u32);
+            Issue { at, message: error.msg.clone() }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;
