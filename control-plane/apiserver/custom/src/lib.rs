@@ -9,6 +9,7 @@ mod definition;
 mod embedded;
 mod jsonpath;
 mod names;
+mod openapi;
 mod order;
 mod rules;
 mod scale;

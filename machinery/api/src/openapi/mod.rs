@@ -3,6 +3,7 @@
 //! A document is a function of the table and of which resources are served; it is streamed into bytes piece by piece and
 //! nothing of it stays in memory here. The prose comes from `descriptions`, unpacked for the time of one document.
 
+mod custom;
 mod descriptions;
 mod operations;
 mod parameters;
@@ -10,12 +11,15 @@ mod paths;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use serde_json::{Value, json};
 
 use crate::gvk::join_api_version;
 use crate::table::{Resource, Table};
+pub use custom::CustomApi;
 use descriptions::Descriptions;
+use operations::Api;
 use paths::Writer;
 use schema::Schemas;
 
@@ -33,7 +37,15 @@ const API_VERSION: &str = "v1.36.0";
 pub struct OpenApi {
     table: &'static Table,
     /// By path below the root: `api/v1`, `apis/apps/v1`.
-    groups: BTreeMap<String, Vec<&'static Resource>>,
+    groups: BTreeMap<String, Group>,
+    builtin_hash: OnceLock<Fnv>,
+}
+
+/// What is served in one version of one group.
+#[derive(Default)]
+struct Group {
+    builtin: Vec<&'static Resource>,
+    custom: Vec<Arc<dyn CustomApi>>,
 }
 
 /// `apps/v1` → `apis/apps/v1`, `v1` → `api/v1`.
@@ -46,50 +58,72 @@ impl OpenApi {
     /// Of the built-in resources, those that `served` accepts.
     pub fn new(served: impl Fn(&Resource) -> bool) -> Self {
         let table = Table::builtin();
-        let mut groups: BTreeMap<String, Vec<&'static Resource>> = BTreeMap::new();
+        let mut groups: BTreeMap<String, Group> = BTreeMap::new();
         for resource in table.resources().iter().filter(|resource| served(resource)) {
-            groups.entry(root_path(resource.group, resource.version)).or_default().push(resource);
+            groups.entry(root_path(resource.group, resource.version)).or_default().builtin.push(resource);
         }
-        Self { table, groups }
+        Self { table, groups, builtin_hash: OnceLock::new() }
+    }
+
+    /// With custom resources: every version that is served.
+    #[must_use]
+    pub fn with_custom(mut self, served: impl IntoIterator<Item = Arc<dyn CustomApi>>) -> Self {
+        for api in served {
+            self.groups.entry(root_path(api.group(), api.version())).or_default().custom.push(api);
+        }
+        self
     }
 
     /// `/openapi/v3`: where the documents are. The address changes when the content does, so clients cache for ever.
     pub fn v3_index(&self) -> Value {
-        let hash = self.fingerprint();
-        let paths: serde_json::Map<String, Value> = self
-            .groups
-            .keys()
-            .map(|path| {
-                (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
-            })
-            .collect();
-        json!({"paths": paths})
+        let builtin = self.builtin_hash.get_or_init(|| self.hash_builtin()).clone();
+        let entry = |(path, group): (&String, &Group)| {
+            let hash = digits(group.hash(builtin.clone(), path));
+            (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
+        };
+        json!({"paths": self.groups.iter().map(entry).collect::<serde_json::Map<String, Value>>()})
+    }
+
+    /// The hash in the address of one document of v3.
+    pub fn v3_fingerprint(&self, path: &str) -> Option<String> {
+        let group = self.groups.get(path)?;
+        Some(digits(group.hash(self.builtin_hash.get_or_init(|| self.hash_builtin()).clone(), path)))
     }
 
     /// A document by its path in the index (`apis/apps/v1`), as JSON.
     pub fn v3_document(&self, path: &str) -> Option<Vec<u8>> {
-        let resources = self.groups.get(path)?;
-        Some(self.write(Version::V3, &[(path, resources)]))
+        let group = self.groups.get(path)?;
+        Some(self.write(Version::V3, &[(path, group)]))
     }
 
     /// The one document of all groups, as JSON.
     pub fn v2_document(&self) -> Vec<u8> {
-        let all: Vec<(&str, &Vec<&'static Resource>)> =
-            self.groups.iter().map(|(p, r)| (p.as_str(), r)).collect();
+        let all: Vec<(&str, &Group)> =
+            self.groups.iter().map(|(path, group)| (path.as_str(), group)).collect();
         self.write(Version::V2, &all)
     }
 
     /// Sixteen hexadecimal digits that change with what is told; also good as an ETag.
     pub fn fingerprint(&self) -> String {
+        let hash =
+            self.groups.iter().fold(
+                self.builtin_hash.get_or_init(|| self.hash_builtin()).clone(),
+                |hash, (path, group)| group.hash(hash, path),
+            );
+        digits(hash)
+    }
+
+    /// Of the table, its prose and what of it is served.
+    fn hash_builtin(&self) -> Fnv {
         let mut hash = Fnv::default();
         hash.write(env!("CARGO_PKG_VERSION").as_bytes());
         hash.write(descriptions::packed());
-        for path in self.groups.keys() {
+        for (path, group) in self.groups.iter().filter(|(_, group)| !group.builtin.is_empty()) {
             hash.write(path.as_bytes());
-        }
-        for resource in self.groups.values().flatten() {
-            hash.write(resource.plural.as_bytes());
-            resource.subresources.iter().for_each(|sub| hash.write(sub.name.as_bytes()));
+            for resource in &group.builtin {
+                hash.write(resource.plural.as_bytes());
+                resource.subresources.iter().for_each(|sub| hash.write(sub.name.as_bytes()));
+            }
         }
         for (_, ty) in self.table.types() {
             hash.write(ty.name.as_bytes());
@@ -98,22 +132,27 @@ impl OpenApi {
                 hash.write(field.default().unwrap_or_default().as_bytes());
             }
         }
-        format!("{:016X}", hash.0)
+        hash
     }
 
-    fn write(&self, version: Version, groups: &[(&str, &Vec<&'static Resource>)]) -> Vec<u8> {
+    fn write(&self, version: Version, groups: &[(&str, &Group)]) -> Vec<u8> {
         let prose = Descriptions::load();
         let mut writer = Writer::new();
-        let mut schemas = Schemas::new(self.table, version, &prose, self.groups.values().flatten().copied());
+        let builtin = self.groups.values().flat_map(|group| &group.builtin).copied();
+        let mut schemas = Schemas::new(self.table, version, &prose, builtin);
+        for api in groups.iter().flat_map(|(_, group)| &group.custom) {
+            schemas.add_custom(&**api);
+        }
         let info = json!({"title": TITLE, "version": API_VERSION});
         match version {
             Version::V2 => writer.open(&[("swagger", json!("2.0")), ("info", info)]),
             Version::V3 => writer.open(&[("openapi", json!("3.0.0")), ("info", info)]),
         }
         writer.begin("paths");
-        for (root, resources) in groups {
-            for resource in resources.iter() {
-                operations::write_resource(self.table, version, root, resource, &mut writer, &mut schemas);
+        for (root, group) in groups {
+            let builtin = group.builtin.iter().map(|resource| Api::from(*resource));
+            for api in builtin.chain(group.custom.iter().map(|api| Api::from(&**api))) {
+                operations::write_resource(self.table, version, root, &api, &mut writer, &mut schemas);
             }
         }
         writer.end();
@@ -143,7 +182,20 @@ fn bearer_token() -> Value {
     json!({"description": "Bearer Token authentication", "in": "header", "name": "authorization", "type": "apiKey"})
 }
 
+impl Group {
+    fn hash(&self, mut hash: Fnv, path: &str) -> Fnv {
+        hash.write(path.as_bytes());
+        self.custom.iter().for_each(|api| hash.write(&api.fingerprint().to_be_bytes()));
+        hash
+    }
+}
+
+fn digits(hash: Fnv) -> String {
+    format!("{:016X}", hash.0)
+}
+
 /// FNV-1a: the same on every machine and in every build of the same facts.
+#[derive(Clone)]
 struct Fnv(u64);
 
 impl Default for Fnv {

@@ -3,10 +3,11 @@
 use serde_json::{Map, Value, json};
 
 use super::Version;
+use super::custom::{CustomApi, model_name};
 use super::parameters::{Action, in_path, of_options, pretty};
 use super::paths::Writer;
 use super::schema::{META, Schemas};
-use crate::table::{Resource, Subresource, Table};
+use crate::table::{Resource, Table};
 
 const BODIES: [&str; 4] =
     ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
@@ -22,6 +23,74 @@ const PATCHES: [&str; 5] = [
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 ];
+
+/// Custom resources know neither protobuf nor strategic merge.
+const CUSTOM_BODIES: [&str; 2] = ["application/json", "application/yaml"];
+const CUSTOM_PATCHES: [&str; 3] =
+    ["application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"];
+const CUSTOM_VERBS: [&str; 8] =
+    ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+const CUSTOM_SUB_VERBS: [&str; 3] = ["get", "patch", "update"];
+
+/// A resource as paths tell of it, wherever it comes from.
+pub(super) struct Api<'r> {
+    group: &'r str,
+    version: &'r str,
+    plural: &'r str,
+    kind: &'r str,
+    namespaced: bool,
+    verbs: &'r [&'static str],
+    subresources: Vec<Sub<'r>>,
+    custom: Option<&'r dyn CustomApi>,
+}
+
+struct Sub<'r> {
+    name: &'r str,
+    group: &'r str,
+    version: &'r str,
+    kind: &'r str,
+    verbs: &'r [&'static str],
+}
+
+impl<'r> From<&'r Resource> for Api<'r> {
+    fn from(resource: &'r Resource) -> Self {
+        let sub = |sub: &'r crate::table::Subresource| Sub {
+            name: sub.name,
+            group: sub.kind.group,
+            version: sub.kind.version,
+            kind: sub.kind.kind,
+            verbs: &sub.verbs,
+        };
+        Self {
+            group: resource.group,
+            version: resource.version,
+            plural: resource.plural,
+            kind: resource.kind,
+            namespaced: resource.namespaced,
+            verbs: &resource.verbs,
+            subresources: resource.subresources.iter().map(sub).collect(),
+            custom: None,
+        }
+    }
+}
+
+impl<'r> From<&'r dyn CustomApi> for Api<'r> {
+    fn from(api: &'r dyn CustomApi) -> Self {
+        let sub = |name, group, version, kind| Sub { name, group, version, kind, verbs: &CUSTOM_SUB_VERBS };
+        let status = api.has_status().then(|| sub("status", api.group(), api.version(), api.kind()));
+        let scale = api.has_scale().then(|| sub("scale", "autoscaling", "v1", "Scale"));
+        Self {
+            group: api.group(),
+            version: api.version(),
+            plural: api.plural(),
+            kind: api.kind(),
+            namespaced: api.namespaced(),
+            verbs: &CUSTOM_VERBS,
+            subresources: status.into_iter().chain(scale).collect(),
+            custom: Some(api),
+        }
+    }
+}
 
 /// The group as it stands in operation ids and tags: `rbac.authorization.k8s.io` is `rbacAuthorization`.
 fn group_name(group: &str) -> String {
@@ -41,8 +110,8 @@ fn title(word: &str) -> String {
 struct Place<'r> {
     table: &'static Table,
     version: Version,
-    resource: &'r Resource,
-    sub: Option<&'r Subresource>,
+    resource: &'r Api<'r>,
+    sub: Option<&'r Sub<'r>>,
     namespaced: bool,
     all_namespaces: bool,
     /// `…/proxy/{path}`
@@ -54,7 +123,7 @@ pub(super) fn write_resource(
     table: &'static Table,
     version: Version,
     root: &str,
-    resource: &Resource,
+    resource: &Api<'_>,
     writer: &mut Writer,
     schemas: &mut Schemas<'_>,
 ) {
@@ -75,31 +144,31 @@ pub(super) fn write_resource(
         ("delete", "delete", Action::Delete),
     ];
 
-    place.write(&format!("/{root}{scope}/{plural}"), &collection, &resource.verbs, writer, schemas);
+    place.write(&format!("/{root}{scope}/{plural}"), &collection, resource.verbs, writer, schemas);
     if namespaced && resource.verbs.contains(&"list") {
         let everywhere = Place { namespaced: false, all_namespaces: true, ..place };
-        everywhere.write(&format!("/{root}/{plural}"), &collection[..1], &resource.verbs, writer, schemas);
+        everywhere.write(&format!("/{root}/{plural}"), &collection[..1], resource.verbs, writer, schemas);
     }
-    place.write(&format!("/{root}{scope}/{plural}/{{name}}"), &item, &resource.verbs, writer, schemas);
+    place.write(&format!("/{root}{scope}/{plural}/{{name}}"), &item, resource.verbs, writer, schemas);
     for sub in &resource.subresources {
         let path = format!("/{root}{scope}/{plural}/{{name}}/{}", sub.name);
         let place = Place { sub: Some(sub), ..place };
         if is_connect(sub) {
             let connect = ["get", "post", "put", "patch", "delete"]
                 .map(|method| (verb(method), method, Action::Connect));
-            place.write(&path, &connect, &sub.verbs, writer, schemas);
+            place.write(&path, &connect, sub.verbs, writer, schemas);
             if sub.name == "proxy" {
                 let place = Place { with_path: true, ..place };
-                place.write(&format!("{path}/{{path}}"), &connect, &sub.verbs, writer, schemas);
+                place.write(&format!("{path}/{{path}}"), &connect, sub.verbs, writer, schemas);
             }
         } else {
             let sub_item = [item[0], ("create", "post", Action::Create), item[1], item[2], item[3]];
-            place.write(&path, &sub_item, &sub.verbs, writer, schemas);
+            place.write(&path, &sub_item, sub.verbs, writer, schemas);
         }
     }
 }
 
-fn is_connect(sub: &Subresource) -> bool {
+fn is_connect(sub: &Sub<'_>) -> bool {
     matches!(sub.name, "attach" | "exec" | "portforward" | "proxy")
 }
 
@@ -146,8 +215,8 @@ impl Place<'_> {
         }
         match self.sub.filter(|sub| is_connect(sub) || sub.name == "log") {
             Some(sub) => {
-                let options = if sub.name == "log" { "PodLogOptions" } else { sub.kind.kind };
-                let options = self.table.type_of(sub.kind.group, sub.kind.version, options);
+                let options = if sub.name == "log" { "PodLogOptions" } else { sub.kind };
+                let options = self.table.type_of(sub.group, sub.version, options);
                 let given = options.map(|id| of_options(self.table, id, self.version)).unwrap_or_default();
                 parameters.extend(given.into_iter().filter(|p| !(self.with_path && p["name"] == "path")));
             }
@@ -159,13 +228,19 @@ impl Place<'_> {
 
     fn gvk(&self) -> (&str, &str, &str) {
         match self.sub {
-            Some(sub) => (sub.kind.group, sub.kind.version, sub.kind.kind),
+            Some(sub) => (sub.group, sub.version, sub.kind),
             None => (self.resource.group, self.resource.version, self.resource.kind),
         }
     }
 
     fn operation(&self, method: &str, action: Action, schemas: &mut Schemas<'_>) -> Value {
-        let (group, version, kind) = self.gvk();
+        let (group, version, kind) = if self.resource.custom.is_some() {
+            // Also for the scale of a custom resource, upstream names its own kind.
+            (self.resource.group, self.resource.version, self.resource.kind)
+        } else {
+            self.gvk()
+        };
+        let patches: &[&str] = if self.resource.custom.is_some() { &CUSTOM_PATCHES } else { &PATCHES };
         let tag = format!("{}_{}", group_name(self.resource.group), self.resource.version);
         let mut operation = json!({
             "operationId": self.operation_id(method, action),
@@ -180,8 +255,8 @@ impl Place<'_> {
         let result = self.result(action, schemas);
         match self.version {
             Version::V2 => {
-                operation["produces"] = json!(produced(action));
-                operation["consumes"] = if action == Action::Patch { json!(PATCHES) } else { json!(["*/*"]) };
+                operation["produces"] = json!(self.produced(action));
+                operation["consumes"] = if action == Action::Patch { json!(patches) } else { json!(["*/*"]) };
                 if let Some((schema, required)) = body {
                     parameters
                         .push(json!({"name": "body", "in": "body", "required": required, "schema": schema}));
@@ -190,7 +265,7 @@ impl Place<'_> {
             Version::V3 => {
                 operation.as_object_mut().expect("it was made as an object").remove("schemes");
                 if let Some((schema, required)) = body {
-                    let types: &[&str] = if action == Action::Patch { &PATCHES } else { &["*/*"] };
+                    let types: &[&str] = if action == Action::Patch { patches } else { &["*/*"] };
                     operation["requestBody"] =
                         json!({"content": content(types, &schema), "required": required});
                 }
@@ -203,8 +278,20 @@ impl Place<'_> {
         operation
     }
 
+    fn produced(&self, action: Action) -> Vec<&'static str> {
+        match action {
+            _ if self.resource.custom.is_some() => CUSTOM_BODIES.to_vec(),
+            Action::Connect => vec!["*/*"],
+            Action::List => BODIES.into_iter().chain(STREAMS).collect(),
+            _ => BODIES.to_vec(),
+        }
+    }
+
     fn type_name(&self, kind: &str) -> String {
         let (group, version, _) = self.gvk();
+        if self.resource.custom.is_some() && group == self.resource.group {
+            return model_name(group, version, kind);
+        }
         let id = self.table.type_of(group, version, kind);
         id.map_or_else(|| format!("{META}{kind}"), |id| self.table.ty(id).name.to_string())
     }
@@ -230,7 +317,11 @@ impl Place<'_> {
             Action::List => {
                 // Watches answer on the same path; their frames are part of the document.
                 schemas.reference(&format!("{META}WatchEvent"));
-                schemas.reference(&self.type_name(&format!("{}List", self.gvk().2)))
+                let list = match self.resource.custom {
+                    Some(api) => api.list_kind().to_string(),
+                    None => format!("{}List", self.gvk().2),
+                };
+                schemas.reference(&self.type_name(&list))
             }
             Action::Delete | Action::DeleteCollection => schemas.reference(&format!("{META}Status")),
             _ => schemas.reference(&self.type_name(self.gvk().2)),
@@ -249,7 +340,7 @@ impl Place<'_> {
             let response = match self.version {
                 Version::V2 => json!({"description": description, "schema": result}),
                 Version::V3 => {
-                    json!({"description": description, "content": content(&produced(action), result)})
+                    json!({"description": description, "content": content(&self.produced(action), result)})
                 }
             };
             responses.insert((*code).to_string(), response);
@@ -295,14 +386,6 @@ impl Place<'_> {
             Action::DeleteCollection => format!("delete collection of {kind}"),
             Action::Connect => format!("connect {} requests to {object}", method.to_uppercase()),
         }
-    }
-}
-
-fn produced(action: Action) -> Vec<&'static str> {
-    match action {
-        Action::Connect => vec!["*/*"],
-        Action::List => BODIES.into_iter().chain(STREAMS).collect(),
-        _ => BODIES.to_vec(),
     }
 }
 

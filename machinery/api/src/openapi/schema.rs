@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde_json::{Map, Value, json};
 
 use super::Version;
+use super::custom::{self, CustomApi};
 use super::descriptions::Descriptions;
 use super::paths::Writer;
 use crate::table::{Field, FieldKind, ListType, MapType, Resource, Table, Type, TypeId};
@@ -27,6 +28,8 @@ pub(super) struct Schemas<'d> {
     table: &'static Table,
     version: Version,
     prose: &'d Descriptions,
+    /// Definitions of custom resources, and whether they are of lists.
+    custom: HashMap<String, (&'d dyn CustomApi, bool)>,
     group_versions: BTreeSet<(&'static str, &'static str)>,
     wanted: BTreeSet<String>,
 }
@@ -39,7 +42,24 @@ impl<'d> Schemas<'d> {
         served: impl Iterator<Item = &'static Resource>,
     ) -> Self {
         let group_versions = served.map(|r| (r.group, r.version)).collect();
-        Self { table, version, prose, group_versions, wanted: BTreeSet::new() }
+        Self { table, version, prose, custom: HashMap::new(), group_versions, wanted: BTreeSet::new() }
+    }
+
+    /// Knows the definitions of a custom resource from now on.
+    pub(super) fn add_custom(&mut self, api: &'d dyn CustomApi) {
+        for (kind, list) in [(api.kind(), false), (api.list_kind(), true)] {
+            self.custom.insert(custom::model_name(api.group(), api.version(), kind), (api, list));
+        }
+    }
+
+    /// A reference with a text of its own beside it.
+    pub(super) fn described(&mut self, name: &str, text: &str) -> Value {
+        let mut reference = self.reference(name);
+        if self.version == Version::V3 {
+            reference = json!({"allOf": [reference]});
+        }
+        reference["description"] = text.into();
+        reference
     }
 
     /// A reference to a definition, which will be written.
@@ -64,6 +84,10 @@ impl<'d> Schemas<'d> {
     }
 
     fn definition(&mut self, name: &str) -> Value {
+        if let Some((api, list)) = self.custom.get(name).copied() {
+            let version = self.version;
+            return if list { custom::list(api, self) } else { custom::object(api, version, self) };
+        }
         let mut schema = match self.special(name) {
             Some(schema) => schema,
             None => match self.table.type_named(name) {

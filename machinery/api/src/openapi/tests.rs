@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::*;
 
@@ -123,4 +124,138 @@ fn schemas_carry_types_and_prose() {
 fn the_fingerprint_tells_what_is_served() {
     assert_eq!(served().fingerprint(), served().fingerprint());
     assert_ne!(served().fingerprint(), OpenApi::new(|_| true).fingerprint());
+}
+
+/// A custom resource as a definition would tell it.
+struct CronTab(Value, &'static str);
+
+impl CustomApi for CronTab {
+    fn group(&self) -> &str {
+        "stable.example.com"
+    }
+    fn version(&self) -> &str {
+        "v1"
+    }
+    fn plural(&self) -> &str {
+        "crontabs"
+    }
+    fn kind(&self) -> &str {
+        "CronTab"
+    }
+    fn list_kind(&self) -> &str {
+        self.1
+    }
+    fn namespaced(&self) -> bool {
+        true
+    }
+    fn has_status(&self) -> bool {
+        true
+    }
+    fn has_scale(&self) -> bool {
+        true
+    }
+    fn preserves_unknown(&self) -> bool {
+        false
+    }
+    fn selectable_fields(&self) -> Vec<String> {
+        vec!["spec.color".into()]
+    }
+    fn schema(&self) -> Option<Value> {
+        (!self.0.is_null()).then(|| self.0.clone())
+    }
+    fn fingerprint(&self) -> u64 {
+        self.0.to_string().len() as u64
+    }
+}
+
+fn with_crontabs(schema: Value) -> OpenApi {
+    served().with_custom([Arc::new(CronTab(schema, "CronTabList")) as Arc<dyn CustomApi>])
+}
+
+fn crontab_schema() -> Value {
+    json!({"type": "object", "description": "A table.", "required": ["spec"], "properties": {
+        "spec": {"type": "object", "required": ["schedule", "empty"], "x-kubernetes-validations": [{"rule": "true"}], "properties": {
+            "schedule": {"type": "string", "pattern": "^x$", "default": "x", "description": "When."},
+            "empty": {"type": "string", "nullable": true},
+            "port": {"x-kubernetes-int-or-string": true},
+            "either": {"type": "string", "oneOf": [{"minLength": 1}, {"maxLength": 3}]},
+            "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": true, "properties": {"a": {"type": "string"}}},
+            "list": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"],
+                "items": {"type": "object", "properties": {"a": {"type": "string"}}}},
+            "pod": {"type": "object", "x-kubernetes-embedded-resource": true, "properties": {"spec": {"type": "object"}}},
+        }},
+    }})
+}
+
+const CRONTAB: &str = "com.example.stable.v1.CronTab";
+
+#[test]
+fn custom_resources_are_told_in_v3() {
+    let api = with_crontabs(crontab_schema());
+    let path = "apis/stable.example.com/v1";
+    let document: Value =
+        serde_json::from_slice(&api.v3_document(path).expect("it is served")).expect("JSON");
+    let mut found = BTreeSet::new();
+    references(&document, &mut found);
+    for target in found {
+        assert!(document.pointer(target.trim_start_matches('#')).is_some(), "{target}");
+    }
+    let paths = &document["paths"];
+    let item = &paths["/apis/stable.example.com/v1/namespaces/{namespace}/crontabs/{name}"];
+    assert_eq!(item["patch"]["operationId"], "patchStableExampleComV1NamespacedCronTab");
+    assert!(item["patch"]["requestBody"]["content"]["application/strategic-merge-patch+json"].is_null());
+    let gvk = json!({"group": "stable.example.com", "kind": "CronTab", "version": "v1"});
+    assert_eq!(item["get"]["x-kubernetes-group-version-kind"], gvk);
+    for sub in ["status", "scale"] {
+        let path = format!("/apis/stable.example.com/v1/namespaces/{{namespace}}/crontabs/{{name}}/{sub}");
+        assert!(paths[&path]["put"].is_object(), "{sub}");
+    }
+    assert!(paths["/apis/stable.example.com/v1/crontabs"]["get"].is_object());
+
+    let schema = &document["components"]["schemas"][CRONTAB];
+    assert_eq!(schema["x-kubernetes-group-version-kind"], json!([gvk]));
+    assert_eq!(schema["x-kubernetes-selectable-fields"], json!([{"fieldPath": "spec.color"}]));
+    assert_eq!(schema["description"], "A table.");
+    let spec = &schema["properties"]["spec"]["properties"];
+    assert_eq!(spec["port"]["anyOf"], json!([{"type": "integer"}, {"type": "string"}]));
+    assert_eq!((&spec["empty"]["nullable"], &spec["schedule"]["default"]), (&json!(true), &json!("x")));
+    assert_eq!(spec["either"]["oneOf"][0]["minLength"], 1);
+    assert_eq!(spec["list"]["x-kubernetes-list-map-keys"], json!(["a"]));
+    assert_eq!(spec["pod"]["required"], json!(["kind", "apiVersion"]));
+    let metadata = &schema["properties"]["metadata"]["allOf"][0]["$ref"];
+    assert_eq!(metadata, "#/components/schemas/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+    let list = &document["components"]["schemas"]["com.example.stable.v1.CronTabList"];
+    assert_eq!(list["properties"]["items"]["items"]["$ref"], format!("#/components/schemas/{CRONTAB}"));
+}
+
+#[test]
+fn version_2_leaves_out_what_it_cannot_say() {
+    let document: Value =
+        serde_json::from_slice(&with_crontabs(crontab_schema()).v2_document()).expect("the document is JSON");
+    let schema = &document["definitions"][CRONTAB];
+    let spec = &schema["properties"]["spec"];
+    // A field that may be null has no type there, and so cannot be required.
+    assert_eq!(spec["required"], json!(["schedule"]));
+    assert_eq!(spec["properties"]["empty"], json!({}));
+    assert_eq!(spec["properties"]["either"], json!({"type": "string"}));
+    assert_eq!(spec["properties"]["any"], json!({"x-kubernetes-preserve-unknown-fields": true}));
+    assert_eq!(spec["properties"]["port"], json!({"x-kubernetes-int-or-string": true}));
+    assert!(spec["x-kubernetes-validations"].is_array());
+    let metadata = &schema["properties"]["metadata"]["$ref"];
+    assert_eq!(metadata, "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
+    let without = with_crontabs(Value::Null);
+    let document: Value = serde_json::from_slice(&without.v2_document()).expect("the document is JSON");
+    assert_eq!(document["definitions"][CRONTAB]["type"], "object");
+}
+
+#[test]
+fn addresses_change_with_what_is_told() {
+    let (one, other) = (with_crontabs(json!({"type": "object"})), with_crontabs(crontab_schema()));
+    let address = |api: &OpenApi, path: &str| api.v3_index()["paths"][path]["serverRelativeURL"].to_string();
+    let custom = "apis/stable.example.com/v1";
+    assert_ne!(address(&one, custom), address(&other, custom));
+    assert_eq!(address(&one, "apis/apps/v1"), address(&other, "apis/apps/v1"));
+    assert_ne!(one.fingerprint(), other.fingerprint());
+    let hash = one.v3_fingerprint(custom).expect("it is served");
+    assert!(address(&one, custom).contains(&hash));
 }
