@@ -8,6 +8,7 @@ pub mod codec;
 pub mod defaults;
 pub mod field;
 pub mod gvk;
+mod intern;
 pub mod meta;
 pub mod openapi;
 pub mod patch;
@@ -21,6 +22,7 @@ mod user;
 
 pub use field::{FieldError, FieldErrors, Path};
 pub use gvk::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};
+pub use intern::intern;
 pub use schema::Schema;
 pub use status::Status;
 pub use table::{Field, FieldKind, Resource, Table, Type, TypeId};
