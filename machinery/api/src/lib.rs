@@ -5,6 +5,7 @@
 
 pub mod apply;
 pub mod codec;
+pub mod conversion;
 pub mod defaults;
 pub mod field;
 pub mod gvk;
