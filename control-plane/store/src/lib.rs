@@ -10,6 +10,7 @@ mod embedded;
 mod engine;
 pub mod etcd;
 mod memory;
+pub mod migrate;
 mod mvcc;
 mod types;
 

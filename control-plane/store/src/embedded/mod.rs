@@ -115,6 +115,11 @@ impl Embedded {
         &self.path
     }
 
+    /// The time that a lease was granted, which is what a restart gives it again; `None` if there is no such lease.
+    pub fn remaining(&self, lease: LeaseId) -> Option<Duration> {
+        self.engine.lease(lease)
+    }
+
     /// What it holds, and what contradicts itself in it (nothing, in a sound store).
     pub async fn inspect(&self) -> Result<Report> {
         let path = self.path.clone();

@@ -9,6 +9,7 @@ mod watch;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::RwLock;
@@ -19,7 +20,8 @@ pub(crate) use writer::{Answer, Writer};
 use crate::REQUEST_LIMIT;
 use crate::mvcc::{Batch, Change, Index, Record, VersionRef};
 use crate::types::{
-    Event, KeyValue, ListOptions, Listing, Op, Result, Revision, StoreError, Txn, WatchBatch, WatchStream,
+    Event, KeyValue, LeaseId, ListOptions, Listing, Op, Result, Revision, StoreError, Txn, WatchBatch,
+    WatchStream,
 };
 
 /// Where records live. Only one caller commits at a time; reads come from everywhere.
@@ -159,6 +161,11 @@ impl<L: Log> Engine<L> {
         batch.granted = index.leases().collect();
         batch.compact = Some(index.compacted);
         batch
+    }
+
+    /// A lease's time to live.
+    pub(crate) fn lease(&self, lease: LeaseId) -> Option<Duration> {
+        self.index.read().leases().find(|(id, _)| *id == lease).map(|(_, ttl)| ttl)
     }
 
     /// The newest revision, and the one through which history has been compacted.
