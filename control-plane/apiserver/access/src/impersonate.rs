@@ -76,7 +76,7 @@ fn extra_of(headers: &HeaderMap) -> BTreeMap<String, Vec<String>> {
 }
 
 /// Percent-decoding; a key that is not well encoded is taken as it is.
-fn unescape(key: &str) -> String {
+pub(crate) fn unescape(key: &str) -> String {
     let mut out = Vec::with_capacity(key.len());
     let mut rest = key.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {

@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod authentication;
 pub mod authorization;
+mod expressions;
 pub mod impersonate;
 mod metrics;
 mod names;
@@ -13,6 +14,7 @@ pub mod reviews;
 #[cfg(test)]
 mod testing;
 pub mod token;
+mod ttl_cache;
 mod types;
 mod value;
 

@@ -212,6 +212,7 @@ impl TokenIssuer {
             },
             nbf: now,
             sub: service_account_user(namespace, name_of(account)),
+            ..Claims::default()
         }
     }
 }

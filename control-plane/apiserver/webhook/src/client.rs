@@ -133,6 +133,23 @@ impl Client {
         result
     }
 
+    /// Reads the target's document: key sets and discovery of token issuers.
+    pub async fn get(&self, timeout: Duration) -> Result<Bytes, CallError> {
+        let url = self.url(None);
+        let work = async {
+            let request = http::Request::get(&url)
+                .header(ACCEPT, "application/json, */*")
+                .header(USER_AGENT, self.user_agent.clone())
+                .body(Full::default())
+                .map_err(|e| failed(&url, e.to_string(), false))?;
+            let answer = self.http.request(request).await.map_err(|e| transport(&url, &e))?;
+            let (head, body) = answer.into_parts();
+            let body = read_body(&url, body, RESPONSE_BYTES_MAX).await?;
+            response::checked(head.status.as_u16(), &head.headers, body)
+        };
+        tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(CallError::Deadline { url: url.clone() }))
+    }
+
     fn url(&self, timeout: Option<Duration>) -> String {
         let mut url = format!("{}{}", self.base, self.path);
         let timeout = timeout.map(|limit| format!("timeout={}", seconds_text(limit)));

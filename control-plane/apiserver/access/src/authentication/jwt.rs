@@ -26,6 +26,37 @@ pub(crate) struct Claims {
     pub(crate) nbf: i64,
     #[serde(default)]
     pub(crate) sub: String,
+    #[serde(flatten)]
+    pub(crate) legacy: LegacyClaims,
+}
+
+/// What tokens that stand in secrets say instead.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct LegacyClaims {
+    #[serde(
+        rename = "kubernetes.io/serviceaccount/namespace",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub(crate) namespace: String,
+    #[serde(
+        rename = "kubernetes.io/serviceaccount/secret.name",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub(crate) secret: String,
+    #[serde(
+        rename = "kubernetes.io/serviceaccount/service-account.name",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub(crate) account: String,
+    #[serde(
+        rename = "kubernetes.io/serviceaccount/service-account.uid",
+        default,
+        skip_serializing_if = "String::is_empty"
+    )]
+    pub(crate) uid: String,
 }
 
 /// The `kubernetes.io` claim.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use http::header::{AUTHORIZATION, SEC_WEBSOCKET_PROTOCOL};
 use jiff::Timestamp;
@@ -24,6 +24,10 @@ use crate::value::{text, uid};
 
 /// How far clocks may be apart, and how long a deleted pod's token still works. (go-jose's default leeway)
 const LEEWAY_SECONDS: i64 = 60;
+/// Who issued the tokens that stand in secrets. They are for the API server, and never expire.
+const LEGACY_ISSUER: &str = "kubernetes/serviceaccount";
+const LEGACY_LAST_USED: &str = "kubernetes.io/legacy-token-last-used";
+const LEGACY_INVALID_SINCE: &str = "kubernetes.io/legacy-token-invalid-since";
 const WEBSOCKET_TOKEN_PREFIX: &str = "base64url.bearer.authorization.k8s.io.";
 
 /// A token's holder, and for which of the asked audiences it speaks.
@@ -33,6 +37,13 @@ pub struct TokenHolder {
     pub audiences: Vec<String>,
 }
 
+/// Hears of the use of tokens that stand in secrets.
+pub trait LegacyTokenUse: Send + Sync {
+    /// The secret's token is used today (`2026-01-31`), and its label `kubernetes.io/legacy-token-last-used` does not say
+    /// so. Must not wait; may be told again until the label does.
+    fn used(&self, namespace: &str, secret: &str, day: &str);
+}
+
 /// Verifies bearer tokens that this cluster (or one of its further issuers) has signed for service accounts.
 pub struct ServiceAccountTokens {
     issuers: Vec<String>,
@@ -40,6 +51,7 @@ pub struct ServiceAccountTokens {
     keys: Vec<VerifyingKey>,
     objects: Arc<dyn Objects>,
     verified: VerifiedTokens,
+    legacy: Option<Arc<dyn LegacyTokenUse>>,
 }
 
 impl ServiceAccountTokens {
@@ -50,7 +62,14 @@ impl ServiceAccountTokens {
         keys: Vec<VerifyingKey>,
         objects: Arc<dyn Objects>,
     ) -> Self {
-        Self { issuers, audiences, keys, objects, verified: VerifiedTokens::default() }
+        Self { issuers, audiences, keys, objects, verified: VerifiedTokens::default(), legacy: None }
+    }
+
+    /// Tells of the use of tokens that stand in secrets.
+    #[must_use]
+    pub fn telling(mut self, legacy: Arc<dyn LegacyTokenUse>) -> Self {
+        self.legacy = Some(legacy);
+        self
     }
 
     /// Who holds the token. `Ok(None)`: not a token of ours. Without `audiences`, it must be for the API server.
@@ -62,6 +81,9 @@ impl ServiceAccountTokens {
     ) -> Result<Option<TokenHolder>, AuthenticationError> {
         let Some(verified) = self.signed(token, now)? else { return Ok(None) };
         let claims = &verified.claims;
+        if claims.iss == LEGACY_ISSUER {
+            return self.check_legacy(token, claims, audiences, now).await;
+        }
         let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
         let audiences: Vec<String> = wanted.iter().filter(|a| claims.aud.contains(a)).cloned().collect();
         if audiences.is_empty() {
@@ -84,7 +106,7 @@ impl ServiceAccountTokens {
         if let Some(verified) = self.verified.get(token) {
             return Ok(Some(verified));
         }
-        let Some(claims) = jwt::unverified(token).filter(|claims| self.issuers.contains(&claims.iss)) else {
+        let Some(claims) = jwt::unverified(token).filter(|claims| self.is_ours(claims)) else {
             return Ok(None);
         };
         if !jwt::signed_by_one_of(&self.keys, token) {
@@ -95,9 +117,97 @@ impl ServiceAccountTokens {
         Ok(Some(verified))
     }
 
+    fn is_ours(&self, claims: &Claims) -> bool {
+        claims.iss == LEGACY_ISSUER || self.issuers.contains(&claims.iss)
+    }
+
+    /// A token that stands in a secret holds as long as the secret does, and still has it.
+    async fn check_legacy(
+        &self,
+        token: &str,
+        claims: &Claims,
+        audiences: &[String],
+        now: Timestamp,
+    ) -> Result<Option<TokenHolder>, AuthenticationError> {
+        let wanted = if audiences.is_empty() { &self.audiences } else { audiences };
+        let audiences: Vec<String> = wanted.iter().filter(|a| self.audiences.contains(a)).cloned().collect();
+        if audiences.is_empty() {
+            return Err(AuthenticationError(format!(
+                "token audiences {} is invalid for the target audiences {}",
+                crate::value::quoted(&self.audiences),
+                crate::value::quoted(wanted)
+            )));
+        }
+        let legacy = &claims.legacy;
+        let secret = self.legacy_secret(token, claims, now).await?;
+        let account = Ref { name: legacy.account.clone(), uid: legacy.uid.clone() };
+        self.check_account_of(&legacy.namespace, &account, &claims.sub, now).await?;
+        if !text(&secret, &["metadata", "labels", LEGACY_INVALID_SINCE]).is_empty() {
+            return Err(AuthenticationError(format!(
+                "the token in secret {0}/{1} for service account {0}/{2} has been marked invalid. Use tokens from the \
+                 TokenRequest API or manually created secret-based tokens, or remove the '{LEGACY_INVALID_SINCE}' label \
+                 from the secret to temporarily allow use of this token",
+                legacy.namespace, legacy.secret, legacy.account
+            )));
+        }
+        let today = now.strftime("%Y-%m-%d").to_string();
+        if let Some(told) = &self.legacy
+            && text(&secret, &["metadata", "labels", LEGACY_LAST_USED]) != today
+        {
+            told.used(&legacy.namespace, &legacy.secret, &today);
+        }
+        let user = User {
+            name: service_account_user(&legacy.namespace, &legacy.account),
+            uid: legacy.uid.clone(),
+            groups: [&service_account_groups(&legacy.namespace)[..], &[AUTHENTICATED.into()]].concat(),
+            ..User::default()
+        };
+        Ok(Some(TokenHolder { user, audiences }))
+    }
+
+    async fn legacy_secret(
+        &self,
+        token: &str,
+        claims: &Claims,
+        now: Timestamp,
+    ) -> Result<Arc<Value>, AuthenticationError> {
+        let legacy = &claims.legacy;
+        let name = &legacy.secret;
+        let gone = || AuthenticationError("Token has been invalidated".into());
+        let has = |secret: &Value| {
+            let data = STANDARD.decode(text(secret, &["data", "token"])).unwrap_or_default();
+            super::same_secret(&String::from_utf8_lossy(&data), token)
+        };
+        let cached = self.objects.get(&SECRETS, &legacy.namespace, name).filter(|secret| has(secret));
+        let secret = match cached {
+            Some(secret) => secret,
+            None => {
+                let fresh = self.objects.get_fresh(&SECRETS, &legacy.namespace, name).await;
+                fresh.map_err(|status| AuthenticationError(status.message))?.ok_or_else(gone)?
+            }
+        };
+        if is_gone(&secret, now) {
+            return Err(gone());
+        }
+        if !has(&secret) {
+            return Err(AuthenticationError("Token does not match server's copy".into()));
+        }
+        Ok(secret)
+    }
+
     async fn check_account(&self, claims: &Claims, now: Timestamp) -> Result<(), AuthenticationError> {
         let (namespace, account) = (&claims.kubernetes.namespace, &claims.kubernetes.serviceaccount);
-        if claims.sub != service_account_user(namespace, &account.name) {
+        self.check_account_of(namespace, account, &claims.sub, now).await
+    }
+
+    async fn check_account_of(
+        &self,
+        namespace: &str,
+        account: &Ref,
+        subject: &str,
+        now: Timestamp,
+    ) -> Result<(), AuthenticationError> {
+        if subject != service_account_user(namespace, &account.name) {
             return Err(AuthenticationError(
                 "sub claim does not match the service account of the token".into(),
             ));

@@ -35,6 +35,7 @@ fn claims(now: Timestamp) -> Claims {
             serviceaccount: reference("bot", "sa-1"),
             ..jwt::PrivateClaims::default()
         },
+        ..Claims::default()
     }
 }
 
@@ -191,4 +192,61 @@ async fn a_deleted_pod_ends_its_token_and_a_new_one_need_not_be_cached() {
         "it may still say goodbye"
     );
     assert!(tokens.check(&token, &[], now + SignedDuration::from_secs(90)).await.is_err());
+}
+
+#[derive(Default)]
+struct Told(parking_lot::Mutex<Vec<String>>);
+
+impl LegacyTokenUse for Told {
+    fn used(&self, namespace: &str, secret: &str, day: &str) {
+        self.0.lock().push(format!("{namespace}/{secret} {day}"));
+    }
+}
+
+#[tokio::test]
+async fn tokens_that_stand_in_secrets() {
+    let now: Timestamp = "2026-01-31T12:00:00Z".parse().expect("a time");
+    let key = SigningKey::from_pem(KEY).expect("a key");
+    let claims = Claims {
+        iss: LEGACY_ISSUER.into(),
+        sub: "system:serviceaccount:default:bot".into(),
+        legacy: jwt::LegacyClaims {
+            namespace: "default".into(),
+            secret: "bot-token".into(),
+            account: "bot".into(),
+            uid: "sa-1".into(),
+        },
+        ..Claims::default()
+    };
+    let token = jwt::sign(&key, &claims).expect("signed");
+    let secret = |data: &str, labels: Value| {
+        let mut secret = object("default", "bot-token", "secret-2");
+        secret["data"] = json!({"token": STANDARD.encode(data)});
+        secret["metadata"]["labels"] = labels;
+        secret
+    };
+    let told = Arc::new(Told::default());
+    let check = async |stored: Option<Value>, audiences: &[String]| {
+        let objects = cluster();
+        stored.into_iter().for_each(|secret| objects.put(&SECRETS, secret));
+        let keys = vec![key.verifying_key()];
+        let tokens =
+            ServiceAccountTokens::new(vec![], vec!["api".into()], keys, objects).telling(told.clone());
+        let holder = tokens.check(&token, audiences, now).await;
+        holder.map(|holder| holder.map(|holder| holder.user.name)).map_err(|error| error.0)
+    };
+    let bot = Ok(Some("system:serviceaccount:default:bot".to_string()));
+    assert_eq!(check(Some(secret(&token, json!({}))), &[]).await, bot);
+    assert_eq!(*told.0.lock(), ["default/bot-token 2026-01-31"]);
+    let today = json!({"kubernetes.io/legacy-token-last-used": "2026-01-31"});
+    assert_eq!(check(Some(secret(&token, today)), &["api".into()]).await, bot);
+    assert_eq!(told.0.lock().len(), 1, "the label says it already");
+    assert_eq!(check(None, &[]).await, Err("Token has been invalidated".into()));
+    assert_eq!(
+        check(Some(secret("other", json!({}))), &[]).await,
+        Err("Token does not match server's copy".into())
+    );
+    let marked = secret(&token, json!({"kubernetes.io/legacy-token-invalid-since": "2026-01-01"}));
+    assert!(check(Some(marked), &[]).await.is_err_and(|error| error.contains("has been marked invalid")));
+    assert!(check(Some(secret(&token, json!({}))), &["vault".into()]).await.is_err());
 }

@@ -24,8 +24,15 @@ impl Authenticator for ClientCertificates {
     }
 }
 
-/// Who a leaf certificate says its holder is; `None` without a common name.
 fn user_of(der: &[u8], now: Timestamp) -> Result<Option<User>, AuthenticationError> {
+    Ok(valid_user_of(der, now)?.map(|(user, ..)| user))
+}
+
+/// Who a leaf certificate says its holder is, from and until when; `None` without a common name.
+pub(super) fn valid_user_of(
+    der: &[u8],
+    now: Timestamp,
+) -> Result<Option<(User, i64, i64)>, AuthenticationError> {
     let (_, leaf) = X509Certificate::from_der(der)
         .map_err(|e| AuthenticationError(format!("x509: malformed certificate: {e}")))?;
     check_validity(&leaf, now)?;
@@ -44,12 +51,14 @@ fn user_of(der: &[u8], now: Timestamp) -> Result<Option<User>, AuthenticationErr
         return Err(AuthenticationError("expected 1 UID, but found multiple".into()));
     }
     let fingerprint = format!("X509SHA256={}", hex::encode(Sha256::digest(der)));
-    Ok(Some(User {
+    let user = User {
         name,
         uid: uids.pop().unwrap_or_default(),
         groups: all("2.5.4.10"),
         extra: [(EXTRA_CREDENTIAL_ID.to_string(), vec![fingerprint])].into(),
-    }))
+    };
+    let validity = leaf.validity();
+    Ok(Some((user, validity.not_before.timestamp(), validity.not_after.timestamp())))
 }
 
 fn check_validity(leaf: &X509Certificate<'_>, now: Timestamp) -> Result<(), AuthenticationError> {

@@ -1,0 +1,171 @@
+use std::sync::OnceLock;
+
+use oarlock_apiserver_webhook::NoServices;
+use oarlock_apiserver_webhook::testing::{Answer, TestServer, clients};
+use oarlock_base::Tasks;
+use parking_lot::Mutex as Lock;
+use serde_json::json;
+
+use super::*;
+use crate::admission::config::ConfigFaults;
+use crate::authentication::{SigningKey, jwks};
+
+const EC: &str = include_str!("../testdata/ec-sec1.pem");
+const RSA: &str = include_str!("../testdata/rsa-pkcs1.pem");
+
+/// An issuer on loopback whose keys can change.
+struct Provider {
+    server: TestServer,
+    keys: Arc<Lock<Value>>,
+}
+
+impl Provider {
+    async fn start(key: &SigningKey) -> Self {
+        oarlock_pki::install_crypto_provider();
+        let url: Arc<OnceLock<String>> = Arc::default();
+        let keys = Arc::new(Lock::new(jwks(&[key.verifying_key()])));
+        let (at, served) = (url.clone(), keys.clone());
+        let server = TestServer::start(&[], move |received| {
+            let url = at.get().expect("started");
+            match received.path.as_str() {
+                "/.well-known/openid-configuration" => {
+                    Answer::json(&json!({"issuer": url, "jwks_uri": format!("{url}/keys")}))
+                }
+                "/keys" => Answer::json(&served.lock()),
+                _ => Answer::text(404, "not here"),
+            }
+        })
+        .await;
+        url.set(server.url("")).expect("set once");
+        Self { server, keys }
+    }
+
+    fn url(&self) -> String {
+        self.server.url("")
+    }
+
+    fn tokens(&self, flags: OidcFlags) -> (OidcTokens, Tasks) {
+        let mut faults = ConfigFaults::new();
+        let flags = OidcFlags {
+            issuer_url: self.url(),
+            client_id: "kubernetes".into(),
+            ca_pem: Some(self.server.ca_pem.clone()),
+            ..flags
+        };
+        let issuer = flags.issuer(&mut faults).expect("flags are set");
+        assert_eq!(faults.into_result(()), Ok(()));
+        let (clients, tasks) = clients(Arc::new(NoServices));
+        (OidcTokens::new(issuer, clients, vec!["api".into()]), tasks)
+    }
+
+    fn claims(&self) -> Value {
+        let exp = Timestamp::now().as_second() + 600;
+        json!({"iss": self.url(), "aud": "kubernetes", "sub": "jane", "exp": exp, "groups": ["dev", "ops"]})
+    }
+}
+
+fn sign(key: &SigningKey, claims: &Value) -> String {
+    let public = key.verifying_key();
+    let header = json!({"alg": public.algorithm(), "kid": public.id()}).to_string();
+    let message =
+        format!("{}.{}", URL_SAFE_NO_PAD.encode(header), URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let signature = key.sign(message.as_bytes()).expect("signed");
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+fn algorithms() -> OidcFlags {
+    OidcFlags { signing_algorithms: vec!["RS256".into(), "ES256".into()], ..OidcFlags::default() }
+}
+
+async fn name(tokens: &OidcTokens, token: &str) -> Result<Option<String>, String> {
+    let holder = tokens.check(token, &[]).await;
+    holder.map(|holder| holder.map(|holder| holder.user.name)).map_err(|error| error.0)
+}
+
+#[tokio::test]
+async fn tokens_of_an_issuer() {
+    for pem in [EC, RSA] {
+        let key = SigningKey::from_pem(pem).expect("a key");
+        let provider = Provider::start(&key).await;
+        let flags =
+            OidcFlags { groups_claim: "groups".into(), groups_prefix: "oidc:".into(), ..algorithms() };
+        let (tokens, _tasks) = provider.tokens(flags);
+        let good = sign(&key, &provider.claims());
+        let holder = tokens.check(&good, &[]).await.expect("good").expect("known");
+        assert_eq!(holder.user.name, format!("{}#jane", provider.url()));
+        assert_eq!(holder.user.groups, ["oidc:dev", "oidc:ops"]);
+        assert_eq!(holder.audiences, ["api"]);
+        let bent = |change: fn(&mut Value)| {
+            let mut claims = provider.claims();
+            change(&mut claims);
+            sign(&key, &claims)
+        };
+        let cases = [
+            (bent(|c| c["iss"] = "https://other".into()), Ok(None)),
+            (
+                bent(|c| c["aud"] = json!(["else"])),
+                Err("oidc: expected audience in [\"kubernetes\"] got [\"else\"]"),
+            ),
+            (bent(|c| c["exp"] = 5.into()), Err("oidc: token is expired")),
+            (bent(|c| drop(c.as_object_mut().map(|c| c.remove("exp")))), Err("oidc: token is expired")),
+            (
+                bent(|c| c["sub"] = 5.into()),
+                Err("oidc: parse username claims \"sub\": json: cannot unmarshal into a string"),
+            ),
+        ];
+        for (token, want) in cases {
+            assert_eq!(name(&tokens, &token).await, want.map_err(str::to_string));
+        }
+        let (message, _) = good.rsplit_once('.').expect("three parts");
+        let forged = name(&tokens, &format!("{message}.{}", URL_SAFE_NO_PAD.encode([1; 64]))).await;
+        assert!(forged.is_err_and(|why| why.contains("failed to verify")));
+        let fetched = provider.server.requests().iter().filter(|request| request.path == "/keys").count();
+        assert_eq!(fetched, 1, "strangers' tokens do not make it ask again at once");
+    }
+}
+
+#[tokio::test]
+async fn keys_that_change_are_fetched_again() {
+    let (old, new) = (SigningKey::from_pem(EC).expect("a key"), SigningKey::from_pem(RSA).expect("a key"));
+    let provider = Provider::start(&old).await;
+    let (tokens, _tasks) = provider.tokens(algorithms());
+    assert!(name(&tokens, &sign(&old, &provider.claims())).await.is_ok());
+    *provider.keys.lock() = jwks(&[new.verifying_key()]);
+    let token = sign(&new, &provider.claims());
+    assert!(name(&tokens, &token).await.is_err(), "too soon");
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(11)).await;
+    tokio::time::resume();
+    assert!(name(&tokens, &token).await.is_ok());
+}
+
+#[tokio::test]
+async fn required_claims_and_unverified_addresses() {
+    let key = SigningKey::from_pem(EC).expect("a key");
+    let provider = Provider::start(&key).await;
+    let flags = OidcFlags {
+        username_claim: "email".into(),
+        required_claims: vec![("hd".into(), "acme.com".into())],
+        ..algorithms()
+    };
+    let (tokens, _tasks) = provider.tokens(flags);
+    let with = |more: Value| {
+        let mut claims = provider.claims();
+        claims["email"] = "jane@acme.com".into();
+        claims.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        sign(&key, &claims)
+    };
+    let cases = [
+        (json!({"hd": "acme.com", "email_verified": true}), Ok(Some("jane@acme.com".to_string()))),
+        (json!({"hd": "acme.com"}), Ok(Some("jane@acme.com".to_string()))),
+        (json!({"hd": "acme.com", "email_verified": false}), Err("oidc: email not verified".to_string())),
+        (json!({}), Err("oidc: required claim hd not present in ID token".to_string())),
+        (
+            json!({"hd": "x"}),
+            Err("oidc: required claim hd value does not match. Got = x, want = acme.com".to_string()),
+        ),
+    ];
+    for (more, want) in cases {
+        assert_eq!(name(&tokens, &with(more)).await, want);
+    }
+}
