@@ -147,7 +147,9 @@ impl Client {
             let body = read_body(&url, body, RESPONSE_BYTES_MAX).await?;
             response::checked(head.status.as_u16(), &head.headers, body)
         };
-        tokio::time::timeout(timeout, work).await.unwrap_or_else(|_| Err(CallError::Deadline { url: url.clone() }))
+        tokio::time::timeout(timeout, work)
+            .await
+            .unwrap_or_else(|_| Err(CallError::Deadline { url: url.clone() }))
     }
 
     fn url(&self, timeout: Option<Duration>) -> String {
