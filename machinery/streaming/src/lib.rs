@@ -11,6 +11,8 @@
 
 mod dial;
 mod error;
+#[doc(hidden)]
+pub mod fuzz;
 mod handshake;
 mod options;
 mod port_forward;
