@@ -305,9 +305,19 @@ impl Decl {
         Self { ty, max_elements: Some(max_elements), min_size, nullable: false }
     }
 
+    /// The smallest size in JSON, in bytes; for the greatest number that fits a request.
+    pub fn min_serialized_size(&self) -> u64 {
+        self.min_size
+    }
+
     /// Elements, entries or bytes at most; none where the schema is not known.
     pub fn max_elements(&self) -> Option<u64> {
         self.max_elements
+    }
+
+    /// The smallest size of a value in JSON: how often one can be in a request follows from it.
+    pub fn min_size(&self) -> u64 {
+        self.min_size
     }
 
     /// The declared type of a field, by its name in JSON.

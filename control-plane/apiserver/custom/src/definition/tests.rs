@@ -350,3 +350,56 @@ fn updates_keep_what_is_served() {
     assert!(!spec::validate_create(&bad).is_empty());
     assert_eq!(told(&update::validate_update(&bad, &bad)), Vec::<String>::new());
 }
+
+#[test]
+fn expressions_are_checked() {
+    let rules = |rules: Value| json!({"type": "string", "maxLength": 10, "x-kubernetes-validations": rules});
+    property(rules(json!([{"rule": "self.startsWith('a')", "message": "a first"}])), &[]);
+    property(
+        rules(json!([{"rule": "self > 3"}])),
+        &["x.x-kubernetes-validations[0].rule: Invalid value: {\"FieldPath\":\"\""],
+    );
+    let got = {
+        let one = crd(json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.nope == 1"}, {"rule": "'x'"}, {"rule": "true", "messageExpression": "1"}]}));
+        told(&spec::validate_create(&one))
+    };
+    assert_eq!(got.len(), 3, "{got:#?}");
+    assert!(got[0].contains("compilation failed: ERROR: <input>:1:5: undefined field 'nope'"), "{}", got[0]);
+    assert!(got[1].ends_with(": cel expression must evaluate to a bool"), "{}", got[1]);
+    assert!(got[2].contains("[2].messageExpression: Invalid value: ") && got[2].ends_with("messageExpression must evaluate to a string"), "{}", got[2]);
+    property(
+        rules(json!([{"rule": "self == 'a'", "optionalOldSelf": true}])),
+        &["x.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule"],
+    );
+    property(
+        json!({"type": "array", "maxItems": 3, "items": {"type": "string", "maxLength": 3, "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}}),
+        &["x.items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the uncorrelatable portion of the schema within x"],
+    );
+}
+
+#[test]
+fn dear_rules_are_refused() {
+    let nested = |bound: Value| {
+        let mut list = json!({"type": "array", "items": {"type": "string", "maxLength": 5},
+            "x-kubernetes-validations": [{"rule": "self.all(a, self.all(b, a == b || a != b))"}]});
+        if !bound.is_null() {
+            list["maxItems"] = bound;
+        }
+        list
+    };
+    property(nested(json!(10)), &[]);
+    property(
+        nested(Value::Null),
+        &[
+            "x.x-kubernetes-validations[0].rule: Forbidden: estimated rule cost exceeds budget by factor of more than 100x (try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are declared)",
+            "x.x-kubernetes-validations[0].rule: Forbidden: contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema",
+            "spec.validation.openAPIV3Schema: Forbidden: x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema exceeds budget by factor of more than 100x",
+        ],
+    );
+    // A rule that did not change may stay as dear as it was.
+    let old = crd(json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+        "x": {"type": "array", "items": {"type": "string", "maxLength": 5, "x-kubernetes-validations": [{"rule": "self.matches('a+b+c+')"}]}}}}}}));
+    let refused = told(&spec::validate_create(&old));
+    let again = told(&update::validate_update(&old, &old));
+    assert!(again.len() < refused.len() || refused.is_empty(), "{refused:#?} {again:#?}");
+}

@@ -142,7 +142,7 @@ impl Run {
                     activation.json("oldSelf", old);
                 }
                 None if optional => {
-                    activation.value("oldSelf", CelValue::optional_none());
+                    activation.value("oldSelf", CelValue::optional(None));
                 }
                 None => {}
             }
@@ -168,13 +168,13 @@ impl Run {
     }
 
     /// Tells that a rule says no.
-    fn failed(
+    fn failed<'a>(
         &mut self,
-        checked: &Checked,
+        checked: &'a Checked,
         node: &RuleNode,
         path: &Path,
         new: &Value,
-        activation: &Activation<'_>,
+        activation: &Activation<'a>,
         around: Around<'_>,
     ) -> Result<(), Exhausted> {
         let path = if checked.field_path.is_empty() {
