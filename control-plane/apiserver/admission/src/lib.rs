@@ -7,6 +7,7 @@ mod compiled;
 mod expressions;
 mod facts;
 mod matching;
+mod param_access;
 mod policy;
 mod reinvoke;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod versions;
 mod webhook;
 mod world;
 
+pub use param_access::PolicyParamAccess;
 pub use policy::{MutatingAdmissionPolicy, ValidatingAdmissionPolicy, type_check};
 pub use reinvoke::mutate;
 pub use webhook::{MutatingAdmissionWebhook, ValidatingAdmissionWebhook};
