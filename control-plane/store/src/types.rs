@@ -120,7 +120,7 @@ pub enum StoreError {
     /// The revision asked for lies in the future.
     #[error("required revision {asked} is a future revision; the newest is {newest}")]
     Future { asked: Revision, newest: Revision },
-    /// A watcher did not keep up, or its stream broke: it must list again.
+    /// A watch lost its place, as when its stream broke: it must list again.
     #[error("the watcher fell behind at revision {at}")]
     Lagged { at: Revision },
     #[error("no such lease")]

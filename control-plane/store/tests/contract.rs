@@ -115,12 +115,42 @@ async fn closing_ends_watches_and_refuses_writes() {
 }
 
 #[tokio::test]
-async fn a_watcher_that_never_reads_is_cut_off() {
+async fn a_slow_watcher_holds_up_nobody_and_misses_nothing() {
+    let folder = tempfile::tempdir().expect("folder");
+    for store in [open(&folder.path().join("store")), Arc::new(MemoryStore::new()) as Arc<dyn Store>] {
+        let mut watch = store.watch(b"/", Revision(0)).await.expect("watch");
+        // More than any queue holds, several times.
+        for i in 0..100_u32 {
+            let op = |j: u32| Op::Put {
+                key: format!("/{j}").into(),
+                value: i.to_be_bytes().to_vec().into(),
+                lease: None,
+            };
+            let writes = (0..100).map(|j| store.transact(Txn { guards: Vec::new(), ops: vec![op(j)] }));
+            futures::future::join_all(writes).await.into_iter().for_each(|done| drop(done.expect("put")));
+        }
+        let mut reached = 0;
+        while reached < 10_000 {
+            let batch = watch.next().await.expect("goes on").expect("it is not cut off");
+            assert!(
+                batch.events.is_empty() || batch.revision.0 == reached + 1,
+                "{} after {reached}",
+                batch.revision
+            );
+            reached = batch.revision.0;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_that_slept_through_a_compaction_is_told() {
     let store = MemoryStore::new();
     let mut watch = store.watch(b"/", Revision(0)).await.expect("watch");
-    for i in 0..5000_u32 {
-        put(&store, "/k", i.to_be_bytes().to_vec()).await.expect("nobody waits for the watcher");
+    let mut newest = Revision(0);
+    for i in 0..6000_u32 {
+        newest = put(&store, "/k", i.to_be_bytes().to_vec()).await.expect("put");
     }
+    store.compact(newest).await.expect("compact");
     let mut reached = 0;
     let end = loop {
         match watch.next().await.expect("an end with a reason") {
@@ -128,7 +158,7 @@ async fn a_watcher_that_never_reads_is_cut_off() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(end, StoreError::Lagged { at } if at.0 == reached), "{end}");
+    assert!(matches!(end, StoreError::Compacted { asked, .. } if asked.0 == reached), "{end}");
 }
 
 #[tokio::test]

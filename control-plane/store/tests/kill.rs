@@ -92,7 +92,7 @@ fn from_env(name: &str) -> Option<u64> {
 fn acknowledged_writes_survive_kill_9() {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
     let seed = from_env("OARLOCK_SEED").unwrap_or(now.as_nanos() as u64);
-    let kills = from_env("OARLOCK_KILLS").unwrap_or(300);
+    let kills = from_env("OARLOCK_KILLS").unwrap_or(150);
     println!("OARLOCK_SEED={seed}");
     let mut random = Random(seed);
     let folder = tempfile::tempdir().expect("folder");

@@ -181,3 +181,60 @@ async fn etcd_is_linearizable_while_members_come_and_go() {
     println!("{kills} members killed, {ended} operations ended, {written} revisions");
     assert!(kills >= 3 && written > 500, "{kills} kills, {written} written");
 }
+
+/// The judge itself: a true history passes, and each lie is found.
+#[test]
+fn the_judge_finds_lies() {
+    let truth = [
+        "w 100 0 .",
+        "c 1 put /h/0 .",
+        "r 1 done 1 .",
+        "c 2 put /h/1 .",
+        "c 3 get /h/0 .",
+        "r 3 read 1 /h/0=1:1 .",
+        "r 2 done 2 .",
+        "c 4 cas /h/0 1 .",
+        "r 4 done 3 .",
+        "c 5 cas /h/0 1 .",
+        "r 5 failed 3 /h/0=3:4 .",
+        "c 6 list .",
+        "r 6 list 3 /h/0=3:4 /h/1=2:2 .",
+        "c 7 put /h/0 .",
+        "e 100 1 /h/0=1/- .",
+        "e 100 2 /h/1=2/- .",
+        "e 100 3 /h/0=4/1 .",
+        "e 100 4 /h/0=7/4 .",
+    ];
+    let entry = |revision: u64, key: &str, value: &str| {
+        (revision, [(key.to_owned(), Some(value.to_owned()))].into_iter().collect())
+    };
+    let log: common::history::Log =
+        [entry(1, "/h/0", "1"), entry(2, "/h/1", "2"), entry(3, "/h/0", "4"), entry(4, "/h/0", "7")].into();
+    let passes = |lines: &[String]| std::panic::catch_unwind(|| judge(lines, &log, 0)).is_ok();
+    let with = |from: &str, to: &str| -> Vec<String> {
+        let changed = truth.iter().map(|line| if *line == from { to.to_owned() } else { (*line).to_owned() });
+        changed.filter(|line| !line.is_empty()).collect()
+    };
+    assert!(passes(&with("", "")));
+    for (from, to) in [
+        // A stale read, a read of what never was, a write that is lost, and one at a place that is not its own.
+        ("r 6 list 3 /h/0=3:4 /h/1=2:2 .", "r 6 list 2 /h/0=1:1 /h/1=2:2 ."),
+        ("r 3 read 1 /h/0=1:1 .", "r 3 read 1 /h/0=- ."),
+        ("r 3 read 1 /h/0=1:1 .", "r 3 read 0 /h/0=- ."),
+        ("r 2 done 2 .", "r 2 done 5 ."),
+        ("r 1 done 1 .", "r 1 done 2 ."),
+        // Guards.
+        ("c 4 cas /h/0 1 .", "c 4 cas /h/0 0 ."),
+        ("r 5 failed 3 /h/0=3:4 .", "r 5 failed 3 /h/0=1:1 ."),
+        ("c 5 cas /h/0 1 .", "c 5 cas /h/0 3 ."),
+        // Watches: one event missing, twice, without what was before, progress too early.
+        ("e 100 2 /h/1=2/- .", ""),
+        ("e 100 2 /h/1=2/- .", "e 100 1 /h/0=1/- ."),
+        ("e 100 3 /h/0=4/1 .", "e 100 3 /h/0=4/- ."),
+        ("e 100 2 /h/1=2/- .", "e 100 2 ."),
+        // Somebody wrote who never asked to.
+        ("c 7 put /h/0 .", ""),
+    ] {
+        assert!(!passes(&with(from, to)), "{from:?} → {to:?} passes");
+    }
+}

@@ -1,6 +1,7 @@
 //! Fan-out: hands each durable revision to the watchers of its keys.
 //!
-//! A watcher has a bounded queue. One that does not keep up is cut off and told so; nobody waits for it.
+//! A watcher has a bounded queue. Nobody waits for one that does not keep up: it loses its place here, and finds its own way back
+//! through the log.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -41,6 +42,17 @@ struct Inner {
     /// Somebody waits for the watchers to be told of the progress up to here.
     wanted: Revision,
     closed: bool,
+    /// How often what watchers were told was not all.
+    breaks: u64,
+}
+
+/// Why a queue has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    Closed,
+    Broken,
+    /// It was full once. Everything up to there is in it.
+    Full,
 }
 
 #[derive(Debug)]
@@ -51,13 +63,23 @@ pub(crate) struct Hub(Mutex<Inner>);
 pub(crate) struct Registration {
     hub: Arc<Hub>,
     id: u64,
+    /// The hub's breaks when it registered.
+    breaks: u64,
     pub(crate) prefix: Bytes,
     pub(crate) queue: mpsc::Receiver<WatchBatch>,
 }
 
 impl Registration {
-    pub(crate) fn store_closed(&self) -> bool {
-        self.hub.0.lock().closed
+    /// Why the queue has ended, which it has.
+    pub(crate) fn why(&self) -> Ended {
+        let inner = self.hub.0.lock();
+        if inner.closed {
+            Ended::Closed
+        } else if inner.breaks == self.breaks {
+            Ended::Full
+        } else {
+            Ended::Broken
+        }
     }
 }
 
@@ -77,11 +99,11 @@ impl Hub {
         let (sender, queue) = mpsc::channel(WATCH_QUEUE);
         let mut inner = self.0.lock();
         inner.last_id += 1;
-        let (id, published) = (inner.last_id, inner.published);
+        let (id, published, breaks) = (inner.last_id, inner.published, inner.breaks);
         if !inner.closed {
             inner.watchers.insert(id, Watcher { prefix: prefix.clone(), queue: sender, sent: published });
         }
-        (Registration { hub: self.clone(), id, prefix, queue }, published)
+        (Registration { hub: self.clone(), id, breaks, prefix, queue }, published)
     }
 
     pub(crate) fn has_watchers(&self) -> bool {
@@ -106,6 +128,7 @@ impl Hub {
     pub(crate) fn end(&self, end: End) {
         let mut inner = self.0.lock();
         inner.closed |= end == End::Closed;
+        inner.breaks += u64::from(end == End::Broken);
         inner.watchers.clear();
     }
 }

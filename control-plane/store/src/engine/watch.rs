@@ -1,11 +1,12 @@
-//! One watch as a stream: the past from the log, then progress, then the present from the hub.
+//! One watch as a stream: the past from the log, then progress, then the present from the hub. A watch whose queue was full
+//! once does the same again from where it is, so a slow reader misses nothing and holds little.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::stream;
 
-use super::hub::Registration;
+use super::hub::{Ended, Registration};
 use super::{Engine, Log};
 use crate::types::{Result, Revision, StoreError, WatchBatch, WatchStream};
 
@@ -67,18 +68,31 @@ impl<L: Log> Watch<L> {
             }
         }
         loop {
-            return match self.registration.queue.recv().await {
+            match self.registration.queue.recv().await {
                 // The index is a moment ahead of the hub: what the caller knew already may still come by.
-                Some(batch) if batch.revision <= self.reached => continue,
+                Some(batch) if batch.revision <= self.reached => {}
                 Some(batch) => {
                     self.reached = batch.revision;
-                    Some(Ok(batch))
+                    return Some(Ok(batch));
                 }
-                None if self.registration.store_closed() => {
-                    Some(Err(StoreError::Unavailable("the store has been closed".into())))
-                }
-                None => Some(Err(StoreError::Lagged { at: self.reached })),
-            };
+                None => match self.registration.why() {
+                    Ended::Closed => {
+                        return Some(Err(StoreError::Unavailable("the store has been closed".into())));
+                    }
+                    Ended::Broken => return Some(Err(StoreError::Lagged { at: self.reached })),
+                    Ended::Full => {
+                        self.register_again();
+                        return Box::pin(self.next()).await;
+                    }
+                },
+            }
         }
+    }
+
+    fn register_again(&mut self) {
+        let (registration, through) = self.engine.hub.register(self.registration.prefix.clone());
+        self.registration = registration;
+        self.through = through.max(self.reached);
+        self.replaying = true;
     }
 }
