@@ -1,16 +1,23 @@
 //! What a user may do: a chain of authorisers, first opinion wins, and the words of a refusal.
 
+mod config;
 mod node;
+mod plain;
 mod rbac;
+mod review_spec;
+mod webhook;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use oarlock_api::{GroupResource, Status};
 
+pub use config::{AuthorizationConfig, AuthorizationParts};
 pub use node::NodeAuthorizer;
+pub use plain::{Abac, AlwaysAllow, AlwaysDeny};
 pub(crate) use rbac::escalation;
 pub use rbac::{BindingAction, Rbac, aggregate, reconcile_binding, reconcile_role};
+pub use webhook::{WebhookAuthorizer, WebhookAuthorizerConfig};
 
 use crate::names::MASTERS;
 use crate::types::{Attributes, Authorizer, Decision, Rules, User};
@@ -115,5 +122,7 @@ pub(crate) fn aggregated(errors: &[String]) -> String {
     }
 }
 
+#[cfg(test)]
+mod config_tests;
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use oarlock_api::{FieldErrors, GroupKind, Status};
 use serde_json::Value;
 
-use crate::authentication::ServiceAccountTokens;
+use crate::authentication::{ServiceAccountTokens, TokenAuthenticator};
 use crate::types::{Authorizer, User};
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
@@ -18,12 +18,17 @@ const AUTHORIZATION: &str = "authorization.k8s.io";
 
 /// Answers reviews.
 pub struct Reviews {
-    tokens: Arc<ServiceAccountTokens>,
+    tokens: Arc<dyn TokenAuthenticator>,
     authorizer: Arc<dyn Authorizer>,
 }
 
 impl Reviews {
     pub fn new(tokens: Arc<ServiceAccountTokens>, authorizer: Arc<dyn Authorizer>) -> Self {
+        Self::with(tokens, authorizer)
+    }
+
+    /// With every authenticator of tokens that requests are asked of.
+    pub fn with(tokens: Arc<dyn TokenAuthenticator>, authorizer: Arc<dyn Authorizer>) -> Self {
         Self { tokens, authorizer }
     }
 
@@ -39,7 +44,7 @@ impl Reviews {
             return Err(Status::bad_request(format!("not a {kind}: {request}")));
         }
         let status = match kind {
-            "TokenReview" => user::token_review(&self.tokens, &request).await?,
+            "TokenReview" => user::token_review(&*self.tokens, &request).await?,
             "SelfSubjectReview" => user::self_subject_review(&mut request, user),
             "SubjectAccessReview" => access::subject(&*self.authorizer, &request).await?,
             "LocalSubjectAccessReview" => access::local(&*self.authorizer, &mut request, namespace).await?,

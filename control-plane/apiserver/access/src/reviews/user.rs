@@ -4,17 +4,17 @@ use jiff::Timestamp;
 use oarlock_api::Status;
 use serde_json::{Map, Value, json};
 
-use crate::authentication::ServiceAccountTokens;
+use crate::authentication::TokenAuthenticator;
 use crate::types::User;
 use crate::value::{text, texts};
 
-pub(super) async fn token_review(tokens: &ServiceAccountTokens, request: &Value) -> Result<Value, Status> {
+pub(super) async fn token_review(tokens: &dyn TokenAuthenticator, request: &Value) -> Result<Value, Status> {
     let token = text(request, &["spec", "token"]);
     if token.is_empty() {
         return Err(Status::bad_request("token is required for TokenReview in authentication"));
     }
     let audiences = texts(request, &["spec", "audiences"]);
-    Ok(match tokens.check(token, &audiences, Timestamp::now()).await {
+    Ok(match tokens.check(token, &audiences).await {
         Ok(Some(holder)) => {
             let mut status = json!({"authenticated": true, "user": user_info(&holder.user)});
             status["audiences"] = holder.audiences.into();

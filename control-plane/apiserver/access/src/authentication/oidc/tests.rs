@@ -169,3 +169,85 @@ async fn required_claims_and_unverified_addresses() {
         assert_eq!(name(&tokens, &with(more)).await, want);
     }
 }
+
+#[tokio::test]
+async fn expressions_map_claims() {
+    let key = SigningKey::from_pem(EC).expect("a key");
+    let provider = Provider::start(&key).await;
+    let jwt = |mappings: Value| {
+        json!({"jwt": [{
+            "issuer": {
+                "url": provider.url(), "audiences": ["kubernetes", "k8s"], "audienceMatchPolicy": "MatchAny",
+                "certificateAuthority": provider.server.ca_pem,
+            },
+            "claimMappings": mappings,
+            "claimValidationRules": [
+                {"expression": "claims.exp - claims.iat <= 86400", "message": "lives too long"},
+                {"claim": "hd", "requiredValue": "acme.com"},
+            ],
+            "userValidationRules": [
+                {"expression": "!user.username.startsWith('system:')", "message": "reserved name"},
+            ],
+        }]})
+    };
+    let mappings = json!({
+        "username": {"expression": "'acme:' + claims.sub"},
+        "groups": {"expression": "claims.roles.split(',')"},
+        "uid": {"claim": "uid"},
+        "extra": [{"key": "acme.com/team", "valueExpression": "claims.team"}],
+    });
+    let mut faults = ConfigFaults::new();
+    let mut issuers = issuers(&jwt(mappings), &[], &mut faults);
+    assert_eq!(faults.into_result(()), Ok(()));
+    let (clients, _tasks) = clients(Arc::new(NoServices));
+    let tokens = OidcTokens::new(issuers.remove(0), clients, vec![]);
+    let with = |more: Value| {
+        let mut claims = provider.claims();
+        claims["iat"] = Timestamp::now().as_second().into();
+        for (claim, value) in [("hd", "acme.com"), ("roles", "a,b"), ("team", "core"), ("uid", "7")] {
+            claims[claim] = value.into();
+        }
+        claims.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        sign(&key, &claims)
+    };
+    let user = tokens.check(&with(json!({})), &[]).await.expect("good").expect("known").user;
+    assert_eq!((user.name.as_str(), user.uid.as_str()), ("acme:jane", "7"));
+    assert_eq!(
+        (user.groups, &user.extra["acme.com/team"]),
+        (vec!["a".into(), "b".into()], &vec!["core".into()])
+    );
+    let old = name(&tokens, &with(json!({"iat": 5}))).await.expect_err("refused");
+    assert!(old.ends_with("failed: lives too long"), "{old}");
+    let lacking = with(json!({"roles": null}));
+    assert!(name(&tokens, &lacking).await.is_err(), "no such overload is an error, not a pass");
+}
+
+#[test]
+fn faults_of_expressions() {
+    let jwt = json!({"jwt": [{
+        "issuer": {"url": "https://i", "audiences": ["a", "a"]},
+        "claimMappings": {
+            "username": {"expression": "claims.email"},
+            "groups": {"expression": "1 +"},
+            "extra": [{"key": "kubernetes.io/x", "valueExpression": "true"}],
+        },
+        "userValidationRules": [{"expression": "user.name"}],
+    }]});
+    let mut faults = ConfigFaults::new();
+    issuers(&jwt, &["https://i".to_string()], &mut faults);
+    let faults = faults.into_result(()).expect_err("faulty");
+    let want = [
+        "jwt[0].issuer.audiences[1]: Duplicate value",
+        "jwt[0].issuer.audienceMatchPolicy: Invalid value: \"\": audienceMatchPolicy must be MatchAny",
+        "jwt[0].claimMappings.groups.expression: Invalid value: \"1 +\": compilation failed: ",
+        "jwt[0].claimMappings.extra[0].key: Invalid value: \"kubernetes.io/x\"",
+        "jwt[0].claimMappings.extra[0].valueExpression: Invalid value: \"true\": must evaluate to one of",
+        "jwt[0].claimMappings.username.expression: Invalid value: \"claims.email\": claims.email_verified must be used",
+        "jwt[0].userValidationRules[0].expression: Invalid value: \"user.name\": ",
+        "jwt[0].issuer.url: Invalid value: \"https://i\": URL must not overlap with disallowed issuers",
+    ];
+    assert_eq!(faults.len(), want.len(), "{faults:#?}");
+    for (fault, want) in faults.iter().zip(want) {
+        assert!(fault.starts_with(want), "{fault} wanted {want}");
+    }
+}
