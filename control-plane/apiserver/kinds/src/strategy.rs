@@ -37,6 +37,10 @@ pub trait Strategy: Send + Sync {
     /// with a status subresource the registry itself keeps the status (or, on `/status`, everything but it).
     fn prepare_for_update(&self, _context: &Context<'_>, _new: &mut Value, _old: &Value) {}
 
+    /// Deletion is asked for: the stored object before it is decided whether it goes at once. A finalizer that is added
+    /// here holds it.
+    fn prepare_for_delete(&self, _object: &mut Value, _now: Timestamp) {}
+
     /// Object metadata has been validated before.
     fn validate_create(&self, _context: &Context<'_>, _object: &Value) -> FieldErrors {
         FieldErrors::new()
