@@ -37,10 +37,12 @@ pub use activation::{Activation, Variables};
 pub use authorizer::{Authorize, AuthorizerCheck, CheckResult, Decision, ResourceCheck, Subject, Target};
 pub use environment::Environment;
 pub use error::{CompileError, EvalError};
+pub use functions::{NamedFormat, Semver};
 pub use program::{Outcome, Program};
 pub use schema::{escape, unescape};
+pub use time::Instant;
 pub use types::{Decl, Library, ListType, MapType, Object, ObjectDecl, Type};
-pub use value::{List, Made, Map, Opaque, Text, Value};
+pub use value::{Key, List, Made, Map, Opaque, Text, UrlValue, Value};
 
 /// What one evaluation may cost.
 pub const PER_CALL_LIMIT: u64 = 1_000_000;

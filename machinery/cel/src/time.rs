@@ -1,8 +1,15 @@
-//! Timestamps and durations as text.
+//! Timestamps and durations, and both as text.
 
-use jiff::Timestamp;
-use jiff::civil::Date;
+use jiff::SignedDuration;
+use jiff::civil::{Date, DateTime, date};
 use jiff::tz::TimeZone;
+
+/// A point in time. CEL's reach to the last nanosecond of the year 9999, further than `jiff::Timestamp`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant {
+    seconds: i64,
+    nanos: u32,
+}
 
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the first and the last second of CEL's timestamps.
 pub(crate) const SECONDS_MIN: i64 = -62_135_596_800;
@@ -10,13 +17,65 @@ pub(crate) const SECONDS_MAX: i64 = 253_402_300_799;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// The timestamp, if CEL has it.
-pub(crate) fn in_range(timestamp: Timestamp) -> Option<Timestamp> {
-    (SECONDS_MIN..=SECONDS_MAX).contains(&timestamp.as_second()).then_some(timestamp)
+const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
+
+impl Instant {
+    pub(crate) const EPOCH: Self = Self { seconds: 0, nanos: 0 };
+
+    /// Seconds since 1970, if CEL has that time.
+    pub(crate) fn from_seconds(seconds: i64) -> Option<Self> {
+        (SECONDS_MIN..=SECONDS_MAX).contains(&seconds).then_some(Self { seconds, nanos: 0 })
+    }
+
+    pub(crate) fn seconds(self) -> i64 {
+        self.seconds
+    }
+
+    /// It is the first instant that CEL has.
+    pub(crate) fn is_first(self) -> bool {
+        self.seconds == SECONDS_MIN && self.nanos == 0
+    }
+
+    /// Nanoseconds since 1970.
+    pub(crate) fn nanoseconds(self) -> i128 {
+        i128::from(self.seconds) * i128::from(NANOS_PER_SECOND) + i128::from(self.nanos)
+    }
+
+    /// So much later, if CEL has that time.
+    pub(crate) fn plus(self, nanos: i128) -> Option<Self> {
+        let total = self.nanoseconds() + nanos;
+        let second = i128::from(NANOS_PER_SECOND);
+        let seconds = i64::try_from(total.div_euclid(second)).ok()?;
+        Some(Self { nanos: total.rem_euclid(second) as u32, ..Self::from_seconds(seconds)? })
+    }
+
+    fn from_utc(at: DateTime) -> Option<Self> {
+        let since = at.duration_since(EPOCH);
+        Self::EPOCH.plus(since.as_nanos())
+    }
+
+    /// What a clock in UTC shows.
+    pub(crate) fn utc(self) -> DateTime {
+        let since = SignedDuration::new(self.seconds, self.nanos as i32);
+        EPOCH.checked_add(since).unwrap_or(DateTime::MAX)
+    }
+
+    /// What a clock of the zone shows.
+    pub(crate) fn local(self, zone: &TimeZone) -> DateTime {
+        let near = jiff::Timestamp::new(self.seconds, 0).unwrap_or(jiff::Timestamp::MAX);
+        let offset = zone.to_offset(near);
+        self.utc().saturating_add(SignedDuration::from_secs(i64::from(offset.seconds())))
+    }
+}
+
+impl From<jiff::Timestamp> for Instant {
+    fn from(timestamp: jiff::Timestamp) -> Self {
+        Self::EPOCH.plus(timestamp.as_nanosecond()).unwrap_or(Self::EPOCH)
+    }
 }
 
 /// RFC 3339, with a capital T and an offset.
-pub(crate) fn parse_timestamp(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_timestamp(text: &str) -> Result<Instant, String> {
     let wrong = || {
         format!("parsing time {} as \"2006-01-02T15:04:05Z07:00\": cannot parse", crate::text::quoted(text))
     };
@@ -39,15 +98,25 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<Timestamp, String> {
         return Err(wrong());
     }
     // More than nine decimals are cut off.
-    let kept = fraction.min(10);
-    let text = format!("{}{}{offset}", &text[..19], &rest[..kept]);
-    text.parse().map_err(|_| wrong())
+    let local: DateTime =
+        format!("{}{}", &text[..19], &rest[..fraction.min(10)]).parse().map_err(|_| wrong())?;
+    let ahead = if offset == "Z" { Some(0) } else { offset_seconds(offset) }.ok_or_else(wrong)?;
+    let utc = local.checked_sub(SignedDuration::from_secs(ahead)).map_err(|_| wrong())?;
+    Instant::from_utc(utc).ok_or_else(wrong)
+}
+
+/// `+01:30`
+fn offset_seconds(offset: &str) -> Option<i64> {
+    let hours: i64 = offset.get(1..3)?.parse().ok().filter(|hours| (0..24).contains(hours))?;
+    let minutes: i64 = offset.get(4..6)?.parse().ok().filter(|minutes| (0..60).contains(minutes))?;
+    let seconds = (hours * 60 + minutes) * 60;
+    Some(if offset.starts_with('-') { -seconds } else { seconds })
 }
 
 /// A date-time of a schema: RFC 3339, and what upstream's formats accept beside it.
-pub(crate) fn parse_date_time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_date_time(text: &str) -> Result<Instant, String> {
     if text.is_empty() {
-        return Ok(Timestamp::UNIX_EPOCH);
+        return Ok(Instant::EPOCH);
     }
     let capital = text.to_ascii_uppercase().replacen(' ', "T", 1);
     parse_timestamp(&capital).or_else(|error| {
@@ -60,17 +129,17 @@ pub(crate) fn parse_date_time(text: &str) -> Result<Timestamp, String> {
     })
 }
 
-pub(crate) fn parse_date(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn parse_date(text: &str) -> Result<Instant, String> {
     let wrong = |_| format!("parsing time {} as \"2006-01-02\": cannot parse", crate::text::quoted(text));
     if text.len() != 10 {
         return Err(wrong(()));
     }
     let date: Date = text.parse().map_err(|_| wrong(()))?;
-    date.to_zoned(TimeZone::UTC).map(|zoned| zoned.timestamp()).map_err(|_| wrong(()))
+    Instant::from_utc(date.at(0, 0, 0, 0)).ok_or_else(|| wrong(()))
 }
 
-pub(crate) fn format_timestamp(timestamp: Timestamp) -> String {
-    timestamp.to_string()
+pub(crate) fn format_timestamp(instant: Instant) -> String {
+    format!("{}Z", instant.utc())
 }
 
 /// As CEL writes durations: seconds, `5400s`, `1.5s`.

@@ -3,7 +3,7 @@
 use super::{Outcome, Row, no_overload, row};
 use crate::error::EvalError;
 use crate::text;
-use crate::time;
+use crate::time::{self, Instant};
 use crate::value::{Opaque, Value};
 
 pub(super) const ROWS: &[Row] = &[
@@ -77,7 +77,7 @@ pub(super) const ROWS: &[Row] = &[
                 Ok(Value::Int(*d as i64))
             }
             Value::Double(_) => Err(EvalError::IntegerOverflow),
-            Value::Timestamp(t) => Ok(Value::Int(t.as_second())),
+            Value::Timestamp(t) => Ok(Value::Int(t.seconds())),
             Value::String(s) => s.parse().map(Value::Int).map_err(|_| cannot("string", "int")),
             _ => no_overload(),
         },
@@ -126,17 +126,15 @@ pub(super) const ROWS: &[Row] = &[
             ("string_to_timestamp", "string -> timestamp"),
         ],
         |_, args| {
-            let timestamp = match &args[0] {
+            let instant = match &args[0] {
                 Value::Timestamp(t) => *t,
-                Value::Int(seconds) => {
-                    jiff::Timestamp::new(*seconds, 0).map_err(|_| EvalError::TimestampOverflow)?
-                }
+                Value::Int(seconds) => Instant::from_seconds(*seconds).ok_or(EvalError::TimestampOverflow)?,
                 Value::String(s) => {
                     time::parse_timestamp(s).map_err(|_| cannot("string", "google.protobuf.Timestamp"))?
                 }
                 _ => return no_overload(),
             };
-            time::in_range(timestamp).map(Value::Timestamp).ok_or(EvalError::TimestampOverflow)
+            Ok(Value::Timestamp(instant))
         },
     ),
 ];

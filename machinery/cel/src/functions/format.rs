@@ -130,10 +130,11 @@ fn unless(holds: bool, fault: &str) -> Vec<String> {
     if holds { Vec::new() } else { vec![fault.to_owned()] }
 }
 
-/// A prefix may end with a dash, since more will follow.
+/// A prefix may end with a dash, since more will follow. Upstream looks away from the byte before it, too.
 fn masked(text: &str) -> String {
-    match text.strip_suffix('-') {
-        Some(rest) if text.len() > 1 => format!("{rest}a"),
+    let kept = text.len().saturating_sub(2);
+    match text.get(..kept) {
+        Some(rest) if text.ends_with('-') && text.len() > 1 => format!("{rest}a"),
         _ => text.to_owned(),
     }
 }

@@ -127,11 +127,6 @@ pub(crate) fn find(name: &str, environment: &Environment) -> Option<&'static Fun
     TABLE.get(name).filter(|function| !function.mutation || environment.is_mutation())
 }
 
-/// The function of this name, in any environment.
-pub(crate) fn named(name: &str) -> &'static Function {
-    TABLE.get(name).expect("the name is one of the table's")
-}
-
 pub(crate) fn no_overload<'a>() -> Outcome<'a> {
     Err(EvalError::NoSuchOverload)
 }

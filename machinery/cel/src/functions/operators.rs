@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use super::{Call, Function, Outcome, Row, Run, no_overload, row, signature};
 use crate::error::EvalError;
 use crate::eval::Meter;
-use crate::time;
+use crate::time::Instant;
 use crate::value::{Value, compare, equal};
 
 pub(super) const ROWS: &[Row] = &[
@@ -233,12 +233,8 @@ pub(crate) fn add<'a>(a: Value<'a>, b: &Value<'a>, meter: &Meter) -> Outcome<'a>
     }
 }
 
-fn later<'a>(timestamp: jiff::Timestamp, nanos: i128) -> Outcome<'a> {
-    jiff::Timestamp::from_nanosecond(timestamp.as_nanosecond() + nanos)
-        .ok()
-        .and_then(time::in_range)
-        .map(Value::Timestamp)
-        .ok_or(EvalError::TimestampOverflow)
+fn later<'a>(instant: Instant, nanos: i128) -> Outcome<'a> {
+    instant.plus(nanos).map(Value::Timestamp).ok_or(EvalError::TimestampOverflow)
 }
 
 fn subtract<'a>(_: &Call<'_, 'a>, args: &[Value<'a>]) -> Outcome<'a> {
@@ -250,7 +246,7 @@ fn subtract<'a>(_: &Call<'_, 'a>, args: &[Value<'a>]) -> Outcome<'a> {
             a.checked_sub(*b).map(Value::Duration).ok_or(EvalError::DurationOverflow)
         }
         [Value::Timestamp(t), Value::Duration(d)] => later(*t, -i128::from(*d)),
-        [Value::Timestamp(a), Value::Timestamp(b)] => i64::try_from(a.as_nanosecond() - b.as_nanosecond())
+        [Value::Timestamp(a), Value::Timestamp(b)] => i64::try_from(a.nanoseconds() - b.nanoseconds())
             .map(Value::Duration)
             .map_err(|_| EvalError::DurationOverflow),
         _ => no_overload(),

@@ -99,10 +99,8 @@ const SECOND: i64 = 1_000_000_000;
 /// A part of a timestamp, or how many `unit`s a duration is.
 fn part<'a>(args: &[Value<'a>], of: impl Fn(DateTime) -> i64, unit: Option<i64>) -> Outcome<'a> {
     match (args, unit) {
-        ([Value::Timestamp(t)], _) => Ok(Value::Int(of(TimeZone::UTC.to_datetime(*t)))),
-        ([Value::Timestamp(t), Value::String(zone)], _) => {
-            Ok(Value::Int(of(time_zone(zone)?.to_datetime(*t))))
-        }
+        ([Value::Timestamp(t)], _) => Ok(Value::Int(of(t.utc()))),
+        ([Value::Timestamp(t), Value::String(zone)], _) => Ok(Value::Int(of(t.local(&time_zone(zone)?)))),
         ([Value::Duration(d)], Some(unit)) => Ok(Value::Int(d / unit)),
         _ => no_overload(),
     }

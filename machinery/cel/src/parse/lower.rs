@@ -10,6 +10,8 @@ pub(super) struct Lowering<'s> {
     pub(super) expr: Expr,
     pub(super) issues: Vec<Issue>,
     info: &'s SourceInfo,
+    /// By byte of the source, the code points before it; nothing where they are the same.
+    places: Vec<u32>,
 }
 
 /// More nodes than an expression of the permitted length can spell; macros copy their target, so nesting them multiplies.
@@ -17,7 +19,8 @@ const NODES_MAX: usize = 200_000;
 
 pub(super) fn lower(source: &str, tree: IdedExpr, info: &SourceInfo) -> Result<Expr, Vec<Issue>> {
     debug_assert!(info.source.len() == source.len());
-    let mut lowering = Lowering { expr: Expr::default(), issues: Vec::new(), info };
+    let places = if source.is_ascii() { Vec::new() } else { code_points(source) };
+    let mut lowering = Lowering { expr: Expr::default(), issues: Vec::new(), info, places };
     lowering.expr.root = lowering.node(tree);
     if lowering.expr.nodes.len() > NODES_MAX {
         lowering
@@ -27,13 +30,23 @@ pub(super) fn lower(source: &str, tree: IdedExpr, info: &SourceInfo) -> Result<E
     if lowering.issues.is_empty() { Ok(lowering.expr) } else { Err(lowering.issues) }
 }
 
+fn code_points(source: &str) -> Vec<u32> {
+    let mut places = Vec::with_capacity(source.len() + 1);
+    for (index, c) in source.chars().enumerate() {
+        places.extend(std::iter::repeat_n(index as u32, c.len_utf8()));
+    }
+    places.push(source.chars().count() as u32);
+    places
+}
+
 impl Lowering<'_> {
     pub(super) fn full(&self) -> bool {
         self.expr.nodes.len() > NODES_MAX
     }
 
     fn at(&self, id: u64) -> u32 {
-        self.info.offset_for(id).map_or(0, |(start, _)| start)
+        let byte = self.info.offset_for(id).map_or(0, |(start, _)| start);
+        self.places.get(byte as usize).copied().unwrap_or(byte)
     }
 
     pub(super) fn issue(&mut self, at: u32, message: impl Into<String>) {

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map as JsonMap, Number, Value as Json};
 
-use super::{List, Made, Map, Text, Value, list, map};
+use super::{List, Made, Map, Value, list, map};
 use crate::error::EvalError;
 use crate::eval::Meter;
 use crate::time;
@@ -203,13 +203,5 @@ impl<'a> Made<'a> {
     pub(crate) fn field(&self, name: &str) -> Option<Value<'a>> {
         let at = self.fields.binary_search_by(|(field, _)| (**field).cmp(name)).ok()?;
         Some(self.fields[at].1.clone())
-    }
-}
-
-/// A piece of text of the value's own lifetime.
-pub(crate) fn slice<'a>(text: &Text<'a>, start: usize, end: usize) -> Value<'a> {
-    match text {
-        Text::Borrowed(text) => Value::String(Text::Borrowed(&text[start..end])),
-        Text::Shared(text) => Value::text(&text[start..end]),
     }
 }

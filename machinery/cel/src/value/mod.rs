@@ -9,12 +9,12 @@ mod map;
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use oarlock_api::quantity::Quantity;
 use std::net::IpAddr;
 
 use crate::authorizer::{Decision, ResourceCheck, Subject};
 use crate::error::EvalError;
+use crate::time::Instant;
 use crate::types::{Library, Object, Type};
 
 pub(crate) use compare::compare;
@@ -34,7 +34,7 @@ pub enum Value<'a> {
     Double(f64),
     String(Text<'a>),
     Bytes(Arc<[u8]>),
-    Timestamp(Timestamp),
+    Timestamp(Instant),
     /// Nanoseconds.
     Duration(i64),
     List(List<'a>),
@@ -225,7 +225,7 @@ impl<'a> Value<'a> {
             Self::String(text) => text.is_empty(),
             Self::Bytes(bytes) => bytes.is_empty(),
             Self::Duration(d) => *d == 0,
-            Self::Timestamp(t) => t.as_second() == crate::time::SECONDS_MIN && t.subsec_nanosecond() == 0,
+            Self::Timestamp(t) => t.is_first(),
             Self::List(list) => list.len() == 0,
             Self::Map(map) => map.len() == 0,
             Self::Optional(inside) => inside.is_none(),

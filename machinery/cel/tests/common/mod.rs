@@ -4,7 +4,7 @@
 use oarlock_cel::{Activation, Environment, RUNTIME_COST_BUDGET};
 
 /// The expression, without variables, comes to this JSON.
-pub fn check(expression: &str, json: &str) {
+pub(crate) fn check(expression: &str, json: &str) {
     let program = match Environment::kubernetes().compile(expression) {
         Ok(program) => program,
         Err(error) => panic!("{expression}: {error}"),
@@ -17,7 +17,7 @@ pub fn check(expression: &str, json: &str) {
 }
 
 /// The expression compiles and then fails so.
-pub fn fails(expression: &str, message: &str) {
+pub(crate) fn fails(expression: &str, message: &str) {
     let program = match Environment::kubernetes().compile(expression) {
         Ok(program) => program,
         Err(error) => panic!("{expression}: {error}"),
@@ -29,7 +29,7 @@ pub fn fails(expression: &str, message: &str) {
 }
 
 /// The expression does not compile, with these issues.
-pub fn refused(environment: &Environment, expression: &str, issues: &str) {
+pub(crate) fn refused(environment: &Environment, expression: &str, issues: &str) {
     match environment.compile(expression) {
         Ok(program) => panic!("{expression} has type {}", program.result_type()),
         Err(error) => assert_eq!(error.issues(), issues, "{expression}"),
