@@ -244,6 +244,17 @@ impl CustomVersion {
     }
 
     fn take(&self, object: &mut Value, malformed: Malformed) -> Result<Vec<String>, IntakeError> {
+        let unknown = self.coerce(object, malformed)?;
+        self.default(object);
+        Ok(unknown.into_iter().map(|path| format!("unknown field {path:?}")).collect())
+    }
+
+    /// Drops what the schema does not know, and gives the paths.
+    pub(crate) fn coerce(
+        &self,
+        object: &mut Value,
+        malformed: Malformed,
+    ) -> Result<Vec<String>, IntakeError> {
         let compiled = self.compiled();
         let Value::Object(fields) = object else { return Ok(Vec::new()) };
         let mut unknown = coerce_metadata(fields, "", malformed)?;
@@ -255,8 +266,7 @@ impl CustomVersion {
             let dropped = compiled.schema.coerce_embedded(object, malformed);
             unknown.extend(dropped.map_err(IntakeError::Embedded)?);
         }
-        self.default(object);
-        Ok(unknown.into_iter().map(|path| format!("unknown field {path:?}")).collect())
+        Ok(unknown)
     }
 
     /// Drops unknown fields and gives their paths, sorted: `spec.x`.

@@ -1,5 +1,6 @@
 //! Objects between the versions of a custom resource: only the `apiVersion` changes (`None`), or a webhook is asked.
 
+mod client;
 mod metadata;
 mod review;
 #[cfg(test)]
@@ -7,6 +8,7 @@ mod tests;
 
 use async_trait::async_trait;
 use oarlock_api::Status;
+use oarlock_api::structural::Malformed;
 use serde_json::Value;
 
 use crate::compile::CustomResource;
@@ -47,7 +49,8 @@ impl Conversion {
     }
 }
 
-/// Converts objects of one resource to the version `to`; one call of the webhook for all that are not in it yet.
+/// Converts objects of one resource to the version `to`; one call of the webhook for all that are not in it yet. What
+/// the other version's schema does not know is dropped.
 pub async fn convert(
     resource: &CustomResource,
     mut objects: Vec<Value>,
@@ -57,10 +60,9 @@ pub async fn convert(
     let wanted = format!("{}/{to}", resource.group);
     match &resource.conversion {
         Conversion::None => {
-            for object in &mut objects {
-                if text(&object["apiVersion"]) != wanted {
-                    object["apiVersion"] = wanted.as_str().into();
-                }
+            for object in objects.iter_mut().filter(|object| text(&object["apiVersion"]) != wanted) {
+                object["apiVersion"] = wanted.as_str().into();
+                coerce(resource, to, object)?;
             }
             Ok(objects)
         }
@@ -93,9 +95,16 @@ pub async fn convert(
                 metadata::restore(&objects[at], &mut new).map_err(|e| {
                     failed(format!("returned invalid metadata in object at index {index}: {e}"))
                 })?;
+                coerce(resource, to, &mut new)?;
                 objects[at] = new;
             }
             Ok(objects)
         }
     }
+}
+
+/// A converted object in the form of its new version: pruned, but without defaults.
+fn coerce(resource: &CustomResource, to: &str, object: &mut Value) -> Result<(), Status> {
+    let Some(version) = resource.version(to) else { return Ok(()) };
+    version.coerce(object, Malformed::Refuse).map(drop).map_err(Status::internal)
 }

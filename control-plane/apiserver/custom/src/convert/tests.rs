@@ -21,7 +21,8 @@ fn resource(review_version: &str) -> CustomResource {
     let crd = json!({"metadata": {"name": "foos.example.com"}, "spec": {
         "group": "example.com", "scope": "Namespaced", "names": {"plural": "foos", "kind": "Foo"},
         "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": {"url": "https://x"}, "conversionReviewVersions": ["v9", review_version]}},
-        "versions": [{"name": "v1", "served": true, "storage": true}, {"name": "v2", "served": true}],
+        "versions": [{"name": "v1", "served": true, "storage": true}, {"name": "v2", "served": true,
+            "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}],
     }});
     compile(&crd).expect("the definition is whole")
 }

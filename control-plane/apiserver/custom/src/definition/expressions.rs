@@ -43,7 +43,8 @@ impl Budget {
         if self.total <= TOTAL_MAX {
             return;
         }
-        let detail = "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
+        let detail =
+            "contributed to estimated rule cost total exceeding cost limit for entire OpenAPIv3 schema";
         errors.extend(self.dearest.iter().map(|(path, _)| FieldError::forbidden(path.clone(), detail)));
         let what = "x-kubernetes-validations estimated rule cost total for entire OpenAPIv3 schema";
         errors.push(FieldError::forbidden(path.clone(), cost_message(what, self.total, TOTAL_MAX)));
@@ -52,7 +53,8 @@ impl Budget {
 
 /// How many values a node's children have for each of its own.
 fn elements(schema: &Structural) -> Option<u64> {
-    let limit = |name: &str| schema.validation.get(name).and_then(Value::as_i64).map(|n| n.max(0).unsigned_abs());
+    let limit =
+        |name: &str| schema.validation.get(name).and_then(Value::as_i64).map(|n| n.max(0).unsigned_abs());
     match schema.kind {
         Some(JsonType::Object) if schema.additional != Additional::None => limit("maxProperties"),
         Some(JsonType::Array) => limit("maxItems"),
@@ -131,15 +133,17 @@ impl<'s> Scope<'s> {
             errors.push(FieldError::invalid(message_at, printed(checked), fault.as_str()));
         } else if checked.message.is_some() {
             if !unchanged && checked.message_cost > STATIC_COST_LIMIT {
-                let told = cost_message("estimated messageExpression cost", checked.message_cost, STATIC_COST_LIMIT);
+                let told =
+                    cost_message("estimated messageExpression cost", checked.message_cost, STATIC_COST_LIMIT);
                 errors.push(FieldError::forbidden(message_at.clone(), told));
             }
             budget.add(message_at, checked.message_cost);
         }
         if checked.uses_old {
             if let Some(loose) = &context.uncorrelated {
-                let told =
-                    format!("oldSelf cannot be used on the uncorrelatable portion of the schema within {loose}");
+                let told = format!(
+                    "oldSelf cannot be used on the uncorrelatable portion of the schema within {loose}"
+                );
                 errors.push(FieldError::invalid(at, checked.rule.rule.as_str(), told));
             }
         } else if let Some(optional) = checked.rule.optional_old_self {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::layout::{every_schema, visit};
 use super::{spec, update};
-use crate::status::CLEANUP_FINALIZER;
+use crate::status::mark_deleted;
 use crate::validate::format_check;
 use crate::value::{flag, items, text};
 
@@ -76,7 +76,12 @@ impl Strategy for DefinitionStrategy {
             fields.insert("status".into(), json!({}));
         }
         remember_storage_version(crd);
-        meta::add_finalizer(crd, CLEANUP_FINALIZER);
+    }
+
+    fn prepare_for_delete(&self, crd: &mut Value, now: Timestamp) {
+        if !meta::is_deleting(crd) {
+            mark_deleted(crd, now);
+        }
     }
 
     fn prepare_for_update(&self, context: &Context<'_>, new: &mut Value, _old: &Value) {

@@ -360,20 +360,31 @@ fn expressions_are_checked() {
         &["x.x-kubernetes-validations[0].rule: Invalid value: {\"FieldPath\":\"\""],
     );
     let got = {
-        let one = crd(json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.nope == 1"}, {"rule": "'x'"}, {"rule": "true", "messageExpression": "1"}]}));
+        let one = crd(
+            json!({"type": "object", "x-kubernetes-validations": [{"rule": "self.nope == 1"}, {"rule": "'x'"}, {"rule": "true", "messageExpression": "1"}]}),
+        );
         told(&spec::validate_create(&one))
     };
     assert_eq!(got.len(), 3, "{got:#?}");
     assert!(got[0].contains("compilation failed: ERROR: <input>:1:5: undefined field 'nope'"), "{}", got[0]);
     assert!(got[1].ends_with(": cel expression must evaluate to a bool"), "{}", got[1]);
-    assert!(got[2].contains("[2].messageExpression: Invalid value: ") && got[2].ends_with("messageExpression must evaluate to a string"), "{}", got[2]);
+    assert!(
+        got[2].contains("[2].messageExpression: Invalid value: ")
+            && got[2].ends_with("messageExpression must evaluate to a string"),
+        "{}",
+        got[2]
+    );
     property(
         rules(json!([{"rule": "self == 'a'", "optionalOldSelf": true}])),
-        &["x.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule"],
+        &[
+            "x.x-kubernetes-validations[0].optionalOldSelf: Invalid value: true: may not be set if oldSelf is not used in rule",
+        ],
     );
     property(
         json!({"type": "array", "maxItems": 3, "items": {"type": "string", "maxLength": 3, "x-kubernetes-validations": [{"rule": "self == oldSelf"}]}}),
-        &["x.items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the uncorrelatable portion of the schema within x"],
+        &[
+            "x.items.x-kubernetes-validations[0].rule: Invalid value: \"self == oldSelf\": oldSelf cannot be used on the uncorrelatable portion of the schema within x",
+        ],
     );
 }
 

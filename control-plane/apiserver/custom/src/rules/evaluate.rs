@@ -131,7 +131,8 @@ impl Run {
                 continue;
             }
             let optional = checked.rule.optional_old_self == Some(true);
-            let Some(program) = checked.program.as_ref().filter(|_| !checked.uses_old || old.is_some() || optional)
+            let Some(program) =
+                checked.program.as_ref().filter(|_| !checked.uses_old || old.is_some() || optional)
             else {
                 continue;
             };
@@ -188,7 +189,8 @@ impl Run {
         if let Some(message) = &checked.message {
             let outcome = message.evaluate(activation, self.answer.left);
             let kind = node.kind.map(|kind| kind.name()).unwrap_or_default();
-            let out_of_budget = outcome.cost > self.answer.left || matches!(outcome.value, Err(EvalError::Budget));
+            let out_of_budget =
+                outcome.cost > self.answer.left || matches!(outcome.value, Err(EvalError::Budget));
             if out_of_budget || matches!(outcome.value, Err(EvalError::CostLimit)) {
                 let told = if out_of_budget {
                     "messageExpression evaluation failed due to running out of cost budget, no further validation rules \
@@ -234,7 +236,9 @@ impl Run {
 fn told(error: &EvalError, checked: &Checked) -> (String, bool) {
     let name = rule_name(checked);
     if matches!(error, EvalError::CostLimit) {
-        let told = format!("'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {name}");
+        let told = format!(
+            "'{error}': no further validation rules will be run due to call cost exceeds limit for rule: {name}"
+        );
         return (told, true);
     }
     let text = error.to_string();

@@ -35,7 +35,12 @@ fn rules_say_no_in_upstreams_words() {
         None,
         &["spec: Invalid value: failed rule: self.min <= self.max"],
     );
-    check(rule, json!({"min": 3}), None, &["spec: Invalid value: \"object\": no such key: max evaluating rule: self.min <= self.max"]);
+    check(
+        rule,
+        json!({"min": 3}),
+        None,
+        &["spec: Invalid value: \"object\": no such key: max evaluating rule: self.min <= self.max"],
+    );
     check(
         json!([{"rule": "self.min <= self.max", "message": "min is too great", "reason": "FieldValueForbidden", "fieldPath": ".min"}]),
         json!({"min": 3, "max": 2}),
@@ -102,7 +107,10 @@ fn what_did_not_change_is_warned_of() {
     new["b"] = "y".into();
     assert_eq!(
         ask(&schema, &new, Some(&old)),
-        ["warning: a.n: Invalid value: 9: small", "warning: list[0]: Invalid value: 9: failed rule: self < 3"]
+        [
+            "warning: a.n: Invalid value: 9: small",
+            "warning: list[0]: Invalid value: 9: failed rule: self < 3"
+        ]
     );
     new["a"]["n"] = 8.into();
     new["list"] = json!([9, 1]);
@@ -114,7 +122,9 @@ fn what_did_not_change_is_warned_of() {
 
 #[test]
 fn a_budget_ends_the_asking() {
-    let schema = Structural::read(&with(json!([{"rule": "self.labels.all(k, self.labels.all(l, k != l || k == l))"}])));
+    let schema = Structural::read(&with(
+        json!([{"rule": "self.labels.all(k, self.labels.all(l, k != l || k == l))"}]),
+    ));
     let rules = Rules::compile(&schema).expect("there are rules");
     let labels: serde_json::Map<String, Value> = (0..100).map(|n| (format!("k{n}"), "v".into())).collect();
     let object = json!({"spec": {"labels": labels}});
@@ -122,7 +132,9 @@ fn a_budget_ends_the_asking() {
     assert_eq!(answer.left, 0);
     assert_eq!(
         answer.errors.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        ["spec: Invalid value: \"object\": validation failed due to running out of cost budget, no further validation rules will be run"]
+        [
+            "spec: Invalid value: \"object\": validation failed due to running out of cost budget, no further validation rules will be run"
+        ]
     );
     assert!(rules.check(&Path::root(), &object, None, None, RUNTIME_BUDGET).errors.is_empty());
 }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::conditions::{Condition, set};
 use crate::value::condition_is_true;
 
-/// Every definition is created with it.
+/// A definition gets it when its deletion is asked for.
 pub const CLEANUP_FINALIZER: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 /// How the deletion of the instances went.
@@ -25,6 +25,14 @@ pub enum Cleanup {
     Builtin,
     /// It was never established: there is nothing to delete.
     NeverEstablished,
+}
+
+/// Holds a definition whose deletion is asked for, and tells that it is.
+pub(crate) fn mark_deleted(crd: &mut Value, now: Timestamp) {
+    meta::add_finalizer(crd, CLEANUP_FINALIZER);
+    let message =
+        "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon".into();
+    set(crd, terminating("True", "InstanceDeletionPending", message), now);
 }
 
 /// Whether its instances are to be deleted now.

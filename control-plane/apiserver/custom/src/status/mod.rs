@@ -13,6 +13,7 @@ mod tests;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub(crate) use finalizer::mark_deleted;
 pub use finalizer::{CLEANUP_FINALIZER, Cleanup, after_cleanup, begin_cleanup, needs_cleanup};
 
 pub(crate) use approval::{ANNOTATION, Approval, is_protected, state as approval_state};

@@ -109,8 +109,12 @@ fn a_bad_bundle_keeps_a_definition_from_being_served() {
 #[test]
 fn a_definition_goes_after_its_instances() {
     let mut one = settle(crd("foos", "Foo"), &[]);
-    one["metadata"]["finalizers"] = json!([CLEANUP_FINALIZER]);
     assert!(!needs_cleanup(&one));
+    mark_deleted(&mut one, now());
+    let told_then = told(&one, "Terminating");
+    assert!(
+        told_then.starts_with("True InstanceDeletionPending: CustomResourceDefinition marked for deletion")
+    );
     one["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into();
     assert!(needs_cleanup(&one));
     let begun = begin_cleanup(&one, now()).expect("it is told");
