@@ -8,6 +8,8 @@ use super::object_at;
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
+/// (`autoscaling.DefaultCPUUtilization`)
+const DEFAULT_PERCENT: i32 = 80;
 const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
 
 /// Types of metrics by the field that holds them: v1 name, path in v2; the first list is of targets, the second of
@@ -196,21 +198,25 @@ fn list(value: Option<Value>) -> Vec<Value> {
     }
 }
 
+/// The metric that v1 has a field for.
+fn cpu(percent: Value) -> Value {
+    let target = json!({ "type": "Utilization", "averageUtilization": percent });
+    json!({ "type": "Resource", "resource": { "name": "cpu", "target": target } })
+}
+
 pub(super) fn to_v2(object: &mut Map<String, Value>) {
     let kept = list(take(object, METRICS));
     let current = list(take(object, CURRENT));
     let (behavior, conditions) = (take(object, BEHAVIOR), take(object, CONDITIONS));
     let metrics: Vec<Value> = kept.iter().map(|metric| metric_to_v2(metric, &TARGETS, true)).collect();
     if let Some(spec) = object_at(object, "spec") {
-        let target = spec.remove("targetCPUUtilizationPercentage").map(|percent| {
-            json!({"type": "Resource", "resource": {
-                "name": "cpu", "target": {"type": "Utilization", "averageUtilization": percent},
-            }})
-        });
-        let metrics: Vec<Value> = metrics.into_iter().chain(target).collect();
-        if !metrics.is_empty() {
-            spec.insert("metrics".into(), metrics.into());
+        let target = spec.remove("targetCPUUtilizationPercentage").map(cpu);
+        let mut metrics: Vec<Value> = metrics.into_iter().chain(target).collect();
+        if metrics.is_empty() {
+            // Without a word on it, it is the CPU that counts.
+            metrics.push(cpu(DEFAULT_PERCENT.into()));
         }
+        spec.insert("metrics".into(), metrics.into());
         if let Some(behavior) = behavior {
             spec.insert("behavior".into(), lower(behavior));
         }
@@ -372,7 +378,7 @@ mod tests {
     fn annotations_that_are_no_json_are_dropped() {
         let mut object = json!({"metadata": {"annotations": {METRICS: "{", BEHAVIOR: "[]"}}, "spec": {}});
         to_v2(object.as_object_mut().expect("an object"));
-        assert_eq!(object["spec"]["metrics"], Value::Null);
+        assert_eq!(object["spec"]["metrics"], json!([cpu(DEFAULT_PERCENT.into())]));
         assert_eq!(object["metadata"], json!({}));
     }
 }

@@ -33,6 +33,7 @@ pub(super) const CONSTANTS: &[Constant] = &[
 
 pub(super) const CONDITIONALS: &[Conditional] = &[
     ("core.v1.Pod", pod),
+    ("core.v1.PodSpec", service_account),
     ("core.v1.Container", image_pull_policy),
     ("core.v1.EphemeralContainerCommon", image_pull_policy),
     ("core.v1.Volume", volume),
@@ -55,6 +56,17 @@ fn pod(pod: &mut Map<String, Value>) {
         for list in ["containers", "initContainers"] {
             items_mut(spec, list).for_each(host_ports);
         }
+    }
+}
+
+/// `serviceAccount` is another name for `serviceAccountName`, which decides; both are told.
+fn service_account(spec: &mut Map<String, Value>) {
+    let of = |field: &str| text(spec, field).to_string();
+    let (name, alias) = (of("serviceAccountName"), of("serviceAccount"));
+    if name.is_empty() && !alias.is_empty() {
+        spec.insert("serviceAccountName".to_string(), alias.into());
+    } else if !name.is_empty() && name != alias {
+        spec.insert("serviceAccount".to_string(), name.into());
     }
 }
 
@@ -129,9 +141,13 @@ fn raise(sums: &mut Sums, to: Sums) {
 }
 
 fn image_pull_policy(container: &mut Map<String, Value>) {
-    if text(container, "imagePullPolicy").is_empty() {
-        let policy = if is_latest(text(container, "image")) { "Always" } else { "IfNotPresent" };
-        container.insert("imagePullPolicy".to_string(), policy.into());
+    pull_policy(container, "image", "imagePullPolicy");
+}
+
+fn pull_policy(holder: &mut Map<String, Value>, image: &str, field: &str) {
+    if text(holder, field).is_empty() {
+        let policy = if is_latest(text(holder, image)) { "Always" } else { "IfNotPresent" };
+        holder.insert(field.to_string(), policy.into());
     }
 }
 
@@ -168,6 +184,9 @@ fn is_latest(image: &str) -> bool {
 
 /// A volume without a source is an emptyDir.
 fn volume(volume: &mut Map<String, Value>) {
+    if let Some(image) = member_mut(volume, "image") {
+        pull_policy(image, "reference", "pullPolicy");
+    }
     let table = Table::builtin();
     let source = table.type_named("io.k8s.api.core.v1.VolumeSource").expect("the table has volume sources");
     if table.ty(source).fields.iter().all(|field| absent(volume, field.json_name)) {

@@ -136,6 +136,53 @@ fn workloads_are_filled_in() {
 }
 
 #[test]
+fn volumes_are_filled_in() {
+    let cases = [
+        (json!({"image": {"reference": "a"}}), json!({"image": {"reference": "a", "pullPolicy": "Always"}})),
+        (
+            json!({"image": {"reference": "a:1"}}),
+            json!({"image": {"reference": "a:1", "pullPolicy": "IfNotPresent"}}),
+        ),
+        (
+            json!({"azureDisk": {"diskName": "d", "diskURI": "u"}}),
+            json!({"azureDisk": {"diskName": "d", "diskURI": "u", "cachingMode": "ReadWrite", "fsType": "ext4",
+                "kind": "Shared", "readOnly": false}}),
+        ),
+        (
+            json!({"rbd": {"image": "i"}}),
+            json!({"rbd": {"image": "i", "pool": "rbd", "user": "admin", "keyring": "/etc/ceph/keyring"}}),
+        ),
+        (
+            json!({"ephemeral": {"volumeClaimTemplate": {"spec": {}}}}),
+            json!({"ephemeral": {"volumeClaimTemplate": {"spec": {"volumeMode": "Filesystem"}}}}),
+        ),
+        (
+            json!({"projected": {"sources": [{"downwardAPI": {"items": [{"path": "p", "fieldRef": {"fieldPath": "metadata.name"}}]}}]}}),
+            json!({"projected": {"defaultMode": 420, "sources": [{"downwardAPI": {"items": [
+                {"path": "p", "fieldRef": {"fieldPath": "metadata.name", "apiVersion": "v1"}}]}}]}}),
+        ),
+    ];
+    for (given, want) in cases {
+        let mut pod = json!({"spec": {"volumes": [given]}});
+        apply_defaults(&GroupVersionKind::new("", "v1", "Pod"), &mut pod);
+        assert_eq!(pod["spec"]["volumes"][0], want);
+    }
+}
+
+#[test]
+fn an_account_has_two_names() {
+    for (given, want) in [("serviceAccountName", "serviceAccount"), ("serviceAccount", "serviceAccountName")]
+    {
+        let mut pod = json!({"spec": {given: "a"}});
+        apply_defaults(&GroupVersionKind::new("", "v1", "Pod"), &mut pod);
+        assert_eq!(pod["spec"][want], "a");
+    }
+    let mut pod = json!({"spec": {"serviceAccountName": "a", "serviceAccount": "b"}});
+    apply_defaults(&GroupVersionKind::new("", "v1", "Pod"), &mut pod);
+    assert_eq!(pod["spec"]["serviceAccount"], "a");
+}
+
+#[test]
 fn services_are_filled_in() {
     check(
         "v1",
