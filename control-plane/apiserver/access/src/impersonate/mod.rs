@@ -1,6 +1,8 @@
 //! Acting as somebody else: the `Impersonate-*` headers, what the caller must be allowed to do for them, and who the
 //! request then is.
 
+mod modes;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,6 +14,8 @@ use crate::names::{
     ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, service_account_groups, split_service_account,
 };
 use crate::types::{Attributes, Authorizer, Decision, User};
+
+pub use modes::{Impersonated, Impersonator};
 
 const USER: &str = "impersonate-user";
 const GROUP: &str = "impersonate-group";
@@ -25,18 +29,18 @@ pub struct Impersonation {
     pub user: Arc<User>,
 }
 
+/// Who the headers ask to be, as they say it: nothing is filled in. `None`: they do not ask.
+fn wanted(headers: &HeaderMap) -> Option<User> {
+    let one = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_string();
+    let groups = headers.get_all(GROUP).iter().filter_map(|v| v.to_str().ok()).map(str::to_string).collect();
+    let user = User { name: one(USER), uid: one(UID), groups, extra: extra_of(headers) };
+    (user != User::default()).then_some(user)
+}
+
 /// Reads the headers. `None`: there are none. Fails where they are without a user.
 pub fn parse(headers: &HeaderMap, caller: &Arc<User>) -> Result<Option<Impersonation>, Status> {
-    let one = |name: &str| headers.get(name).and_then(|v| v.to_str().ok()).unwrap_or_default().to_string();
-    let name = one(USER);
-    let uid = one(UID);
-    let mut groups: Vec<String> =
-        headers.get_all(GROUP).iter().filter_map(|v| v.to_str().ok()).map(str::to_string).collect();
-    let extra = extra_of(headers);
+    let Some(User { name, uid, mut groups, extra }) = wanted(headers) else { return Ok(None) };
     if name.is_empty() {
-        if groups.is_empty() && uid.is_empty() && extra.is_empty() {
-            return Ok(None);
-        }
         return Err(Status::internal(format!(
             "requested {}, {}, {} without impersonating a user",
             crate::value::quoted(&groups),
@@ -145,5 +149,4 @@ fn complete_groups(name: &str, groups: &mut Vec<String>) {
 }
 
 #[cfg(test)]
-#[path = "impersonate_tests.rs"]
 mod tests;
