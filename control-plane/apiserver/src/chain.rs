@@ -1,5 +1,6 @@
 //! A request's way through the server, step by step, whatever transport brought it.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,8 @@ use futures::future::BoxFuture;
 use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{Request, Response};
 use oarlock_api::Status;
-use oarlock_apiserver_access::User;
+use oarlock_apiserver_access::{Annotations, User};
+use oarlock_apiserver_audit::Record;
 use oarlock_apiserver_flow::Classified;
 use rustls_pki_types::CertificateDer;
 
@@ -16,12 +18,12 @@ use crate::encode::{self, Accepted};
 use crate::endpoints::{self, Call};
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
-use crate::{aggregate, authenticate, authorise, discovery, flow_control, impersonate};
+use crate::{aggregate, audit, authenticate, authorise, discovery, flow_control, impersonate};
 
 /// How long a request that is not meant to last may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
-const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
+pub(crate) const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
 /// Who is at the other end, as far as the transport knows.
 #[derive(Debug, Clone, Default)]
@@ -30,11 +32,13 @@ pub(crate) struct Peer {
     pub(crate) identity: Option<Arc<User>>,
     /// The verified client certificate chain, leaf first.
     pub(crate) certificates: Arc<[CertificateDer<'static>]>,
+    /// Where the connection comes from.
+    pub(crate) remote: Option<IpAddr>,
 }
 
 impl Peer {
     pub(crate) fn inside(user: User) -> Self {
-        Self { identity: Some(Arc::new(user)), certificates: Arc::default() }
+        Self { identity: Some(Arc::new(user)), ..Self::default() }
     }
 }
 
@@ -42,6 +46,9 @@ impl Peer {
 #[derive(Default)]
 struct Traces {
     flow: Option<Classified>,
+    record: Option<Arc<Record>>,
+    /// Of a request that was refused.
+    warnings: Vec<String>,
 }
 
 /// [`answer`] as one type, whatever the transport; its future is allocated once per request.
@@ -61,7 +68,11 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
     let accepted = encode::negotiate(request.headers(), &query, false).unwrap_or(Accepted::JSON);
     let mut traces = Traces::default();
     let answered = bounded(server, peer, &info, &query, request, &mut traces).await;
-    let mut response = answered.unwrap_or_else(|status| encode::status(&accepted, &status));
+    let mut response = answered.unwrap_or_else(|status| {
+        let mut response = encode::status(&accepted, &status);
+        encode::warn(&mut response, &traces.warnings);
+        response
+    });
     if let Some(flow) = &traces.flow {
         flow_control::tell(&mut response, flow);
     }
@@ -69,8 +80,16 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }
-    if let Ok(id) = HeaderValue::from_str(uuid::Uuid::new_v4().as_hyphenated().encode_lower(&mut [0; 36])) {
-        headers.insert(AUDIT_ID, id);
+    match traces.record {
+        Some(record) => response = audit::conclude(&record, &info, response).await,
+        None => {
+            let mut text = [0; 36];
+            if let Ok(id) =
+                HeaderValue::from_str(uuid::Uuid::new_v4().as_hyphenated().encode_lower(&mut text))
+            {
+                headers.insert(AUDIT_ID, id);
+            }
+        }
     }
     server.metrics.observe(&info, response.status(), started.elapsed());
     response
@@ -106,13 +125,21 @@ async fn steps(
     request: Request<Body>,
     traces: &mut Traces,
 ) -> Result<Response<Body>, Status> {
-    let user = authenticate::authenticate(server, peer, request.headers(), &info.path).await?;
-    let user = impersonate::impersonate(server, request.headers(), user).await?;
+    let user = authenticate::authenticate(server, peer, request.headers(), &info.path).await;
+    let user = audit::begin(server, peer, info, (request.uri(), request.headers()), user, &mut traces.record)
+        .await?;
+    let other = impersonate::impersonate(server, request.headers(), user.clone()).await?;
+    if let Some(record) = &traces.record
+        && !Arc::ptr_eq(&other, &user)
+    {
+        record.impersonated(&other);
+    }
+    let user = other;
     let served = server.resources.find(&info.group, &info.version, &info.resource);
     let flow = traces.flow.insert(flow_control::classify(server, info, &user));
     // Held until the answer is there.
     let _permit = flow_control::admit(flow, info, query, &user, served.as_deref()).await?;
-    authorise::authorise(server, info, query, &user).await?;
+    authorise::authorise(server, info, query, &user, traces.record.as_deref()).await?;
     let backends = server.aggregator.backends(&*server.objects);
     if !backends.is_empty()
         && let Some(backend) = backends.of_path(info.path.strip_prefix("/openapi/v3").unwrap_or(&info.path))
@@ -124,8 +151,31 @@ async fn steps(
         return discovery::serve(server, info, query, &method, &headers).await;
     }
     let served = served.ok_or_else(Status::page_not_found)?;
-    let call = Call { server, info, query, headers: &headers, user: &user, served: &served };
-    let mut response = endpoints::serve(call, request).await?;
+    let annotations = Annotations::default();
+    let record = traces.record.as_deref();
+    let call = Call {
+        server,
+        info,
+        query,
+        headers: &headers,
+        user: &user,
+        served: &served,
+        annotations: &annotations,
+        record,
+    };
+    let answered = endpoints::serve(call, request).await;
+    if let Some(record) = record {
+        record.annotations(annotations.all());
+    }
+    let warnings = annotations.take_warnings();
+    let mut response = match answered {
+        Ok(response) => response,
+        Err(status) => {
+            traces.warnings = warnings;
+            return Err(status);
+        }
+    };
+    encode::warn(&mut response, &warnings);
     if let Some(warning) = endpoints::deprecation(&served) {
         encode::warn(&mut response, &[warning.to_string()]);
     }

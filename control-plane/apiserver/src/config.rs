@@ -33,6 +33,27 @@ pub struct Config {
     pub admission: Admission,
     /// `--max-requests-inflight` and `--max-mutating-requests-inflight` together: what priority levels share.
     pub requests_in_flight: u32,
+    pub audit: Option<Audit>,
+}
+
+/// `--audit-policy-file` and where the events go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    pub policy_file: PathBuf,
+    pub log: Option<AuditLog>,
+    /// `--audit-webhook-config-file`
+    pub webhook: Option<PathBuf>,
+}
+
+/// `--audit-log-path` and its like; 0 is without a bound.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditLog {
+    /// `-` is standard output.
+    pub path: String,
+    pub max_size_mib: u64,
+    pub max_age_days: u32,
+    pub max_backups: usize,
+    pub legacy: bool,
 }
 
 /// Which admission plugins run, and how.
@@ -102,14 +123,24 @@ pub enum Error {
     Keys(String),
     #[error("--service-cluster-ip-range {0:?} is not a range of addresses")]
     ServiceRange(String),
+    #[error("serve custom resources: {0}")]
+    Custom(Box<Status>),
     #[error("create {what}: {status}")]
     Bootstrap { what: String, status: Box<Status> },
     #[error("read the encryption configuration")]
     Encryption(#[from] oarlock_apiserver_encryption::ConfigError),
+    #[error("set up the audit: {0}")]
+    Audit(String),
     #[error("register metrics")]
     Metrics(#[from] prometheus::Error),
     #[error("configure admission: {0}")]
     Admission(String),
     #[error(transparent)]
     Task(#[from] oarlock_base::TaskError),
+}
+
+impl Error {
+    pub(crate) fn custom(status: Status) -> Self {
+        Self::Custom(Box::new(status))
+    }
 }

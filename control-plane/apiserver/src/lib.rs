@@ -6,6 +6,7 @@
 
 mod admission;
 mod aggregate;
+mod audit;
 mod authenticate;
 mod authorise;
 mod body;
@@ -13,6 +14,7 @@ mod bootstrap;
 mod cache;
 mod chain;
 mod config;
+mod custom;
 mod decode;
 mod discovery;
 mod encode;
@@ -28,7 +30,7 @@ mod request_info;
 mod server;
 
 pub use aggregate::FrontProxy;
-pub use config::{Admission, Config, Encryption, Error, ServiceAccountKeys};
+pub use config::{Admission, Audit, Config, Encryption, Error, ServiceAccountKeys};
 pub use kubelet::KubeletTls;
 pub use oarlock_apiserver_access::User;
 pub use server::{ApiServer, Connector};

@@ -1,5 +1,6 @@
 //! The server put together: what the steps of the request chain share, and the tasks that keep it going.
 
+use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,17 +18,21 @@ use oarlock_apiserver_access::authorization::{
 use oarlock_apiserver_access::reviews::Reviews;
 use oarlock_apiserver_access::token::TokenIssuer;
 use oarlock_apiserver_access::{AccessMetrics, Authorizer, Decision, Objects, User};
+use oarlock_apiserver_audit::Audit;
 use oarlock_apiserver_flow::{Flow, Options};
+use oarlock_apiserver_webhook::Clients;
 use oarlock_base::{Shutdown, TaskSpawner, Tasks};
+use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::admission::Ground;
-use crate::aggregate::{self, Aggregator};
+use crate::aggregate::{self, Aggregator, ServiceEnds};
 use crate::body::{Body, wrap};
 use crate::cache::{Cache, CachedObjects};
 use crate::chain::Peer;
 use crate::config::{Config, Error, ServiceAccountKeys};
+use crate::custom::{self, Caller, Definitions};
 use crate::discovery::Discovery;
 use crate::flow_control::{self, InFlight};
 use crate::kubelet::{Dialer, client_tls};
@@ -35,7 +40,7 @@ use crate::metrics::Metrics;
 use crate::registry::services::{ServiceAllocator, parse_ranges};
 use crate::registry::{Catalogue, QuotaWriter, Registry, Resources, ServedSurface};
 use crate::request_info::RequestInfo;
-use crate::{authorise, bootstrap, chain, listen};
+use crate::{audit, authorise, bootstrap, chain, listen};
 
 /// How long a request waits for a seat at most.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(15);
@@ -58,10 +63,13 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: InFlight,
     pub(crate) flow: Arc<Flow>,
+    pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) ready: watch::Sender<bool>,
     /// Triggered when the server begins to stop: watches end, `/readyz` fails.
     pub(crate) draining: Shutdown,
     pub(crate) tasks: TaskSpawner,
+    /// Definitions whose instances are being deleted, by uid.
+    pub(crate) cleaning: Mutex<HashSet<String>>,
 }
 
 impl Server {
@@ -129,7 +137,9 @@ impl ApiServer {
         }
         let access_metrics = AccessMetrics::new();
         access_metrics.register(metrics.registry())?;
-        let surface = Arc::new(ServedSurface { resources: resources.clone() });
+        let clients = Clients::new(Arc::new(ServiceEnds(objects.clone())), tasks.spawner());
+        let surface =
+            Arc::new(ServedSurface { resources: resources.clone(), conversions: Caller(clients.clone()) });
         let ground = Ground {
             objects: objects.clone(),
             surface,
@@ -139,7 +149,8 @@ impl ApiServer {
             metrics: access_metrics,
         };
         let admission = ground.chain(&config.admission)?;
-        let registry = Registry::new(store, admission, services);
+        let audit = audit::start(config.audit.as_ref(), &clients, metrics.registry(), &mut tasks)?;
+        let registry = Registry::new(store, admission, services, Caller(clients));
         let accounts = Accounts::new(&config.service_accounts, &objects)?;
         let server = Arc::new(Server {
             discovery: Discovery::new(),
@@ -157,9 +168,11 @@ impl ApiServer {
             metrics,
             in_flight: InFlight::default(),
             flow: flow.clone(),
+            audit,
             ready: watch::Sender::new(false),
             draining: tasks.shutdown().child(),
             tasks: tasks.spawner(),
+            cleaning: Mutex::default(),
             resources,
             cache: cache.clone(),
             registry,
@@ -168,6 +181,11 @@ impl ApiServer {
         let follower = cache.clone();
         tasks.spawn("cache", move |stop| async move { follower.follow(revision, stop).await });
         tasks.spawn("bookmarks", move |stop| async move { cache.bookmark_loop(stop).await });
+        let definitions = Definitions::at_start(&server).await.map_err(Error::custom)?;
+        let defining = server.clone();
+        tasks.spawn("custom-resources", move |stop| async move {
+            custom::run(&defining, definitions, stop).await
+        });
         let nodes = deciders.nodes;
         tasks.spawn("node-authorizer", move |stop| nodes.run(stop));
         let plan = bootstrap::Plan::new(&config, address.port());

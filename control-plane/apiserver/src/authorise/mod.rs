@@ -6,6 +6,7 @@ use oarlock_api::Status;
 use oarlock_api::selector::{FieldSelector, LabelSelector};
 use oarlock_apiserver_access::authorization::forbidden;
 use oarlock_apiserver_access::{Attributes, Decision, User};
+use oarlock_apiserver_audit::Record;
 
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
@@ -15,9 +16,18 @@ pub(crate) async fn authorise(
     info: &RequestInfo,
     query: &Query,
     user: &Arc<User>,
+    record: Option<&Record>,
 ) -> Result<(), Status> {
     let attributes = attributes(info, user, Some(query));
-    match server.authorizer.authorize(&attributes).await {
+    let decision = server.authorizer.authorize(&attributes).await;
+    if let Some(record) = record {
+        let (allowed, reason) = match &decision {
+            Decision::Allow(reason) => (true, reason),
+            Decision::Deny(reason) | Decision::NoOpinion(reason) => (false, reason),
+        };
+        record.authorized(allowed, reason);
+    }
+    match decision {
         Decision::Allow(_) => Ok(()),
         Decision::Deny(reason) | Decision::NoOpinion(reason) => Err(forbidden(&attributes, &reason)),
     }

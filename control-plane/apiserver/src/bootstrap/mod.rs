@@ -145,14 +145,14 @@ async fn ensure(
     let existing = registry.find(storage, &namespace, &name).await.map_err(failed)?;
     let Some(action) = decide(existing.as_ref().map(|found| &found.object), &object) else { return Ok(()) };
     let user = Arc::new(system_user());
-    let options = Value::Null;
+    let (options, annotations) = (Value::Null, Annotations::default());
     let mut write = Write {
         user: &user,
         subresource: "",
         dry_run: false,
         options: &options,
         warnings: Vec::new(),
-        annotations: Annotations::default(),
+        annotations: &annotations,
     };
     let mut new = match action {
         Action::Create => object,

@@ -23,10 +23,14 @@ pub(crate) struct Entry {
     pub(crate) namespace: Arc<str>,
     pub(crate) name: Box<str>,
     pub(crate) revision: u64,
+    /// The version of a custom resource's object: stored ones may be of several.
+    pub(crate) version: Option<Arc<str>>,
     /// The object as JSON in its storage version, resourceVersion included.
     pub(crate) json: Bytes,
     labels: Box<[(Box<str>, Box<str>)]>,
     fields: Box<[(&'static str, String)]>,
+    /// The same for fields that a definition names.
+    named_fields: Box<[(Arc<str>, String)]>,
     /// The object as a tree, once somebody in the server asked for it and the resource is one that is asked for often.
     parsed: OnceLock<Arc<Value>>,
     /// The object as a protobuf message of its storage version, once a client asked for it.
@@ -59,9 +63,11 @@ impl Entry {
             namespace: text("namespace").into(),
             name: text("name").into(),
             revision,
+            version: storage.custom.as_ref().map(|custom| custom.version_name(object)),
             json: json.into(),
             labels: labels.unwrap_or_default(),
             fields: storage.strategy.selectable_fields(object).into_boxed_slice(),
+            named_fields: storage.strategy.named_fields(object).into_boxed_slice(),
             parsed: OnceLock::new(),
             protobuf: OnceLock::new(),
         }
@@ -89,7 +95,16 @@ impl Entry {
         match name {
             "metadata.name" => Some(&self.name),
             "metadata.namespace" => Some(&self.namespace),
-            _ => self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str()),
+            _ => {
+                self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str()).or_else(
+                    || {
+                        self.named_fields
+                            .iter()
+                            .find(|(field, _)| **field == *name)
+                            .map(|(_, value)| value.as_str())
+                    },
+                )
+            }
         }
     }
 }

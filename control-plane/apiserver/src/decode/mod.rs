@@ -12,7 +12,7 @@ use oarlock_api::gvk::split_api_version;
 use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Schema, Status, Table};
 use serde_json::Value;
 
-use crate::registry::{Storage, set_revision};
+use crate::registry::{Custom, Storage, set_revision};
 
 /// An object as the store holds it, with its revision as resourceVersion.
 pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<Value, DecodeError> {
@@ -21,6 +21,10 @@ pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<V
     } else {
         json_as(&storage.schema, bytes)?.value
     };
+    if let Some(custom) = &storage.custom {
+        let (_, version) = split_api_version(object["apiVersion"].as_str().unwrap_or_default());
+        custom.resource.version(version).unwrap_or(&custom.version).clone().from_store(&mut object);
+    }
     set_revision(&mut object, revision);
     Ok(object)
 }
@@ -52,6 +56,8 @@ pub(crate) enum Strictness {
 pub(crate) struct Expected<'a> {
     pub(crate) gvk: &'a GroupVersionKind,
     pub(crate) schema: &'a Schema,
+    /// What a custom resource's objects go through.
+    pub(crate) custom: Option<&'a Custom>,
     pub(crate) strictness: Strictness,
 }
 
@@ -98,7 +104,10 @@ pub(crate) fn object(
         let wanted = &expected.gvk.kind;
         Status::bad_request(format!("{kind} in version {version:?} cannot be handled as a {wanted}: {why}"))
     };
-    let decoded = decoded.map_err(|error| cannot(&error))?;
+    let mut decoded = decoded.map_err(|error| cannot(&error))?;
+    if let Some(custom) = expected.custom {
+        take_in(custom, &mut decoded)?;
+    }
     match (expected.strictness, decoded.strict_error()) {
         (Strictness::Strict, Some(error)) => return Err(cannot(&error)),
         (Strictness::Warn, Some(_)) => warnings.extend(decoded.strict),
@@ -108,6 +117,13 @@ pub(crate) fn object(
     value["apiVersion"] = expected.gvk.api_version().into();
     value["kind"] = (*expected.gvk.kind).into();
     Ok(value)
+}
+
+/// Prunes and defaults an object of a custom resource.
+fn take_in(custom: &Custom, decoded: &mut Decoded) -> Result<(), Status> {
+    let unknown = custom.version.intake(&mut decoded.value).map_err(|error| error.status())?;
+    decoded.strict.extend(unknown);
+    Ok(())
 }
 
 /// A tree made by a patch, as an object of its type.
@@ -120,7 +136,10 @@ pub(crate) fn tree(
         let error = FieldError::invalid(Path::new("patch"), tree.to_string(), why);
         Status::invalid(&GroupKind::new("", ""), "", &[error])
     };
-    let decoded = tree_as(expected.schema, tree).map_err(|error| unfit(error.to_string()))?;
+    let mut decoded = tree_as(expected.schema, tree).map_err(|error| unfit(error.to_string()))?;
+    if let Some(custom) = expected.custom {
+        take_in(custom, &mut decoded)?;
+    }
     match expected.strictness {
         Strictness::Strict if !decoded.strict.is_empty() => {
             return Err(unfit(decoded.strict_error().unwrap_or_default()));
@@ -184,7 +203,7 @@ fn summary(bytes: &[u8]) -> String {
 
 /// Fills in the defaults of an object in its served version.
 pub(crate) fn default(served: &crate::registry::Served, object: &mut Value) {
-    if let Schema::Typed(ty) = served.schema {
+    if let Schema::Typed(ty) = served.shape {
         oarlock_api::defaults::apply_defaults_as(ty, object);
     }
 }

@@ -147,7 +147,7 @@ impl Pieces {
 
 /// The protobuf message of one object, made once.
 pub(super) fn protobuf_of(served: &Served, entry: &Entry) -> Bytes {
-    let make = || match served.schema {
+    let make = || match served.shape {
         Schema::Typed(ty) => protobuf::encode(Table::builtin(), ty, &entry.value(false)).into(),
         // Custom resources have no messages; negotiation refuses protobuf for them.
         Schema::Structural(_) | Schema::Deduced => Bytes::new(),

@@ -8,7 +8,7 @@ mod shape;
 mod watch;
 
 pub(crate) use list::{ListMeta, list, print_list};
-pub(crate) use negotiate::{Accepted, Shape, negotiate};
+pub(crate) use negotiate::{Accepted, Offer, Shape, negotiate, negotiate_of};
 pub(crate) use watch::WatchEncoder;
 
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub(crate) fn to_served(served: &Served, object: &mut Value) {
 
 /// One object of the cache.
 pub(crate) fn entry(accepted: &Accepted, served: &Served, entry: &Entry) -> Response<Body> {
-    if accepted.is_plain_json() && served.conversion.is_none() {
+    if accepted.is_plain_json() && served.takes(entry) {
         return respond(StatusCode::OK, Format::Json, entry.json.clone());
     }
     object_in_shape(accepted, served, StatusCode::OK, served_value(served, entry))

@@ -46,8 +46,24 @@ impl Accepted {
     }
 }
 
-/// The best of what the client accepts and we have; 406 where there is none. `shapes`: tables and metadata can be had.
+/// What there is to choose from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// The object alone.
+    Plain,
+    /// Tables and metadata, too.
+    All,
+    /// The same for objects that have no protobuf message.
+    WithoutProtobuf,
+}
+
+/// [`negotiate_of`] where `shapes` says whether tables and metadata can be had.
 pub(crate) fn negotiate(headers: &HeaderMap, query: &Query, shapes: bool) -> Result<Accepted, Status> {
+    negotiate_of(headers, query, if shapes { Offer::All } else { Offer::Plain })
+}
+
+/// The best of what the client accepts and we have; 406 where there is none.
+pub(crate) fn negotiate_of(headers: &HeaderMap, query: &Query, offer: Offer) -> Result<Accepted, Status> {
     let header = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let header: Vec<&str> = header.collect();
     let pretty = query.flag("pretty");
@@ -68,9 +84,15 @@ pub(crate) fn negotiate(headers: &HeaderMap, query: &Query, shapes: bool) -> Res
         header.iter().flat_map(|value| value.split(',')).map(|clause| (quality(clause), clause)).collect();
     clauses.sort_by_key(|(quality, _)| std::cmp::Reverse(*quality));
     for (_, clause) in clauses {
-        if let Some((format, shape)) = read_clause(clause, shapes) {
+        let Some((format, shape)) = read_clause(clause, offer != Offer::Plain) else { continue };
+        if (offer, format, shape) != (Offer::WithoutProtobuf, Format::Protobuf, Shape::Object) {
             return Ok(accepted(format, shape));
         }
+    }
+    if offer == Offer::WithoutProtobuf {
+        return Err(Status::not_acceptable(
+            "only the following media types are accepted: application/json, application/yaml",
+        ));
     }
     Err(Status::not_acceptable(
         "only the following media types are accepted: application/json, application/yaml, \

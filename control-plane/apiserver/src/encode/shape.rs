@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::list::ListMeta;
 use super::negotiate::{Accepted, RowObject};
-use crate::registry::Served;
+use crate::registry::{Custom, Served};
 
 pub(super) const META: &str = "meta.k8s.io/v1";
 
@@ -100,6 +100,9 @@ fn human_duration(seconds: i64) -> String {
 }
 
 fn definitions(served: &Served) -> Value {
+    if let Some(custom) = &served.custom {
+        return custom_definitions(custom);
+    }
     let own = &served.api.table_columns;
     let columns: &[Column] = if own.is_empty() { &DEFAULT_COLUMNS } else { own };
     let describe = |column: &Column| {
@@ -120,6 +123,24 @@ fn definitions(served: &Served) -> Value {
         })
     };
     columns.iter().map(describe).collect()
+}
+
+/// The columns that a definition names, after the name.
+fn custom_definitions(custom: &Custom) -> Value {
+    let name = json!({
+        "name": "Name", "type": "string", "format": "name", "priority": 0,
+        "description": "Name must be unique within a namespace. Is required when creating resources, although some \
+            resources may allow a client to request the generation of an appropriate name automatically. Name is \
+            primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: \
+            https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names",
+    });
+    let own = custom.version.columns.iter().map(|column| {
+        json!({
+            "name": column.name, "type": column.data_type, "format": column.format,
+            "description": column.description, "priority": column.priority,
+        })
+    });
+    std::iter::once(name).chain(own).collect()
 }
 
 #[cfg(test)]

@@ -45,7 +45,7 @@ impl WatchEncoder {
     }
 
     fn change(&mut self, served: &Served, kind: &str, entry: &Entry, shared: Option<&Change>) -> Bytes {
-        if served.conversion.is_none() && self.accepted.shape == Shape::Object {
+        if served.takes(entry) && self.accepted.shape == Shape::Object {
             if self.accepted.format == Format::Protobuf {
                 let object =
                     protobuf::wrap(&served.gvk.api_version(), served.api.kind, &protobuf_of(served, entry));

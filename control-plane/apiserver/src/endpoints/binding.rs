@@ -21,7 +21,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let schema =
         oarlock_api::Schema::Typed(Table::builtin().type_for(&gvk).expect("the table holds Binding"));
     let strictness = options::strictness(&call, "CreateOptions")?;
-    let expected = Expected { gvk: &gvk, schema: &schema, strictness };
+    let expected = Expected { gvk: &gvk, schema: &schema, custom: None, strictness };
     let mut binding = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut write.warnings)?;
     let said = binding["metadata"]["name"].as_str().unwrap_or_default().to_string();
     let name = if call.info.name.is_empty() { said.clone() } else { call.info.name.clone() };

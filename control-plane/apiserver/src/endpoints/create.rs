@@ -14,11 +14,12 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let options = options::options(&call, "CreateOptions")?;
     let mut write = call.write(&options);
     let strictness = options::strictness(&call, "CreateOptions")?;
-    let expected = Expected { gvk: &call.served.gvk, schema: &call.served.schema, strictness };
+    let expected = call.expected(strictness);
     let format = Format::of_body(call.headers)?;
     let mut object = decode::object(&expected, format, &body, &mut write.warnings)?;
     decode::default(call.served, &mut object);
     check_namespace(&call, &mut object)?;
+    call.recorded(&object);
     Owner::of(&call).track(None, &mut object);
     if let Some(conversion) = call.served.conversion {
         conversion.to_stored(&mut object);

@@ -24,6 +24,7 @@ const RETURN_OBJECT: [&str; 7] = [
 pub(super) async fn delete(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     let accepted = call.accepted()?;
     let (sent, options) = options::delete_options(&call, &body)?;
+    call.recorded(&sent);
     let mut write = call.write(&sent);
     let deleted = call.server.registry.delete(call.served, call.place(), &options, &mut write).await?;
     let warnings = std::mem::take(&mut write.warnings);

@@ -20,8 +20,12 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let gvk = GroupVersionKind::new("policy", "v1", "Eviction");
     let schema =
         oarlock_api::Schema::Typed(Table::builtin().type_for(&gvk).expect("the table holds Eviction"));
-    let expected =
-        Expected { gvk: &gvk, schema: &schema, strictness: options::strictness(&call, "CreateOptions")? };
+    let expected = Expected {
+        gvk: &gvk,
+        schema: &schema,
+        custom: None,
+        strictness: options::strictness(&call, "CreateOptions")?,
+    };
     let mut eviction = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut write.warnings)?;
     let (namespace, name) = call.place();
     let said = eviction["metadata"]["name"].as_str().unwrap_or_default();

@@ -33,6 +33,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
             fault.map_or_else(|| Status::not_found(&call.served.group_resource, name), Status::internal)
         );
     };
+    let entry = call.in_version(vec![entry]).await?.pop().expect("as many come out as went in");
     Ok(encode::entry(&accepted, call.served, &entry))
 }
 

@@ -67,7 +67,8 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
         _ => String::new(),
     };
     let meta = ListMeta { revision: page.revision.to_string(), next, remaining: page.more.flatten() };
-    Ok(encode::list(&accepted, call.served, &meta, page.items))
+    let items = call.in_version(page.items).await?;
+    Ok(encode::list(&accepted, call.served, &meta, items))
 }
 
 /// The selectors of a request.

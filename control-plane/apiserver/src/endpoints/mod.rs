@@ -25,10 +25,14 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
 use oarlock_api::Status;
-use oarlock_apiserver_access::User;
+use oarlock_apiserver_access::{Annotations, User};
+use oarlock_apiserver_audit::Record;
 use serde_json::Value;
 
 use crate::body::Body;
+use crate::cache::Entry;
+use crate::custom;
+use crate::decode::{Expected, Strictness};
 use crate::encode::{self, Accepted};
 use crate::registry::Served;
 use crate::request_info::{Query, RequestInfo};
@@ -42,6 +46,10 @@ pub(crate) struct Call<'a> {
     pub(crate) headers: &'a HeaderMap,
     pub(crate) user: &'a Arc<User>,
     pub(crate) served: &'a Arc<Served>,
+    /// What admission tells the audit and the client.
+    pub(crate) annotations: &'a Annotations,
+    /// Where the audit writes this request down, if it does.
+    pub(crate) record: Option<&'a Record>,
 }
 
 impl Call<'_> {
@@ -55,7 +63,30 @@ impl Call<'_> {
     }
 
     fn accepted(&self) -> Result<Accepted, Status> {
-        encode::negotiate(self.headers, self.query, true)
+        let objects =
+            if self.served.custom.is_some() { encode::Offer::WithoutProtobuf } else { encode::Offer::All };
+        encode::negotiate_of(self.headers, self.query, objects)
+    }
+
+    /// Tells the audit what was asked for.
+    fn recorded(&self, object: &Value) {
+        if let Some(record) = self.record {
+            record.request_object(object);
+        }
+    }
+
+    /// What the body is to be.
+    fn expected(&self, strictness: Strictness) -> Expected<'_> {
+        let served = self.served;
+        Expected { gvk: &served.gvk, schema: &served.shape, custom: served.custom.as_ref(), strictness }
+    }
+
+    /// Entries of the cache in the version that is served.
+    async fn in_version(&self, entries: Vec<Arc<Entry>>) -> Result<Vec<Arc<Entry>>, Status> {
+        if self.served.custom.is_none() {
+            return Ok(entries);
+        }
+        custom::entries(self.served, entries, &self.server.registry.conversions).await
     }
 
     /// Answers with an object in its storage version.
@@ -88,6 +119,10 @@ pub(crate) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Resp
             ("componentstatuses", _) => get::component_statuses(&call).await,
             _ => reviews::create(call, body(request).await?).await,
         };
+    }
+    if verb == "create" && call.served.custom.as_ref().is_some_and(|custom| custom.resource.terminating) {
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(Status::new(405, "MethodNotAllowed", why));
     }
     match verb {
         "get" => get::get(&call).await,
@@ -167,7 +202,10 @@ async fn body(request: Request<Body>) -> Result<Bytes, Status> {
 }
 
 /// What upstream warns of whoever uses an old kind.
-pub(crate) fn deprecation(served: &Served) -> Option<&'static str> {
+pub(crate) fn deprecation(served: &Served) -> Option<&str> {
+    if let Some(custom) = &served.custom {
+        return custom.version.deprecation.as_deref();
+    }
     match (served.api.group, served.api.plural) {
         ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
         ("", "endpoints") => {

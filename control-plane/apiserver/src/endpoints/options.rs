@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use oarlock_api::codec::{json, protobuf};
 use oarlock_api::{FieldError, GroupKind, Path, Status, Table};
-use oarlock_apiserver_access::Annotations;
 use serde_json::{Map, Value};
 
 use super::Call;
@@ -67,7 +66,7 @@ impl<'a> Call<'a> {
             dry_run: options["dryRun"].as_array().is_some_and(|list| !list.is_empty()),
             options,
             warnings: Vec::new(),
-            annotations: Annotations::default(),
+            annotations: self.annotations,
         }
     }
 }

@@ -9,6 +9,7 @@ use oarlock_api::{Schema, Status};
 use serde_json::Value;
 
 use super::Call;
+use crate::custom::Caller;
 use crate::registry::{Catalogue, Served};
 
 /// The writer of a request, as it is recorded.
@@ -72,9 +73,13 @@ impl<'a> Owner<'a> {
     fn request<T>(&self, ask: impl FnOnce(&Request<'_>) -> T) -> T {
         let served = self.call.served;
         let api_version = served.gvk.api_version();
-        let versions = ServedVersions { served, resources: &self.call.server.resources };
+        let versions = ServedVersions {
+            served,
+            resources: &self.call.server.resources,
+            conversions: &self.call.server.registry.conversions,
+        };
         ask(&Request {
-            schema: &served.schema,
+            schema: &served.schema(),
             api_version: &api_version,
             kind: &served.gvk.kind,
             manager: &self.manager,
@@ -104,6 +109,7 @@ fn reset(call: &Call<'_>) -> Reset {
 struct ServedVersions<'a> {
     served: &'a Served,
     resources: &'a Catalogue,
+    conversions: &'a Caller,
 }
 
 impl Versions for ServedVersions<'_> {
@@ -111,6 +117,10 @@ impl Versions for ServedVersions<'_> {
         let (group, version) = oarlock_api::gvk::split_api_version(api_version);
         let other = self.resources.find(group, version, self.served.api.plural);
         let other = other.ok_or(VersionError::Missing)?;
+        if let Some(custom) = &other.custom {
+            let converted = crate::custom::to_version_at_once(custom, object.clone(), self.conversions);
+            return converted.map_err(|status| VersionError::Failed(status.message.to_string()));
+        }
         let mut object = object.clone();
         if let Some(conversion) = self.served.conversion {
             conversion.to_stored(&mut object);
@@ -121,7 +131,7 @@ impl Versions for ServedVersions<'_> {
 
     fn schema(&self, api_version: &str) -> Option<Schema> {
         let (group, version) = oarlock_api::gvk::split_api_version(api_version);
-        Some(self.resources.find(group, version, self.served.api.plural)?.schema.clone())
+        Some(self.resources.find(group, version, self.served.api.plural)?.schema())
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::ownership::{Owner, check_apply_options};
 use super::{Call, options};
 use crate::body::Body;
-use crate::decode::{self, Expected, Strictness, content_type};
+use crate::decode::{self, Strictness, content_type};
 use crate::encode::to_served;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,7 +37,7 @@ pub(super) struct Patch {
 
 impl Patch {
     pub(super) fn read(call: &Call<'_>, body: Bytes) -> Result<Self, Status> {
-        let typed = matches!(call.served.schema, Schema::Typed(_));
+        let typed = call.served.custom.is_none();
         let kind = match content_type(call.headers) {
             JSON => Kind::Json,
             MERGE => Kind::Merge,
@@ -53,6 +53,14 @@ impl Patch {
             _ => json::parse(&body).map_err(|error| bad(&error))?,
         };
         Ok(Self { kind, bytes: body, tree })
+    }
+
+    fn record(&self, call: &Call<'_>) {
+        match call.record {
+            Some(record) if self.is_apply() => record.request_object(&self.tree),
+            Some(record) => record.request_patch(&self.bytes),
+            None => {}
+        }
     }
 
     pub(super) fn is_apply(&self) -> bool {
@@ -88,6 +96,7 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
     call.accepted()?;
     let options = options::options(&call, "PatchOptions")?;
     let patch = Patch::read(&call, body)?;
+    patch.record(&call);
     let force = force(&call, &patch)?;
     if patch.is_apply() {
         return apply(&call, &options, &patch, force).await;
@@ -105,7 +114,7 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
             live
         });
         let live = converted.as_ref().unwrap_or(current);
-        let patched = patch.apply(live, &served.schema).map_err(|error| error.to_status())?;
+        let patched = patch.apply(live, &served.shape).map_err(|error| error.to_status())?;
         let mut warnings = Vec::new();
         let mut object = as_object(&call, &patched, strictness, &mut warnings)?;
         *lenient.lock() = warnings;
@@ -131,8 +140,7 @@ fn as_object(
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     let served = call.served;
-    let expected = Expected { gvk: &served.gvk, schema: &served.schema, strictness };
-    let mut object = decode::tree(&expected, tree, warnings)?;
+    let mut object = decode::tree(&call.expected(strictness), tree, warnings)?;
     decode::default(served, &mut object);
     Ok(object)
 }

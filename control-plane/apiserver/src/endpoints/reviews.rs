@@ -13,7 +13,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let accepted = encode::negotiate(call.headers, call.query, false)?;
     let mut warnings = Vec::new();
     let strictness = options::strictness(&call, "CreateOptions")?;
-    let expected = Expected { gvk: &call.served.gvk, schema: &call.served.schema, strictness };
+    let expected = call.expected(strictness);
     let review = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut warnings)?;
     let answered =
         call.server.reviews.review(call.served.api.kind, review, call.user, call.namespace()).await?;

@@ -40,7 +40,8 @@ pub(super) async fn serve(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
             }
             let force = call.query.flag("force");
             let scale: Box<Rescale<'_>> = Box::new(|current| {
-                let expected = Expected { gvk: &gvk, schema: &schema, strictness: Strictness::Ignore };
+                let expected =
+                    Expected { gvk: &gvk, schema: &schema, custom: None, strictness: Strictness::Ignore };
                 if patch.is_apply() {
                     let applied = owner.apply_scale(&schema, current, patch.configuration(), force);
                     let applied = applied.map_err(|error| error.to_status())?;
@@ -109,8 +110,12 @@ fn answer(call: &Call<'_>, object: &Value) -> Result<Response<Body>, Status> {
 
 fn read_scale(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
     let (gvk, schema) = scale_kind();
-    let expected =
-        Expected { gvk: &gvk, schema: &schema, strictness: options::strictness(call, "UpdateOptions")? };
+    let expected = Expected {
+        gvk: &gvk,
+        schema: &schema,
+        custom: None,
+        strictness: options::strictness(call, "UpdateOptions")?,
+    };
     let scale = decode::object(&expected, Format::of_body(call.headers)?, body, &mut Vec::new())?;
     super::update::check_name(call, &scale)?;
     Ok(scale)

@@ -19,8 +19,12 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let gvk = GroupVersionKind::new("authentication.k8s.io", "v1", "TokenRequest");
     let ty = Table::builtin().type_for(&gvk).expect("the table holds TokenRequest");
     let schema = oarlock_api::Schema::Typed(ty);
-    let expected =
-        Expected { gvk: &gvk, schema: &schema, strictness: options::strictness(&call, "CreateOptions")? };
+    let expected = Expected {
+        gvk: &gvk,
+        schema: &schema,
+        custom: None,
+        strictness: options::strictness(&call, "CreateOptions")?,
+    };
     let mut request = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut write.warnings)?;
     oarlock_api::defaults::apply_defaults_as(ty, &mut request);
     let place = call.place();

@@ -17,12 +17,13 @@ pub(super) async fn update(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let options = options::options(&call, "UpdateOptions")?;
     let mut write = call.write(&options);
     let strictness = options::strictness(&call, "UpdateOptions")?;
-    let expected = Expected { gvk: &call.served.gvk, schema: &call.served.schema, strictness };
+    let expected = call.expected(strictness);
     let format = Format::of_body(call.headers)?;
     let mut object = decode::object(&expected, format, &body, &mut write.warnings)?;
     decode::default(call.served, &mut object);
     super::create::check_namespace(&call, &mut object)?;
     check_name(&call, &object)?;
+    call.recorded(&object);
     let owner = Owner::of(&call);
     let served = call.served;
     let to_stored = |mut object: Value| {

@@ -18,6 +18,7 @@ use crate::cache::{WatchEvent, WatchReader, WatchStart};
 use crate::decode::Format;
 use crate::encode::{Accepted, WatchEncoder};
 use crate::registry::{Served, store_failed};
+use crate::server::Server;
 
 /// A watch without a timeout ends by itself after one to two times this, as upstream: so watches spread.
 const TIMEOUT_MIN: Duration = Duration::from_secs(30 * 60);
@@ -53,6 +54,7 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         reader,
         encoder,
         served: call.served.clone(),
+        server: call.server.clone(),
         deadline: Instant::now() + timeout(call),
         stop: call.server.draining.clone(),
         ended: false,
@@ -151,6 +153,7 @@ struct Feed {
     reader: WatchReader,
     encoder: WatchEncoder,
     served: Arc<Served>,
+    server: Arc<Server>,
     deadline: Instant,
     stop: Shutdown,
     ended: bool,
@@ -167,16 +170,40 @@ impl Feed {
             () = tokio::time::sleep_until(self.deadline) => self.last_word(),
             () = self.stop.wait() => self.last_word(),
         };
-        let first = self.encoder.event(&self.served, &event?);
+        let first = self.encode(event?).await;
         let Some(second) = (!self.ended).then(|| self.reader.ready()).flatten() else { return Some(first) };
         let mut batch = BytesMut::from(&first[..]);
-        batch.extend_from_slice(&self.encoder.event(&self.served, &second));
-        while batch.len() < BATCH
+        batch.extend_from_slice(&self.encode(second).await);
+        while !self.ended
+            && batch.len() < BATCH
             && let Some(event) = self.reader.ready()
         {
-            batch.extend_from_slice(&self.encoder.event(&self.served, &event));
+            batch.extend_from_slice(&self.encode(event).await);
         }
         Some(batch.freeze())
+    }
+
+    /// One event as bytes. An object of another version is converted before; where that fails, the watch ends.
+    async fn encode(&mut self, event: WatchEvent) -> Bytes {
+        let event = match event {
+            WatchEvent::Change { kind, entry, .. }
+                if self.served.custom.is_some() && !self.served.takes(&entry) =>
+            {
+                let webhook = &self.server.registry.conversions;
+                match crate::custom::entries(&self.served, vec![entry], webhook).await {
+                    Ok(mut entries) => {
+                        let entry = entries.pop().expect("as many come out as went in");
+                        WatchEvent::Change { kind, entry, shared: None }
+                    }
+                    Err(status) => {
+                        self.ended = true;
+                        return self.encoder.error(&status);
+                    }
+                }
+            }
+            event => event,
+        };
+        self.encoder.event(&self.served, &event)
     }
 
     /// Before it ends, a watch with bookmarks says how far it came: its client resumes there.

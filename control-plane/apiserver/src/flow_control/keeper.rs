@@ -89,14 +89,14 @@ async fn act(server: &Arc<Server>, resource: &GroupResource, action: Maintenance
         groups: vec!["system:masters".into()],
         ..User::default()
     });
-    let options = Value::Null;
+    let (options, annotations) = (Value::Null, Annotations::default());
     let mut write = Write {
         user: &user,
         subresource: "",
         dry_run: false,
         options: &options,
         warnings: Vec::new(),
-        annotations: Annotations::default(),
+        annotations: &annotations,
     };
     let done = match action {
         Maintenance::Create(mut object) => {

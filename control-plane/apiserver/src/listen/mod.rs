@@ -5,6 +5,7 @@ mod tls;
 pub(crate) use tls::Tls;
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -35,10 +36,10 @@ const PING_PERIOD: Duration = Duration::from_secs(30);
 pub(crate) async fn accept(server: &Arc<Server>, listener: &TcpListener, tls: &Arc<Tls>) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, from)) => {
                 let (server, tls) = (server.clone(), tls.clone());
                 let tasks = server.tasks.clone();
-                tasks.spawn("connection", async move { connection(&server, &tls, stream).await });
+                tasks.spawn("connection", async move { connection(&server, &tls, stream, from.ip()).await });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -48,7 +49,7 @@ pub(crate) async fn accept(server: &Arc<Server>, listener: &TcpListener, tls: &A
     }
 }
 
-async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream) {
+async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream, from: IpAddr) {
     // A socket that refuses is only slower.
     let _ = stream.set_nodelay(true);
     let accepted = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream)).await;
@@ -57,7 +58,7 @@ async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream) {
         Ok(Err(error)) => return tracing::debug!(%error, "a TLS handshake failed"),
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
-    let peer = Peer { identity: None, certificates };
+    let peer = Peer { identity: None, certificates, remote: Some(from) };
     let service = service_fn(|request: Request<Incoming>| {
         let answer = handle(server.clone(), peer.clone(), request.map(wrap));
         async move { Ok::<_, Infallible>(answer.await) }

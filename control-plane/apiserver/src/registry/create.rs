@@ -60,7 +60,7 @@ impl Registry {
         }
         storage.strategy.prepare_for_create(&context(write, namespace), &mut object);
         let held = self.services.for_create(storage, &mut object).map_err(refused)?;
-        let mut errors = meta::validate_create(&object, storage.api.namespaced);
+        let mut errors = meta::validate_create(&object, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_create(&context(write, namespace), &object));
         if !errors.is_empty() {
             return Err(refused(Status::invalid(&served.group_kind, &name, &errors)));

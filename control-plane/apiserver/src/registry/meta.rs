@@ -26,8 +26,24 @@ const LABEL_VALUE: &str = "a valid label must be an empty string or consist of a
      '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex \
      used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
+/// What the rules of metadata depend on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Kind {
+    pub(crate) namespaced: bool,
+    /// One of kube-apiserver's own kinds, whose finalizers are standard or fully qualified.
+    pub(crate) core: bool,
+}
+
+impl Kind {
+    pub(crate) fn of(storage: &super::Storage) -> Self {
+        let extension = matches!(storage.api.group, "apiextensions.k8s.io" | "apiregistration.k8s.io");
+        Self { namespaced: storage.api.namespaced, core: storage.custom.is_none() && !extension }
+    }
+}
+
 /// The metadata of a new object. The name itself is the kind's affair.
-pub(crate) fn validate_create(object: &Value, namespaced: bool) -> FieldErrors {
+pub(crate) fn validate_create(object: &Value, kind: Kind) -> FieldErrors {
+    let Kind { namespaced, .. } = kind;
     let (meta, path) = (&object["metadata"], Path::new("metadata"));
     let mut errors = FieldErrors::new();
     let text = |field: &str| meta[field].as_str().unwrap_or_default();
@@ -47,12 +63,13 @@ pub(crate) fn validate_create(object: &Value, namespaced: bool) -> FieldErrors {
     } else if !namespace.is_empty() {
         errors.push(FieldError::forbidden(path.child("namespace"), "not allowed on this type"));
     }
-    validate_common(meta, &path, &mut errors);
+    validate_common(meta, kind, &path, &mut errors);
     errors
 }
 
 /// The metadata of an object that replaces `old`.
-pub(crate) fn validate_update(new: &Value, old: &Value, namespaced: bool) -> FieldErrors {
+pub(crate) fn validate_update(new: &Value, old: &Value, kind: Kind) -> FieldErrors {
+    let Kind { namespaced, .. } = kind;
     let (now, was, path) = (&new["metadata"], &old["metadata"], Path::new("metadata"));
     let mut errors = FieldErrors::new();
     if let Some(added) = finalizers_added_while_deleting(now, was) {
@@ -72,7 +89,7 @@ pub(crate) fn validate_update(new: &Value, old: &Value, namespaced: bool) -> Fie
         errors.push(FieldError::invalid(path.child("generation"), value, "must not be decremented"));
     }
     let _ = namespaced; // Scope cannot change: namespace is immutable.
-    validate_common(now, &path, &mut errors);
+    validate_common(now, kind, &path, &mut errors);
     errors
 }
 
@@ -84,7 +101,7 @@ fn finalizers_added_while_deleting(now: &Value, was: &Value) -> Option<String> {
     (!added.is_empty()).then(|| added.join(", "))
 }
 
-fn validate_common(meta: &Value, path: &Path, errors: &mut FieldErrors) {
+fn validate_common(meta: &Value, kind: Kind, path: &Path, errors: &mut FieldErrors) {
     if meta["generation"].as_i64().is_some_and(|n| n < 0) {
         let detail = "must be greater than or equal to 0";
         errors.push(FieldError::invalid(path.child("generation"), meta["generation"].clone(), detail));
@@ -92,7 +109,7 @@ fn validate_common(meta: &Value, path: &Path, errors: &mut FieldErrors) {
     validate_labels(&meta["labels"], &path.child("labels"), errors);
     validate_annotations(&meta["annotations"], &path.child("annotations"), errors);
     validate_owners(&meta["ownerReferences"], &path.child("ownerReferences"), errors);
-    validate_finalizers(&meta["finalizers"], &path.child("finalizers"), errors);
+    validate_finalizers(&meta["finalizers"], kind, &path.child("finalizers"), errors);
     if let Some(entries) = meta["managedFields"].as_array() {
         errors.extend(validate_managed(entries, &path.child("managedFields")));
     }
@@ -158,11 +175,12 @@ fn validate_owners(owners: &Value, path: &Path, errors: &mut FieldErrors) {
 
 const STANDARD_FINALIZERS: [&str; 3] = ["kubernetes", "orphan", "foregroundDeletion"];
 
-fn validate_finalizers(finalizers: &Value, path: &Path, errors: &mut FieldErrors) {
+fn validate_finalizers(finalizers: &Value, kind: Kind, path: &Path, errors: &mut FieldErrors) {
     let (mut orphan, mut foreground) = (false, false);
     for (index, finalizer) in strings(finalizers).enumerate() {
         let faults = qualified_name_faults(finalizer);
-        if faults.is_empty() && !finalizer.contains('/') && !STANDARD_FINALIZERS.contains(&finalizer) {
+        let standard = finalizer.contains('/') || STANDARD_FINALIZERS.contains(&finalizer);
+        if faults.is_empty() && kind.core && !standard {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(path.index(index), finalizer, detail));
         }
@@ -284,7 +302,10 @@ mod tests {
 
     fn check(meta: Value, want: &[&str]) {
         let object = json!({ "metadata": meta });
-        let got: Vec<String> = validate_create(&object, true).iter().map(ToString::to_string).collect();
+        let got: Vec<String> = validate_create(&object, Kind { namespaced: true, core: true })
+            .iter()
+            .map(ToString::to_string)
+            .collect();
         assert_eq!(got.len(), want.len(), "{got:?}");
         for (got, want) in got.iter().zip(want) {
             assert!(got.starts_with(want), "{got} does not start with {want}");
@@ -319,7 +340,7 @@ mod tests {
     fn identity_is_immutable() {
         let old = json!({"metadata": {"name": "a", "namespace": "n", "uid": "1"}});
         let new = json!({"metadata": {"name": "a", "namespace": "n", "uid": "2"}});
-        let got = validate_update(&new, &old, true);
+        let got = validate_update(&new, &old, Kind { namespaced: true, core: true });
         assert_eq!(got[0].to_string(), "metadata.uid: Invalid value: \"2\": field is immutable");
     }
 }

@@ -20,7 +20,9 @@ pub(crate) use catalogue::Catalogue;
 pub(crate) use delete::DeleteOptions;
 pub(crate) use keys::{ROOT, key_of};
 pub(crate) use quota::QuotaWriter;
-pub(crate) use resources::{Resources, ScalePaths, ScaleSelector, Served, Storage, Stored};
+pub(crate) use resources::{
+    Behaviour, Custom, Resources, ScalePaths, ScaleSelector, Served, Storage, Stored,
+};
 pub(crate) use surface::ServedSurface;
 
 use std::sync::Arc;
@@ -34,6 +36,7 @@ use oarlock_apiserver_kinds::Context;
 use oarlock_store::{Compare, KeyValue, Op, Revision, Store, StoreError, Txn, TxnReply};
 use serde_json::Value;
 
+use crate::custom::{Caller, to_version};
 use leases::Leases;
 use services::ServiceAllocator;
 
@@ -45,6 +48,7 @@ pub(crate) struct Registry {
     admission: AdmissionChain,
     pub(crate) services: ServiceAllocator,
     leases: Leases,
+    pub(crate) conversions: Caller,
 }
 
 /// Who writes, how, and what the client is to be warned of.
@@ -55,7 +59,7 @@ pub(crate) struct Write<'a> {
     /// CreateOptions, UpdateOptions, PatchOptions or DeleteOptions as sent.
     pub(crate) options: &'a Value,
     pub(crate) warnings: Vec<String>,
-    pub(crate) annotations: Annotations,
+    pub(crate) annotations: &'a Annotations,
 }
 
 /// An object of the store.
@@ -65,9 +69,14 @@ pub(crate) struct Found {
 }
 
 impl Registry {
-    pub(crate) fn new(store: Arc<dyn Store>, admission: AdmissionChain, services: ServiceAllocator) -> Self {
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        admission: AdmissionChain,
+        services: ServiceAllocator,
+        conversions: Caller,
+    ) -> Self {
         let leases = Leases::new(store.clone());
-        Self { store, admission, services, leases }
+        Self { store, admission, services, leases, conversions }
     }
 
     /// The object as the store has it now.
@@ -104,8 +113,15 @@ impl Registry {
 
     /// What the store holds, as this storage works with it.
     pub(crate) async fn read(&self, storage: &Storage, kv: KeyValue) -> Result<Found, Status> {
-        let object =
+        let mut object =
             crate::decode::stored(storage, &kv.value, kv.mod_revision.0).map_err(Status::internal)?;
+        if let Some(custom) = &storage.custom
+            && object["apiVersion"] != custom.version.api_version.as_str()
+        {
+            let converted = to_version(custom, vec![object], &self.conversions).await?;
+            object =
+                converted.into_iter().next().ok_or_else(|| Status::internal("a conversion gave nothing"))?;
+        }
         Ok(Found { object, kv })
     }
 
@@ -118,6 +134,14 @@ impl Registry {
 
     /// An object of this storage as the store keeps it.
     pub(crate) async fn encode(&self, storage: &Storage, object: &Value) -> Result<Bytes, Status> {
+        if let Some(custom) = &storage.custom
+            && !custom.version.storage
+        {
+            let home = Custom::new(custom.resource.clone(), custom.resource.storage_version().clone());
+            let converted = to_version(&home, vec![object.clone()], &self.conversions).await?;
+            let converted = converted.first().ok_or_else(|| Status::internal("a conversion gave nothing"))?;
+            return Ok(crate::encode::stored(storage, converted));
+        }
         Ok(crate::encode::stored(storage, object))
     }
 
@@ -193,7 +217,7 @@ pub(crate) fn admission<'a>(
         options: write.options,
         dry_run: write.dry_run,
         warnings: &mut write.warnings,
-        annotations: &write.annotations,
+        annotations: write.annotations,
     }
 }
 

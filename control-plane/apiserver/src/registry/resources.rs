@@ -8,9 +8,11 @@ use std::time::Duration;
 use oarlock_api::{
     GroupKind, GroupResource, GroupVersionKind, GroupVersionResource, Resource, Schema, Table, TypeId,
 };
+use oarlock_apiserver_custom::{CustomResource, CustomVersion};
 use oarlock_apiserver_kinds::Strategy;
 
-use crate::cache::ResourceCache;
+use crate::cache::{Entry, ResourceCache};
+use crate::custom::Rows;
 
 use super::conversion::Conversion;
 use super::keys::prefix_of;
@@ -42,6 +44,16 @@ const STORED_IN: [(&str, &str, &str, &str); 1] =
 /// The strategy of a kind, wherever it comes from.
 pub(crate) enum Behaviour {
     Builtin(&'static dyn Strategy),
+    Custom(Arc<dyn Strategy>),
+}
+
+/// One version of a custom resource.
+#[derive(Clone)]
+pub(crate) struct Custom {
+    pub(crate) resource: Arc<CustomResource>,
+    pub(crate) version: Arc<CustomVersion>,
+    /// `example.com/v1`, shared by every entry of the cache.
+    name: Arc<str>,
 }
 
 impl Deref for Behaviour {
@@ -50,7 +62,20 @@ impl Deref for Behaviour {
     fn deref(&self) -> &Self::Target {
         match self {
             Self::Builtin(strategy) => *strategy,
+            Self::Custom(strategy) => &**strategy,
         }
+    }
+}
+
+impl Custom {
+    pub(crate) fn new(resource: Arc<CustomResource>, version: Arc<CustomVersion>) -> Self {
+        Self { name: version.api_version.as_str().into(), resource, version }
+    }
+
+    /// The version that an object says it is of, without a copy where it is this one.
+    pub(crate) fn version_name(&self, object: &serde_json::Value) -> Arc<str> {
+        let said = object["apiVersion"].as_str().unwrap_or_default();
+        if *said == *self.name { self.name.clone() } else { said.into() }
     }
 }
 
@@ -67,12 +92,17 @@ pub(crate) struct Storage {
     /// Trees of these objects stay in memory once read.
     pub(crate) keep_parsed: bool,
     pub(crate) ttl: Option<Duration>,
+    pub(crate) custom: Option<Custom>,
 }
 
 /// One resource in one version.
 pub(crate) struct Served {
     pub(crate) api: Arc<Resource>,
-    pub(crate) schema: Schema,
+    /// Of a built-in kind; see [`Served::schema`].
+    pub(crate) shape: Schema,
+    /// `apps/v1`
+    pub(crate) api_version: Box<str>,
+    pub(crate) custom: Option<Custom>,
     pub(crate) gvk: GroupVersionKind,
     pub(crate) gvr: GroupVersionResource,
     pub(crate) group_resource: GroupResource,
@@ -91,6 +121,20 @@ pub(crate) struct Served {
 const WITH_BODIES: [&str; 7] = ["binding", "eviction", "token", "exec", "attach", "portforward", "proxy"];
 
 impl Served {
+    /// What is known of its objects. A custom resource's schema is unpacked when first asked for.
+    pub(crate) fn schema(&self) -> Schema {
+        match &self.custom {
+            Some(custom) => Schema::Structural(custom.version.schema()),
+            None => self.shape.clone(),
+        }
+    }
+
+    /// Whether an entry of the cache goes out as it is.
+    pub(crate) fn takes(&self, entry: &Entry) -> bool {
+        self.conversion.is_none()
+            && entry.version.as_deref().is_none_or(|version| *version == *self.api_version)
+    }
+
     /// The kind of what goes through admission.
     pub(crate) fn body_kind(&self, subresource: &str) -> &GroupVersionKind {
         let body = self.bodies.iter().find(|(name, _)| *name == subresource);
@@ -143,6 +187,8 @@ pub(crate) struct Resources {
     by_name: HashMap<GroupResource, Arc<ResourceCache>>,
     /// Sorted by group, version, plural name.
     served: Vec<Arc<Served>>,
+    /// How many resources are custom.
+    customs: usize,
 }
 
 impl Resources {
@@ -154,7 +200,9 @@ impl Resources {
             let stored = resources.storage_of(table, api);
             let conversion = stored.as_ref().and_then(|stored| Conversion::between(api, &stored.storage.api));
             resources.served.push(Arc::new(Served {
-                schema: Schema::Typed(type_of(table, api)),
+                shape: Schema::Typed(type_of(table, api)),
+                api_version: api.api_version().into(),
+                custom: None,
                 gvk: api.gvk(),
                 gvr: api.gvr(),
                 group_resource: api.group_resource(),
@@ -167,6 +215,32 @@ impl Resources {
             }));
         }
         resources
+    }
+
+    /// The built-in resources of `other`, which keep their caches, and these custom ones.
+    pub(crate) fn builtin_with<'a>(other: &Self, custom: impl Iterator<Item = &'a Rows>) -> Self {
+        let builtin = |cache: &Arc<ResourceCache>| cache.storage.custom.is_none();
+        let mut resources = Self {
+            by_name: other
+                .by_name
+                .iter()
+                .filter(|(_, c)| builtin(c))
+                .map(|(n, c)| (n.clone(), c.clone()))
+                .collect(),
+            served: other.served.iter().filter(|served| served.custom.is_none()).cloned().collect(),
+            customs: 0,
+        };
+        for rows in custom {
+            resources.customs += 1;
+            resources.by_name.insert(rows.cache.storage.group_resource.clone(), rows.cache.clone());
+            resources.served.extend(rows.served.iter().cloned());
+        }
+        resources.served.sort_by_key(|s| (s.api.group, s.api.version, s.api.plural));
+        resources
+    }
+
+    pub(crate) fn customs(&self) -> usize {
+        self.customs
     }
 
     fn storage_of(&mut self, table: &'static Table, api: &'static Resource) -> Option<Stored> {
@@ -230,9 +304,10 @@ fn storage(table: &'static Table, api: &'static Resource) -> Storage {
         gvr: api.gvr(),
         schema: Schema::Typed(type_of(table, api)),
         prefix: prefix_of(&group_resource),
-        strategy: Behaviour::Builtin(oarlock_apiserver_kinds::strategy_for(&group_resource)),
+        strategy: Behaviour::Builtin(strategy_of(&group_resource)),
         keep_parsed: READ_OFTEN.contains(&(api.group, api.plural)),
         ttl: ((api.group, api.plural) == ("", "events")).then_some(EVENT_TTL),
+        custom: None,
         group_resource,
         api: Arc::new(api.clone()),
     }
@@ -242,4 +317,11 @@ impl std::fmt::Debug for Storage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Storage({})", self.group_resource)
     }
+}
+
+fn strategy_of(resource: &GroupResource) -> &'static dyn Strategy {
+    if *resource == crate::custom::definitions() {
+        return oarlock_apiserver_custom::definition_strategy();
+    }
+    oarlock_apiserver_kinds::strategy_for(resource)
 }

@@ -8,9 +8,11 @@ use oarlock_apiserver_access::{ServedResource, Surface};
 use serde_json::Value;
 
 use super::{Catalogue, Served};
+use crate::custom::Caller;
 
 pub(crate) struct ServedSurface {
     pub(crate) resources: Arc<Catalogue>,
+    pub(crate) conversions: Caller,
 }
 
 fn described(served: &Served) -> ServedResource {
@@ -52,7 +54,7 @@ impl Surface for ServedSurface {
 
     fn schema(&self, kind: &GroupVersionKind) -> Option<Schema> {
         if let Some(served) = self.of_kind(kind) {
-            return Some(served.schema.clone());
+            return Some(served.schema());
         }
         oarlock_api::Table::builtin().type_for(kind).map(Schema::Typed)
     }
@@ -65,6 +67,10 @@ impl Surface for ServedSurface {
         let unknown = |kind: &GroupVersionKind| Status::internal(format!("no kind {kind} is served"));
         let source = self.of_kind(&from).ok_or_else(|| unknown(&from))?;
         let target = self.of_kind(to).ok_or_else(|| unknown(to))?;
+        if let Some(custom) = &target.custom {
+            let converted = crate::custom::to_version(custom, vec![object], &self.conversions).await?;
+            return converted.into_iter().next().ok_or_else(|| Status::internal("a conversion gave nothing"));
+        }
         if let Some(conversion) = source.conversion {
             conversion.to_stored(&mut object);
         }

@@ -87,7 +87,7 @@ impl Registry {
         storage.strategy.prepare_for_update(&context(write, &namespace), &mut new, &old);
         set_generation(storage, write.subresource, &mut new, &old);
         let held = self.services.for_update(storage, &mut new, &old)?;
-        let mut errors = meta::validate_update(&new, &old, storage.api.namespaced);
+        let mut errors = meta::validate_update(&new, &old, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_update(&context(write, &namespace), &new, &old));
         if !errors.is_empty() {
             return Err(Status::invalid(&served.group_kind, &name, &errors));

@@ -65,6 +65,7 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
         encryption: Encryption::default(),
         admission: Admission::default(),
         requests_in_flight: 600,
+        audit: None,
     };
     let server = ApiServer::new(config).await.expect("the server starts");
     let (address, client) = (server.address(), server.client(admin()));
