@@ -69,12 +69,7 @@ impl<'a> Facts<'a> {
     }
 
     pub(crate) fn operation_text(&self) -> &'static str {
-        match self.operation {
-            Operation::Create => "CREATE",
-            Operation::Update => "UPDATE",
-            Operation::Delete => "DELETE",
-            Operation::Connect => "CONNECT",
-        }
+        crate::metrics::operation_text(self.operation)
     }
 
     /// A namespace itself, as any version of it.

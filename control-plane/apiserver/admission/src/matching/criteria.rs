@@ -97,7 +97,7 @@ impl Criteria {
         if rules.iter().any(|rule| rule.matches(facts, facts.resource)) {
             return Some(Matched { resource: facts.resource.clone(), kind: facts.kind.clone() });
         }
-        if !self.equivalent || rules.is_empty() {
+        if !self.equivalent || !rules.iter().any(|rule| rule.may_match(facts)) {
             return None;
         }
         // Earlier rules come first.

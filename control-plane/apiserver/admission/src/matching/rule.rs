@@ -100,6 +100,13 @@ impl Rule {
             && (self.names.is_empty() || self.names.iter().any(|name| *name == facts.name))
     }
 
+    /// Whether the rule may mean the request as one for another resource.
+    pub(crate) fn may_match(&self, facts: &Facts<'_>) -> bool {
+        self.operations & bit(facts.operation) != 0
+            && self.resources.iter().any(|(_, s)| s == "*" || s == facts.subresource)
+            && self.scope(facts)
+    }
+
     fn resource(&self, resource: &GroupVersionResource, subresource: &str) -> bool {
         self.resources
             .iter()

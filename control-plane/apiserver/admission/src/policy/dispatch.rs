@@ -18,6 +18,8 @@ pub(super) struct Met<'p, E> {
     pub(super) binding: &'p Binding,
     pub(super) matched: Matched,
     pub(super) params: Vec<Option<Arc<Value>>>,
+    /// Among all that is met or misconfigured.
+    pub(super) order: usize,
 }
 
 /// A policy or binding that cannot be used as it is. The failure policy has been asked: it refuses.
@@ -25,6 +27,7 @@ pub(super) struct Misconfigured<'p> {
     pub(super) policy: &'p str,
     pub(super) binding: Option<&'p str>,
     pub(super) message: String,
+    pub(super) order: usize,
 }
 
 /// What the rules of policies and bindings say; the first step, without a wait.
@@ -92,6 +95,7 @@ impl<'p, E> Meeting<'p, E> {
             policy: &policy.name,
             binding: binding.map(|binding| binding.name.as_str()),
             message: format!("failed to configure {what}: {why}"),
+            order: self.met.len() + self.faults.len(),
         });
     }
 
@@ -125,7 +129,10 @@ impl<'p, E> Meeting<'p, E> {
             }
             let kind = policy.param_kind.as_ref();
             match collect(world, kind, binding.param_ref.as_ref(), &facts.namespace).await {
-                Ok(params) => self.met.push(Met { policy, binding, matched: matched.clone(), params }),
+                Ok(params) => {
+                    let order = self.met.len() + self.faults.len();
+                    self.met.push(Met { policy, binding, matched: matched.clone(), params, order });
+                }
                 Err(why) => self.fault(policy, Some(binding), &why),
             }
         }

@@ -14,6 +14,7 @@ use crate::World;
 use crate::compiled::Compiled;
 use crate::expressions::{Asker, Inputs, Outcome, Scope, request_value};
 use crate::facts::{Facts, forbidden, is_exempt, is_virtual};
+use crate::metrics::{self, Holder};
 use crate::reinvoke::Plugin;
 use crate::value::{name, text};
 use crate::versions::Versioned;
@@ -149,6 +150,7 @@ impl Round<'_> {
         };
         let old = old.as_ref().or(request.old_object);
         let id = key(met, params);
+        let holder = Holder { name: &met.policy.name, kind: "policy", mutating: true };
         let mut fault = |why: String| {
             if !met.policy.fails_open {
                 let message = denied(&met.policy.name, Some(&met.binding.name), &why);
@@ -157,8 +159,12 @@ impl Round<'_> {
         };
         match self.conditions(met, Versioned { object: object.as_ref(), old }, params).await {
             Outcome::Matches => {}
-            Outcome::Excluded => return Ok(()),
+            Outcome::Excluded => {
+                holder.excluded(self.facts.operation);
+                return Ok(());
+            }
             Outcome::Failed(why) => {
+                holder.failed(self.facts.operation);
                 fault(why);
                 return Ok(());
             }
@@ -170,7 +176,9 @@ impl Round<'_> {
         for index in 0..met.policy.effect.all.len() {
             let Some(current) = &object else { break };
             let objects = Versioned { object: Some(current), old };
-            match self.one(met, index, objects, params).await {
+            let mutated = self.one(met, index, objects, params).await;
+            metrics::mutating_policy(&met.policy.name, &met.binding.name, mutated.is_err());
+            match mutated {
                 Ok(new) => {
                     changed |= new != *current;
                     object = Some(new);

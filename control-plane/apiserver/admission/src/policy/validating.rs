@@ -15,6 +15,7 @@ use crate::World;
 use crate::compiled::Compiled;
 use crate::expressions::{Asker, Inputs, Scope, request_value};
 use crate::facts::{Facts, forbidden, is_exempt, is_virtual};
+use crate::metrics;
 use crate::versions::{Versioned, Versions};
 use crate::world::GROUP;
 
@@ -38,6 +39,8 @@ struct Denied {
     binding: Option<String>,
     message: String,
     reason: String,
+    /// Of what refuses; the first is told.
+    order: usize,
 }
 
 impl ValidatingAdmissionPolicy {
@@ -113,7 +116,7 @@ impl AdmissionPlugin for ValidatingAdmissionPolicy {
             told.publish_failures(request);
         }
         told.publish(request);
-        match denied.into_iter().next() {
+        match denied.into_iter().min_by_key(|denied| denied.order) {
             None => Ok(()),
             Some(first) => Err(first.into_status(&facts, request.object.as_deref())),
         }
@@ -127,6 +130,7 @@ impl Denied {
             binding: fault.binding.map(ToString::to_string),
             message: fault.message,
             reason: String::new(),
+            order: fault.order,
         }
     }
 
@@ -136,11 +140,12 @@ impl Denied {
             binding: Some(met.binding.name.clone()),
             message: message.to_string(),
             reason: reason.to_string(),
+            order: met.order,
         }
     }
 
     fn into_status(self, facts: &Facts<'_>, object: Option<&Value>) -> Status {
-        let Self { policy, binding, message, reason } = self;
+        let Self { policy, binding, message, reason, order: _ } = self;
         let told = match binding {
             Some(binding) => {
                 format!(
@@ -180,6 +185,7 @@ impl Told {
         let (policy, binding) = (&met.policy.name, &met.binding.name);
         for Denial { index, message, reason } in &verdict.denials {
             for action in met.binding.actions.iter().filter_map(Value::as_str) {
+                metrics::validating_policy(policy, binding, reason.is_empty(), &action.to_ascii_lowercase());
                 match action {
                     "Deny" => denied.push(Denied::by(met, message, reason)),
                     "Audit" => self.failures.push(json!({

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::definition::{Environments, Policy};
 use crate::expressions::{Asker, BUDGET, Compiled, Inputs, Outcome, Pending, Returns, compile};
 use crate::facts::Facts;
+use crate::metrics::Holder;
 use crate::value::{items, text};
 
 /// A longer message is not told. (`MaxEvaluatedMessageExpressionSizeBytes`)
@@ -91,10 +92,17 @@ pub(super) fn evaluate<'a>(
     asker: &'a Asker,
 ) -> Result<Verdict, Pending> {
     if let Some(conditions) = &policy.conditions {
+        let holder = Holder { name: &policy.name, kind: "policy", mutating: false };
         match conditions.evaluate(facts, inputs, asker)? {
             Outcome::Matches => {}
-            Outcome::Excluded => return Ok(Verdict::default()),
-            Outcome::Failed(why) => return Ok(policy.failed(why)),
+            Outcome::Excluded => {
+                holder.excluded(facts.operation);
+                return Ok(Verdict::default());
+            }
+            Outcome::Failed(why) => {
+                holder.failed(facts.operation);
+                return Ok(policy.failed(why));
+            }
         }
     }
     let mut activation = inputs.activation(facts, asker);

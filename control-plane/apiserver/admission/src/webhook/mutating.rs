@@ -1,6 +1,7 @@
 //! MutatingAdmissionWebhook: one webhook after the other, each sees what those before it made of the object.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use oarlock_api::{GroupResource, Status, patch};
@@ -18,6 +19,7 @@ use crate::World;
 use crate::compiled::Compiled;
 use crate::facts::{Facts, is_exempt};
 use crate::matching::Matched;
+use crate::metrics::{self, Ended};
 use crate::reinvoke::Plugin;
 use crate::versions::Versioned;
 use crate::world::GROUP;
@@ -109,15 +111,28 @@ impl Round<'_> {
             true => Versioned { object: converted.0.as_ref(), old: converted.1.as_ref() },
             false => Versioned { object: both.0, old: both.1 },
         };
-        if !by_conditions(world, facts, hook, &matched, objects).await?
+        if !by_conditions(world, facts, hook, &matched, objects, true).await?
             || !Plugin::Webhooks.may_call(&hook.id)
         {
             return Ok(());
         }
+        let begun = Instant::now();
         let verdict = self.ask(hook, &matched, objects).await;
+        let took = begun.elapsed();
+        let observe = |ended| metrics::webhook(&hook.name, true, facts.operation, took, ended);
         let changed = match verdict {
-            Ok(verdict) => self.take(request, index, hook, &matched, objects, verdict)?,
+            Ok(verdict) => {
+                let allowed = verdict.allowed;
+                let taken = self.take(request, index, hook, &matched, objects, verdict);
+                observe(match &taken {
+                    Ok(_) => Ended::Allowed,
+                    Err(status) if allowed => Ended::Unusable(status.code),
+                    Err(status) => Ended::Refused(status.code),
+                });
+                taken?
+            }
             Err(failure) => {
+                observe(failure.ended(hook));
                 annotate::mutation(request.annotations, self.number, index, hook, false);
                 failure.settle(hook)?;
                 annotate::failed_open_mutating(request.annotations, self.number, index, hook);
@@ -205,7 +220,7 @@ impl Round<'_> {
         };
         if verdict.patch_type != "JSONPatch" {
             let why = format!("unsupported patch type {:?}", verdict.patch_type);
-            return Failure::Call(why).settle(hook).map(|()| None);
+            return Failure::call(why, 503).settle(hook).map(|()| None);
         }
         let written = self.world.on_the_wire(&matched.kind, object)?;
         let patched = patch::json_patch(&written, text).map_err(Status::internal)?;

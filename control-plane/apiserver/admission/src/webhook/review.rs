@@ -93,7 +93,13 @@ pub(super) fn print_tail(
         out.extend_from_slice(field.as_bytes());
         match object {
             None => out.extend_from_slice(b"null"),
-            Some(object) => world.print(&matched.kind, object, &mut out),
+            Some(object) if object["kind"].is_string() => world.print(&matched.kind, object, &mut out),
+            // Options of a connection may come without saying what they are.
+            Some(object) => {
+                let mut object = object.clone();
+                oarlock_api::meta::set_gvk(&mut object, &matched.kind);
+                world.print(&matched.kind, &object, &mut out);
+            }
         }
     }
     out.extend_from_slice(b"}}");

@@ -1,6 +1,7 @@
 //! ValidatingAdmissionWebhook: all webhooks that are meant are asked at the same time.
 
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use crate::compiled::Compiled;
 use crate::expressions::{Asker, Inputs, Outcome};
 use crate::facts::{Facts, is_exempt};
 use crate::matching::{Criteria, Matched, Subjects};
+use crate::metrics::{self, Ended, Holder};
 use crate::versions::{Versioned, Versions};
 use crate::world::GROUP;
 
@@ -62,15 +64,21 @@ pub(super) async fn by_conditions(
     hook: &Hook,
     matched: &Matched,
     objects: Versioned<'_>,
+    mutating: bool,
 ) -> Result<bool, Status> {
     let Some(conditions) = &hook.conditions else { return Ok(true) };
     let request = crate::expressions::request_value(facts, matched);
     let inputs = Inputs { objects, request: &request, namespace: None, params: None };
     let asker = Asker::new(world.authorizer.clone(), facts);
+    let holder = Holder { name: &hook.name, kind: "webhook", mutating };
     match asker.resolve(|asker| conditions.evaluate(facts, &inputs, asker)).await {
         Outcome::Matches => Ok(true),
-        Outcome::Excluded => Ok(false),
+        Outcome::Excluded => {
+            holder.excluded(facts.operation);
+            Ok(false)
+        }
         Outcome::Failed(why) => {
+            holder.failed(facts.operation);
             tracing::warn!(webhook = hook.name, error = why, "match conditions failed");
             Err(Status::forbidden(&facts.resource.group_resource(), &facts.name, why))
         }
@@ -125,7 +133,7 @@ impl ValidatingAdmissionWebhook {
             };
             versions.prepare(world, facts.kind, &matched.kind, own).await?;
             let objects = versions.get(&matched.kind, own);
-            if !by_conditions(world, facts, hook, &matched, objects).await? {
+            if !by_conditions(world, facts, hook, &matched, objects, false).await? {
                 continue;
             }
             let asked = may_ask(hook, facts).map(|version| {
@@ -139,10 +147,17 @@ impl ValidatingAdmissionWebhook {
 
     async fn ask(&self, request: &AdmissionRequest<'_>, ready: Ready<'_>) -> Result<(), Status> {
         let Ready { index, hook, asked } = ready;
+        let begun = Instant::now();
         let verdict = match asked {
             Ok((version, tail)) => ask(hook, version, &tail, false).await,
             Err(failure) => Err(failure),
         };
+        let ended = match &verdict {
+            Ok(verdict) if verdict.allowed => Ended::Allowed,
+            Ok(verdict) => Ended::Refused(verdict.refusal(&hook.name).code),
+            Err(failure) => failure.ended(hook),
+        };
+        metrics::webhook(&hook.name, false, request.operation, begun.elapsed(), ended);
         match verdict {
             Ok(verdict) => {
                 annotate::own(request.annotations, hook, &verdict.audit);
