@@ -17,8 +17,8 @@ use crate::mutate::mutate;
 use crate::rng::Rng;
 use crate::{Seen, Target, corpus};
 
-/// What a thread of the server has.
-const STACK_BYTES: usize = 2 * 1024 * 1024;
+/// What a thread of the server has; frames that are not optimised are several times as large.
+const STACK_BYTES: usize = if cfg!(debug_assertions) { 8 } else { 2 } * 1024 * 1024;
 /// Inputs that are kept to mutate further.
 const POOL_MAX: usize = 4096;
 /// How often time and memory are looked at.

@@ -88,8 +88,9 @@ pub(super) fn key(input: &[u8]) -> Seen {
     let verifying = VerifyingKey::all_from_pem(&text);
     let seen = Seen::NOTHING.result("signing", &signing).result("verifying", &verifying);
     if let Ok(keys) = verifying {
+        // A key whose inner form is broken verifies nothing, and is not published.
         let set = jwks(&keys);
-        assert_eq!(set["keys"].as_array().map(Vec::len), Some(keys.len()));
+        assert!(set["keys"].as_array().is_some_and(|published| published.len() <= keys.len()));
     }
     seen
 }

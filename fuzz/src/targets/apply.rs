@@ -40,8 +40,12 @@ pub(super) fn apply(input: &[u8]) -> Seen {
     let (table, ty) = (Table::builtin(), type_of(&live));
     let normal = |value: &Value| json::decode_value(table, ty, value).ok().map(|decoded| decoded.value);
     let Some(live) = normal(&live).filter(Value::is_object) else { return Seen::NOTHING };
+    // The endpoint's version and kind, as those of what is stored.
+    if table.type_for(&meta::gvk(&live)).is_none() {
+        return Seen::NOTHING;
+    }
     let (schema, reset) = (Schema::Typed(ty), Reset::Nothing);
-    let (version, kind) = (meta::api_version(&config).to_string(), meta::kind(&config).to_string());
+    let (version, kind) = (meta::api_version(&live).to_string(), meta::kind(&live).to_string());
     let request = Request {
         schema: &schema,
         api_version: &version,

@@ -176,7 +176,11 @@ impl Quantity {
         }
         let places = i32::try_from(parts.fraction.len()).map_err(|_| QuantityError::Numeric)?;
         if format != Format::BinarySi {
-            return Ok(Self::normal(value, exponent.saturating_sub(places), format));
+            let parsed = Self::normal(value, exponent.saturating_sub(places), format);
+            // The canonical form may need two more digits, and must be readable too.
+            let zeros = power_of_ten(parsed.scale.rem_euclid(3).unsigned_abs());
+            zeros.and_then(|zeros| parsed.value.checked_mul(zeros)).ok_or(QuantityError::Numeric)?;
+            return Ok(parsed);
         }
         // Upstream caps what is told in powers of two at the greatest int64.
         let cap = i128::from(i64::MAX);

@@ -26,13 +26,13 @@ pub fn spdy(bytes: &[u8], step: usize) -> String {
     let again = spdy_frames(&out, out.len().max(1));
     let kept: Vec<Frame> = whole.0.into_iter().filter(|frame| *frame != Frame::Ignored).collect();
     assert_eq!(again.0, kept, "frames change when they are written");
-    whole.1.unwrap_or_default()
+    let kinds: Vec<String> = again.0.iter().map(|frame| format!("{:?}", std::mem::discriminant(frame))).collect();
+    format!("{kinds:?} {}", whole.1.unwrap_or_default())
 }
 
 /// The frames, with the pieces of one data frame joined, and the error that ended them.
 fn spdy_frames(bytes: &[u8], step: usize) -> (Vec<Frame>, Option<String>) {
     let (mut decoder, mut frames) = (Decoder::new(), Vec::new());
-    // Whether a data frame may still go on.
     for piece in bytes.chunks(step) {
         decoder.buffer().extend_from_slice(piece);
         loop {
