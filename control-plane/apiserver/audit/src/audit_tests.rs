@@ -196,6 +196,15 @@ async fn stages_are_told_in_order_and_what_is_dropped_is_complete() {
     let get = begin(false);
     get.response_started(200).await;
     drop(get);
+    let gone = begin(true);
+    gone.request_received().await.expect("stored");
+    drop(gone);
+    let deleted = begin(false);
+    deleted.response_object(
+        &json!({ "kind": "Status", "apiVersion": "v1", "status": "Success", "message": "gone" }),
+    );
+    deleted.response_complete(200).await;
+    drop(deleted);
     let failed = begin(false);
     failed.response_status(&Status::not_found(&GroupResource::new("apps", "deployments"), "d"));
     failed.response_complete(404).await;
@@ -215,6 +224,10 @@ async fn stages_are_told_in_order_and_what_is_dropped_is_complete() {
         "ResponseStarted" 200 null null
         "ResponseComplete" 200 null null
         "ResponseComplete" 200 null "Connection closed early"
+        "RequestReceived" null null null
+        "ResponseStarted" 200 null "Connection closed early"
+        "ResponseComplete" 200 null "Connection closed early"
+        "ResponseComplete" 200 null "gone"
         "ResponseComplete" 404 "NotFound" "deployments.apps \"d\" not found"
         "Panic" 500 "InternalError" "APIServer panic'd: boom"
         "ResponseStarted" 401 null "Authentication failed, attempted: bearer"

@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use oarlock_api::User;
 use oarlock_api::status::StatusDetails;
+use oarlock_api::{Status, User};
 use serde::{Serialize, Serializer};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use crate::policy::{Level, Stage};
@@ -108,6 +109,32 @@ pub(crate) struct ResponseStatus {
 
 #[derive(Debug, Clone, Default, Serialize)]
 pub(crate) struct Empty {}
+
+impl ResponseStatus {
+    pub(crate) fn failure(status: &Status) -> Self {
+        Self {
+            metadata: Empty {},
+            status: "Failure".into(),
+            message: status.message.clone(),
+            reason: status.reason.clone(),
+            details: status.details.clone(),
+            code: status.code,
+        }
+    }
+
+    /// Of a `v1` Status object.
+    pub(crate) fn read(object: &Value) -> Self {
+        let text = |field: &str| object[field].as_str().unwrap_or_default().to_string();
+        Self {
+            metadata: Empty {},
+            status: text("status"),
+            message: text("message"),
+            reason: text("reason"),
+            details: serde_json::from_value(object["details"].clone()).ok(),
+            code: object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default(),
+        }
+    }
+}
 
 fn micros<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"))

@@ -141,8 +141,11 @@ impl Record {
         }
     }
 
-    /// The object or list that is answered; of a Status use [`response_status`](Self::response_status).
+    /// The object or list that is answered. A `v1` Status is told at every level; others only if the level asks for it.
     pub fn response_object(&self, object: &Value) {
+        if object["kind"] == "Status" && object["apiVersion"] == "v1" {
+            self.state.lock().event.response_status = Some(ResponseStatus::read(object));
+        }
         if self.wants_response()
             && let Some(kept) = self.raw(object)
         {
@@ -169,14 +172,7 @@ impl Record {
         let kept =
             self.wants_response().then(|| to_raw_value(&status.to_value()).ok().map(Arc::from)).flatten();
         let event = &mut self.state.lock().event;
-        event.response_status = Some(ResponseStatus {
-            status: "Failure".into(),
-            message: status.message.clone(),
-            reason: status.reason.clone(),
-            details: status.details.clone(),
-            code: status.code,
-            ..ResponseStatus::default()
-        });
+        event.response_status = Some(ResponseStatus::failure(status));
         if kept.is_some() {
             event.response_object = kept;
         }
@@ -220,6 +216,9 @@ impl Record {
         if let Some(items) = object.get_mut("items").and_then(Value::as_array_mut) {
             items.iter_mut().for_each(without_managed_fields);
         }
+        if let Some(rows) = object.get_mut("rows").and_then(Value::as_array_mut) {
+            rows.iter_mut().filter_map(|row| row.get_mut("object")).for_each(without_managed_fields);
+        }
         to_raw_value(&object).ok().map(Arc::from)
     }
 
@@ -254,11 +253,14 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let state = self.state.get_mut();
-        if state.ended {
+        if std::mem::replace(&mut state.ended, true) {
             return;
         }
-        state.ended = true;
-        if let Some(event) = self.at(Stage::ResponseComplete, |event| complete(event, None)) {
+        // Nobody has seen a head: it is told as upstream tells an answer that nobody took.
+        let unseen = state.event.response_status.is_none();
+        let started = (unseen && self.long_running).then(|| self.at(Stage::ResponseStarted, closed_early));
+        let complete = self.at(Stage::ResponseComplete, |event| complete(event, None));
+        for event in [started.flatten(), complete].into_iter().flatten() {
             let mut json = None;
             self.audit.sinks.iter().for_each(|sink| sink.send_now(&event, &mut json));
         }
@@ -279,16 +281,15 @@ fn set_code(event: &mut Event, code: u16) {
     event.response_status.get_or_insert_default().code = code;
 }
 
+fn closed_early(event: &mut Event) {
+    let (status, message) = ("Success".into(), "Connection closed early".into());
+    event.response_status = Some(ResponseStatus { status, message, code: 200, ..ResponseStatus::default() });
+}
+
 fn complete(event: &mut Event, code: Option<u16>) {
     match code {
         Some(code) => set_code(event, code),
-        None if event.response_status.is_none() => {
-            // As upstream tells an answer that nobody took.
-            let status = event.response_status.get_or_insert_default();
-            status.code = 200;
-            status.status = "Success".into();
-            status.message = "Connection closed early".into();
-        }
+        None if event.response_status.is_none() => closed_early(event),
         None => {}
     }
     let took = event.stage_timestamp.duration_since(event.request_received_timestamp);

@@ -10,6 +10,8 @@ use tokio::net::unix::pipe;
 
 /// Editors and kubelets change a file in several steps; they are looked at together.
 const SETTLE: Duration = Duration::from_millis(200);
+/// A directory that is never quiet is looked at all the same.
+const SETTLE_MAX: Duration = Duration::from_secs(2);
 
 /// Most bytes of notes read at once; what is left over is read next.
 const NOTES_MAX: usize = 4096;
@@ -53,7 +55,10 @@ impl FileChanges {
     /// of a neighbour.
     pub async fn changed(&mut self) -> std::io::Result<()> {
         self.note().await?;
-        while let Ok(noted) = tokio::time::timeout(SETTLE, self.note()).await {
+        let end = tokio::time::Instant::now() + SETTLE_MAX;
+        while tokio::time::Instant::now() < end
+            && let Ok(noted) = tokio::time::timeout(SETTLE, self.note()).await
+        {
             noted?;
         }
         self.arm()

@@ -37,6 +37,9 @@ pub enum OpenError {
     Forged,
     #[error("output array was not large enough for encryption")]
     ForgedBox,
+    /// What a KMS plugin could not do, or what is wrong with what it sealed.
+    #[error("{0}")]
+    Kms(String),
     /// Several providers matched, none could.
     #[error("[{}]", .0.join(", "))]
     Several(Vec<String>),
@@ -190,7 +193,7 @@ fn encrypt_cbc(key: &[u8], iv: &[u8], blocks: &mut [u8]) {
 }
 
 fn open_cbc(key: &[u8], iv: &[u8], sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
-    if sealed.len() % BLOCK != 0 {
+    if !sealed.len().is_multiple_of(BLOCK) {
         return Err(OpenError::BlockSize);
     }
     let (mut plain, fits) = (sealed.to_vec(), "key and vector have the cipher's sizes");

@@ -1,6 +1,7 @@
 //! The configuration as its file has it. [`crate::validate`] says what is wrong with one.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -41,9 +42,66 @@ pub struct ProviderConfiguration {
     pub secretbox: Option<AesConfiguration>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub identity: Option<Identity>,
-    /// Read so that it can be refused by name: no KMS plugin is called.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub kms: Option<serde_json::Value>,
+    pub kms: Option<KmsConfiguration>,
+}
+
+/// A plugin that holds the key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KmsConfiguration {
+    /// `v2`; upstream's default, `v1`, is not served any more.
+    #[serde(default = "v1")]
+    pub api_version: String,
+    #[serde(default)]
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cachesize: Option<i32>,
+    /// `unix:///run/kms.sock`
+    #[serde(default)]
+    pub endpoint: String,
+    /// Of each call; `3s`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<String>,
+}
+
+fn v1() -> String {
+    "v1".into()
+}
+
+impl KmsConfiguration {
+    const TIMEOUT_DEFAULT: Duration = Duration::from_secs(3);
+
+    /// `None` where it is not a duration, or not a positive one.
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        match &self.timeout {
+            None => Some(Self::TIMEOUT_DEFAULT),
+            Some(text) => go_duration(text).filter(|timeout| !timeout.is_zero()),
+        }
+    }
+}
+
+/// `1m30s`, `3s`, `1.5h`, `500ms`.
+fn go_duration(text: &str) -> Option<Duration> {
+    let (mut rest, mut sum) = (text, 0.0);
+    while !rest.is_empty() {
+        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0)?;
+        let value: f64 = rest[..number].parse().ok()?;
+        rest = &rest[number..];
+        let unit = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
+        sum += value
+            * match &rest[..unit] {
+                "h" => 3600.0,
+                "m" => 60.0,
+                "s" => 1.0,
+                "ms" => 1e-3,
+                "us" | "µs" => 1e-6,
+                "ns" => 1e-9,
+                _ => return None,
+            };
+        rest = &rest[unit..];
+    }
+    Duration::try_from_secs_f64(sum).ok()
 }
 
 /// Values as they are.
@@ -92,6 +150,11 @@ pub enum ConfigError {
     Invalid(String),
     #[error("resource {resource:?} is masked by earlier rule {by:?}")]
     Masked { resource: String, by: String },
+    #[error(
+        "KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead. Set \
+         --feature-gates=KMSv1=true to use the deprecated KMSv1 feature."
+    )]
+    KmsV1,
     #[error("write {path:?}")]
     Write {
         path: PathBuf,

@@ -8,17 +8,22 @@ use bytes::Bytes;
 use prometheus::IntCounter;
 
 use crate::cipher::OpenError;
-use crate::config::{ConfigError, EncryptionConfiguration};
+use crate::config::{ConfigError, EncryptionConfiguration, KmsConfiguration};
+use crate::kms::{Grpc, Kms, Lookups, Plugin};
 use crate::layout::{Layout, Rule, segments};
 use crate::metrics::Metrics;
-use crate::transform::{Opened, Transformers, open_plain};
+use crate::transform::{KmsProviders, Opened, Transformers, open_plain};
 
 /// What is encrypted, and how. Shared by the store and whoever reloads the configuration.
 pub struct Encryption {
     layout: Layout,
     compiled: ArcSwap<Compiled>,
     metrics: Metrics,
+    plugins: Plugins,
 }
+
+/// Makes the connection to a KMS plugin.
+type Plugins = Box<dyn Fn(&KmsConfiguration) -> Arc<dyn Plugin> + Send + Sync>;
 
 /// The rules, found by the place of a key.
 #[derive(Default)]
@@ -36,23 +41,50 @@ pub(crate) struct Compiled {
 pub(crate) struct ForResource {
     transformers: Arc<Transformers>,
     written: IntCounter,
-    write_label: &'static str,
     /// By provider.
     read: Vec<IntCounter>,
     failed: IntCounter,
 }
 
 impl Encryption {
+    /// With KMS providers it must be called in a runtime. Nothing is dialled before a plugin is needed.
     pub fn new(configuration: &EncryptionConfiguration, layout: Layout) -> Result<Arc<Self>, ConfigError> {
-        let metrics = Metrics::new();
-        let compiled = Compiled::new(configuration, &layout, &metrics)?;
-        Ok(Arc::new(Self { layout, compiled: ArcSwap::from_pointee(compiled), metrics }))
+        Self::with(configuration, layout, Box::new(|kms| Arc::new(Grpc::connect(&kms.endpoint))))
+    }
+
+    pub(crate) fn with(
+        configuration: &EncryptionConfiguration,
+        layout: Layout,
+        plugins: Plugins,
+    ) -> Result<Arc<Self>, ConfigError> {
+        let encryption = Self { layout, compiled: ArcSwap::default(), metrics: Metrics::new(), plugins };
+        encryption.replace(configuration)?;
+        Ok(Arc::new(encryption))
     }
 
     /// Takes another configuration; reads and writes under way end with the old one.
     pub fn replace(&self, configuration: &EncryptionConfiguration) -> Result<(), ConfigError> {
-        let compiled = Compiled::new(configuration, &self.layout, &self.metrics)?;
+        let before = self.compiled.load_full();
+        // Providers that stay keep what they know.
+        let mut providers = before.kms();
+        let mut kms = |wanted: &KmsConfiguration| {
+            if let Some(known) = providers.iter().find(|known| known.configuration == *wanted) {
+                return known.clone();
+            }
+            let made = Kms::new(wanted, (self.plugins)(wanted));
+            providers.push(made.clone());
+            made
+        };
+        let compiled = Compiled::new(configuration, &self.layout, &self.metrics, &mut kms)?;
         self.compiled.store(Arc::new(compiled));
+        Ok(())
+    }
+
+    /// Whether all KMS plugins answer as they should; for `/healthz/kms-providers`.
+    pub async fn kms_providers(&self) -> Result<(), String> {
+        for kms in self.compiled.load_full().kms() {
+            kms.status().await?;
+        }
         Ok(())
     }
 
@@ -61,13 +93,26 @@ impl Encryption {
     }
 
     /// The plain value of what is stored under `key`, and whether it should be written again.
-    pub fn open(&self, key: &[u8], stored: &Bytes) -> Result<(Bytes, bool), OpenError> {
-        let opened = self.current().open(key, stored)?;
-        Ok((opened.plain, opened.stale))
+    pub async fn open(&self, key: &[u8], stored: &Bytes) -> Result<(Bytes, bool), OpenError> {
+        let mut lookups = Lookups::default();
+        let mut opened = self.current().open(key, stored, &mut lookups);
+        if lookups.are_missing() {
+            lookups.resolve().await;
+            opened = self.current().open(key, stored, &mut lookups);
+        }
+        opened.map(|opened| (opened.plain, opened.stale))
     }
 
     pub(crate) fn current(&self) -> arc_swap::Guard<Arc<Compiled>> {
         self.compiled.load()
+    }
+
+    /// Makes the plugin ready, if any, that the value of `key` would be sealed with.
+    pub(crate) async fn prepare(&self, key: &[u8]) {
+        let kms = self.current().of(key).and_then(|found| found.transformers.writing_kms().cloned());
+        if let Some(kms) = kms {
+            kms.prepare().await;
+        }
     }
 }
 
@@ -76,10 +121,14 @@ impl Compiled {
         configuration: &EncryptionConfiguration,
         layout: &Layout,
         metrics: &Metrics,
+        kms: KmsProviders<'_>,
     ) -> Result<Self, ConfigError> {
         crate::validate::validate(configuration)?;
         let mut providers: HashMap<Rule, Vec<_>> = HashMap::new();
         for conf in &configuration.resources {
+            if conf.providers.iter().filter_map(|p| p.kms.as_ref()).any(|kms| kms.api_version == "v1") {
+                return Err(ConfigError::KmsV1);
+            }
             for name in &conf.resources {
                 let rule = Rule::parse(name);
                 for wider in [Rule::whole_group(&rule.group), Rule::everything()] {
@@ -92,7 +141,7 @@ impl Compiled {
         }
         let mut compiled = Self::default();
         for (rule, providers) in providers {
-            let transformers = Transformers::new(providers)
+            let transformers = Transformers::new(providers, kms)
                 .ok_or_else(|| ConfigError::Invalid("a provider cannot be used".into()))?;
             compiled.any_group |= rule.group.contains('.') || rule.group == "*";
             let of = Arc::new(ForResource::new(Arc::new(transformers), &rule.text(), metrics));
@@ -136,24 +185,43 @@ impl Compiled {
         self.find(group, resource).map(|found| &**found)
     }
 
-    pub(crate) fn seal(&self, key: &[u8], plain: Bytes) -> Bytes {
+    /// Every KMS provider, once.
+    fn kms(&self) -> Vec<Arc<Kms>> {
+        let mut all: Vec<Arc<Kms>> = Vec::new();
+        for kms in self.by_rule.values().flat_map(|found| found.transformers.kms()) {
+            if !all.iter().any(|known| Arc::ptr_eq(known, kms)) {
+                all.push(kms.clone());
+            }
+        }
+        all
+    }
+
+    pub(crate) fn seal(&self, key: &[u8], plain: Bytes) -> Result<Bytes, OpenError> {
         match self.of(key) {
             Some(found) => {
+                let sealed = found.transformers.seal(plain, key)?;
                 found.written.inc();
-                found.transformers.seal(plain, key)
+                Ok(sealed)
             }
-            None => plain,
+            None => Ok(plain),
         }
     }
 
-    pub(crate) fn open(&self, key: &[u8], stored: &Bytes) -> Result<Opened, OpenError> {
+    pub(crate) fn open(
+        &self,
+        key: &[u8],
+        stored: &Bytes,
+        lookups: &mut Lookups,
+    ) -> Result<Opened, OpenError> {
         let Some(found) = self.of(key) else {
             open_plain(stored)?;
             return Ok(Opened { plain: stored.clone(), stale: false, provider: 0 });
         };
-        let opened = found.transformers.open(stored, key);
+        let opened = found.transformers.open(stored, key, lookups);
         match &opened {
             Ok(opened) => found.read[opened.provider].inc(),
+            // It is asked again with what was missing.
+            Err(_) if lookups.are_missing() => {}
             Err(_) => found.failed.inc(),
         }
         opened
@@ -169,7 +237,6 @@ impl ForResource {
         Self {
             written: metrics.operations(resource, "to_storage", write_label, "OK"),
             failed: metrics.operations(resource, "from_storage", "unknown", "Unknown"),
-            write_label,
             read,
             transformers,
         }
@@ -179,7 +246,8 @@ impl ForResource {
 impl std::fmt::Debug for Encryption {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let compiled = self.current();
-        let rules: Vec<_> = compiled.by_rule.iter().map(|(rule, of)| (rule.text(), of.write_label)).collect();
+        let writer = |of: &ForResource| of.transformers.labels().next().unwrap_or("identity").to_string();
+        let rules: Vec<_> = compiled.by_rule.iter().map(|(rule, of)| (rule.text(), writer(of))).collect();
         f.debug_struct("Encryption").field("rules", &rules).finish_non_exhaustive()
     }
 }

@@ -11,6 +11,7 @@ mod cipher;
 mod config;
 mod default;
 mod encryption;
+mod kms;
 mod layout;
 mod metrics;
 mod reload;
@@ -21,7 +22,8 @@ mod validate;
 pub use changes::FileChanges;
 pub use cipher::OpenError;
 pub use config::{
-    AesConfiguration, ConfigError, EncryptionConfiguration, Key, ProviderConfiguration, ResourceConfiguration,
+    AesConfiguration, ConfigError, EncryptionConfiguration, Key, KmsConfiguration, ProviderConfiguration,
+    ResourceConfiguration,
 };
 pub use default::{FILE_NAME, default_configuration};
 pub use encryption::Encryption;

@@ -27,18 +27,18 @@ async fn a_changed_file_is_taken_over_and_a_broken_one_is_not() {
     tasks.spawn("reload", move |stop| reload.run(stop));
 
     let plain = bytes::Bytes::from_static(b"plain");
-    let stale = || encryption.open(b"/registry/secrets/a/b", &plain).expect("identity reads").1;
-    assert!(stale(), "secretbox writes");
+    let stale = async || encryption.open(b"/registry/secrets/a/b", &plain).await.expect("identity reads").1;
+    assert!(stale().await, "secretbox writes");
     std::fs::write(&path, "broken").expect("write");
     reloads(&encryption, "failure", 1).await;
-    assert!(stale(), "a broken file changes nothing");
+    assert!(stale().await, "a broken file changes nothing");
     let text = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{resources: \
                 [secrets], providers: [{identity: {}}]}]";
     let draft = directory.path().join("draft");
     std::fs::write(&draft, text).expect("write");
     std::fs::rename(&draft, &path).expect("rename");
     reloads(&encryption, "success", 1).await;
-    assert!(!stale(), "identity writes now");
+    assert!(!stale().await, "identity writes now");
     root.trigger();
     tasks.join().await.expect("it ends well");
 }

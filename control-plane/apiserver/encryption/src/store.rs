@@ -13,6 +13,7 @@ use oarlock_store::{
 
 use crate::cipher::OpenError;
 use crate::encryption::{Compiled, Encryption};
+use crate::kms::Lookups;
 use crate::transform::SEALED;
 
 /// A store whose values are encrypted as the configuration says. Keys stay plain, snapshots stay encrypted, and the
@@ -38,9 +39,14 @@ impl EncryptedStore {
 }
 
 /// Opens a value in its place.
-fn open(compiled: &Compiled, kv: &mut KeyValue) -> Result<(), OpenError> {
-    kv.value = compiled.open(&kv.key, &kv.value)?.plain;
-    Ok(())
+async fn open(encryption: &Encryption, kv: &mut KeyValue) -> Result<()> {
+    match encryption.open(&kv.key, &kv.value).await {
+        Ok((plain, _)) => {
+            kv.value = plain;
+            Ok(())
+        }
+        Err(error) => Err(unreadable(&kv.key, error)),
+    }
 }
 
 fn unreadable(key: &[u8], error: OpenError) -> StoreError {
@@ -48,29 +54,69 @@ fn unreadable(key: &[u8], error: OpenError) -> StoreError {
     StoreError::Backend { tried: "decrypt a stored value", source: Box::new(error) }
 }
 
-/// Opens what can be opened, and says once what could not.
-fn open_all<'a>(compiled: &Compiled, values: impl Iterator<Item = &'a mut KeyValue>) {
-    let mut first: Option<(Bytes, OpenError)> = None;
-    let mut failed = 0_usize;
-    for kv in values {
-        if let Err(error) = open(compiled, kv) {
-            failed += 1;
-            first.get_or_insert_with(|| (kv.key.clone(), error));
+/// What could not be opened: how many, and the first.
+#[derive(Default)]
+struct Failures {
+    count: usize,
+    first: Option<(Bytes, OpenError)>,
+}
+
+impl Failures {
+    fn tell(self) {
+        if let Some((key, error)) = self.first {
+            let (key, failed) = (String::from_utf8_lossy(&key), self.count);
+            tracing::error!(%key, failed, %error, "stored values cannot be decrypted");
         }
-    }
-    if let Some((key, error)) = first {
-        let key = String::from_utf8_lossy(&key);
-        tracing::error!(%key, failed, %error, "stored values cannot be decrypted");
     }
 }
 
-fn open_batch(compiled: &Compiled, mut batch: WatchBatch) -> WatchBatch {
-    let values = batch.events.iter_mut().flat_map(|event| {
+/// Opens what can be opened, and says once what could not. What is open already is left as it is.
+fn open_some<'a>(
+    compiled: &Compiled,
+    values: impl Iterator<Item = &'a mut KeyValue>,
+    lookups: &mut Lookups,
+) -> Failures {
+    let mut failures = Failures::default();
+    for kv in values {
+        match compiled.open(&kv.key, &kv.value, lookups) {
+            Ok(opened) => kv.value = opened.plain,
+            Err(error) => {
+                failures.count += 1;
+                failures.first.get_or_insert_with(|| (kv.key.clone(), error));
+            }
+        }
+    }
+    failures
+}
+
+async fn open_list(encryption: &Encryption, items: &mut [KeyValue]) {
+    let mut lookups = Lookups::default();
+    let mut failures = open_some(&encryption.current(), items.iter_mut(), &mut lookups);
+    if lookups.are_missing() {
+        lookups.resolve().await;
+        let left = items.iter_mut().filter(|kv| is_encrypted(&kv.value));
+        failures = open_some(&encryption.current(), left, &mut lookups);
+    }
+    failures.tell();
+}
+
+fn values(batch: &mut WatchBatch) -> impl Iterator<Item = &mut KeyValue> {
+    batch.events.iter_mut().flat_map(|event| {
         // A deletion has no value now.
         let now = (event.kind != EventKind::Delete).then_some(&mut event.now);
         now.into_iter().chain(event.before.as_mut())
-    });
-    open_all(compiled, values);
+    })
+}
+
+async fn open_batch(encryption: &Encryption, mut batch: WatchBatch) -> WatchBatch {
+    let mut lookups = Lookups::default();
+    let mut failures = open_some(&encryption.current(), values(&mut batch), &mut lookups);
+    if lookups.are_missing() {
+        lookups.resolve().await;
+        let left = values(&mut batch).filter(|kv| is_encrypted(&kv.value));
+        failures = open_some(&encryption.current(), left, &mut lookups);
+    }
+    failures.tell();
     batch
 }
 
@@ -83,31 +129,32 @@ impl Store for EncryptedStore {
     async fn get(&self, key: &[u8], at: Option<Revision>) -> Result<(Option<KeyValue>, Revision)> {
         let (mut found, revision) = self.inner.get(key, at).await?;
         if let Some(kv) = &mut found {
-            open(&self.encryption.current(), kv).map_err(|error| unreadable(key, error))?;
+            open(&self.encryption, kv).await?;
         }
         Ok((found, revision))
     }
 
     async fn list(&self, prefix: &[u8], options: ListOptions) -> Result<Listing> {
         let mut listing = self.inner.list(prefix, options).await?;
-        open_all(&self.encryption.current(), listing.items.iter_mut());
+        open_list(&self.encryption, &mut listing.items).await;
         Ok(listing)
     }
 
     async fn transact(&self, mut txn: Txn) -> Result<TxnReply> {
-        {
-            let compiled = self.encryption.current();
-            for op in &mut txn.ops {
-                if let Op::Put { key, value, .. } = op {
-                    *value = compiled.seal(key, std::mem::take(value));
-                }
+        for op in &mut txn.ops {
+            if let Op::Put { key, value, .. } = op {
+                self.encryption.prepare(key).await;
+                let sealed = self.encryption.current().seal(key, std::mem::take(value));
+                *value = sealed.map_err(|error| StoreError::Backend {
+                    tried: "encrypt a value",
+                    source: Box::new(error),
+                })?;
             }
         }
         let mut reply = self.inner.transact(txn).await?;
         if let TxnReply::Failed { current, .. } = &mut reply {
-            let compiled = self.encryption.current();
             for kv in current.iter_mut().flatten() {
-                open(&compiled, kv).map_err(|error| unreadable(&kv.key, error))?;
+                open(&self.encryption, kv).await?;
             }
         }
         Ok(reply)
@@ -116,7 +163,11 @@ impl Store for EncryptedStore {
     async fn watch(&self, prefix: &[u8], after: Revision) -> Result<WatchStream> {
         let encryption = self.encryption.clone();
         let batches = self.inner.watch(prefix, after).await?;
-        Ok(batches.map(move |batch| Ok(open_batch(&encryption.current(), batch?))).boxed())
+        let opened = batches.then(move |batch| {
+            let encryption = encryption.clone();
+            async move { Ok(open_batch(&encryption, batch?).await) }
+        });
+        Ok(opened.boxed())
     }
 
     async fn grant(&self, ttl: Duration) -> Result<LeaseId> {
@@ -140,8 +191,9 @@ impl Store for EncryptedStore {
             return Ok(false);
         }
         let (Some(kv), _) = self.inner.get(key, None).await? else { return Ok(false) };
-        let opened = self.encryption.current().open(key, &kv.value);
-        opened.map(|opened| opened.stale).map_err(|error| unreadable(key, error))
+        self.encryption.prepare(key).await;
+        let opened = self.encryption.open(key, &kv.value).await;
+        opened.map(|(_, stale)| stale).map_err(|error| unreadable(key, error))
     }
 }
 

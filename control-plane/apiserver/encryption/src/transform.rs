@@ -1,11 +1,14 @@
 //! The transformers of one list of providers: the first writes, all read.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 
 use crate::cipher::{Cipher, OpenError, Provider};
-use crate::config::{AesConfiguration, ProviderConfiguration};
+use crate::config::{AesConfiguration, KmsConfiguration, ProviderConfiguration};
+use crate::kms::{Kms, Lookups};
 
 /// What every sealed value begins with.
 pub(crate) const SEALED: &[u8] = b"k8s:enc:";
@@ -23,7 +26,11 @@ pub(crate) struct Opened {
 pub(crate) enum Transformer {
     Identity,
     Sealing { prefix: &'static str, family: &'static str, keys: Vec<NamedCipher> },
+    Kms { prefix: Box<str>, kms: Arc<Kms> },
 }
+
+/// Gives the KMS provider of a configuration.
+pub(crate) type KmsProviders<'a> = &'a mut dyn FnMut(&KmsConfiguration) -> Arc<Kms>;
 
 pub(crate) struct NamedCipher {
     /// `k8s:enc:aesgcm:v1:key1:`
@@ -33,7 +40,7 @@ pub(crate) struct NamedCipher {
 
 impl Transformer {
     /// `None` for what [`crate::validate`] refuses.
-    fn new(provider: &ProviderConfiguration) -> Option<Self> {
+    fn new(provider: &ProviderConfiguration, kms: KmsProviders<'_>) -> Option<Self> {
         let sealing = |kind, prefix: &'static str, family, settings: &AesConfiguration| {
             let keys = settings.keys.iter().map(|key| {
                 let prefix = [prefix, key.name.as_str(), ":"].concat().into_bytes().into_boxed_slice();
@@ -47,16 +54,20 @@ impl Transformer {
             sealing(Provider::AesCbc, "k8s:enc:aescbc:v1:", "AES", settings)
         } else if let Some(settings) = &provider.secretbox {
             sealing(Provider::Secretbox, "k8s:enc:secretbox:v1:", "Secretbox", settings)
+        } else if let Some(settings) = &provider.kms {
+            let kms = kms(settings);
+            Some(Self::Kms { prefix: kms.prefix().into(), kms })
         } else {
             provider.identity.as_ref().map(|_| Self::Identity)
         }
     }
 
     /// As metrics name it.
-    pub(crate) fn label(&self) -> &'static str {
+    pub(crate) fn label(&self) -> &str {
         match self {
             Self::Identity => "identity",
             Self::Sealing { prefix, .. } => prefix,
+            Self::Kms { prefix, .. } => prefix,
         }
     }
 }
@@ -65,27 +76,52 @@ impl Transformer {
 pub(crate) struct Transformers(Vec<Transformer>);
 
 impl Transformers {
-    pub(crate) fn new<'a>(providers: impl IntoIterator<Item = &'a ProviderConfiguration>) -> Option<Self> {
-        Some(Self(providers.into_iter().map(Transformer::new).collect::<Option<Vec<_>>>()?))
+    pub(crate) fn new<'a>(
+        providers: impl IntoIterator<Item = &'a ProviderConfiguration>,
+        kms: KmsProviders<'_>,
+    ) -> Option<Self> {
+        let transformers = providers.into_iter().map(|provider| Transformer::new(provider, kms));
+        Some(Self(transformers.collect::<Option<Vec<_>>>()?))
     }
 
-    pub(crate) fn labels(&self) -> impl Iterator<Item = &'static str> {
+    /// The plugin that values are sealed with; it must be [`prepare`](Kms::prepare)d before.
+    pub(crate) fn writing_kms(&self) -> Option<&Arc<Kms>> {
+        match self.0.first() {
+            Some(Transformer::Kms { kms, .. }) => Some(kms),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn kms(&self) -> impl Iterator<Item = &Arc<Kms>> {
+        self.0.iter().filter_map(|transformer| match transformer {
+            Transformer::Kms { kms, .. } => Some(kms),
+            _ => None,
+        })
+    }
+
+    pub(crate) fn labels(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(Transformer::label)
     }
 
     /// The value as it is stored; `place` is the store key.
-    pub(crate) fn seal(&self, plain: Bytes, place: &[u8]) -> Bytes {
+    pub(crate) fn seal(&self, plain: Bytes, place: &[u8]) -> Result<Bytes, OpenError> {
         match self.0.first() {
             Some(Transformer::Sealing { keys, .. }) if !keys.is_empty() => {
-                keys[0].cipher.seal(&keys[0].prefix, &plain, place).into()
+                Ok(keys[0].cipher.seal(&keys[0].prefix, &plain, place).into())
             }
-            _ => plain,
+            Some(Transformer::Kms { prefix, kms }) => kms.seal(prefix.as_bytes(), &plain, place),
+            _ => Ok(plain),
         }
     }
 
     /// The value that was stored. A provider that fails does not keep the next from trying: two of one kind have the
     /// same prefix while keys are rotated.
-    pub(crate) fn open(&self, stored: &Bytes, place: &[u8]) -> Result<Opened, OpenError> {
+    pub(crate) fn open(
+        &self,
+        stored: &Bytes,
+        place: &[u8],
+        lookups: &mut Lookups,
+    ) -> Result<Opened, OpenError> {
         let mut faults: Vec<OpenError> = Vec::new();
         for (provider, transformer) in self.0.iter().enumerate() {
             match transformer {
@@ -101,6 +137,15 @@ impl Transformers {
                     match open_with(keys, family, stored, place) {
                         Ok((plain, key)) => {
                             return Ok(Opened { plain, stale: provider != 0 || key != 0, provider });
+                        }
+                        Err(fault) => faults.push(fault),
+                    }
+                }
+                Transformer::Kms { prefix, kms } => {
+                    let Some(sealed) = stored.strip_prefix(prefix.as_bytes()) else { continue };
+                    match kms.open(sealed, place, lookups) {
+                        Ok((plain, stale)) => {
+                            return Ok(Opened { plain, stale: stale || provider != 0, provider });
                         }
                         Err(fault) => faults.push(fault),
                     }

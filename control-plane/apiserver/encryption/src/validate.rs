@@ -1,10 +1,14 @@
 //! What is wrong with a configuration, in upstream's words.
 
+use std::collections::HashSet;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use oarlock_api::{FieldError, FieldErrors, Path};
 
-use crate::config::{AesConfiguration, ConfigError, EncryptionConfiguration, Key, ProviderConfiguration};
+use crate::config::{
+    AesConfiguration, ConfigError, EncryptionConfiguration, Key, KmsConfiguration, ProviderConfiguration,
+};
 use crate::layout::Rule;
 
 const AES_SIZES: &[usize] = &[16, 24, 32];
@@ -27,7 +31,7 @@ fn errors(configuration: &EncryptionConfiguration) -> FieldErrors {
     if configuration.resources.is_empty() {
         return vec![at_least_one(&root, root.as_str())];
     }
-    let mut errors = FieldErrors::new();
+    let (mut errors, mut kms_names) = (FieldErrors::new(), HashSet::new());
     for (i, conf) in configuration.resources.iter().enumerate() {
         let (resources, providers) = (root.index(i).child("resources"), root.index(i).child("providers"));
         if conf.resources.is_empty() {
@@ -43,7 +47,7 @@ fn errors(configuration: &EncryptionConfiguration) -> FieldErrors {
             errors.push(at_least_one(&providers, providers.as_str()));
         }
         for (j, provider) in conf.providers.iter().enumerate() {
-            errors.extend(provider_errors(provider, &providers.index(j)));
+            errors.extend(provider_errors(provider, &providers.index(j), &mut kms_names));
         }
     }
     errors
@@ -96,7 +100,11 @@ fn name_fault(name: &str) -> Option<&'static str> {
     }
 }
 
-fn provider_errors(provider: &ProviderConfiguration, path: &Path) -> FieldErrors {
+fn provider_errors(
+    provider: &ProviderConfiguration,
+    path: &Path,
+    kms_names: &mut HashSet<String>,
+) -> FieldErrors {
     let set = provider.names();
     match set.as_slice() {
         [] => {
@@ -120,13 +128,61 @@ fn provider_errors(provider: &ProviderConfiguration, path: &Path) -> FieldErrors
             return key_errors(settings, &path.child(name).child("keys"), sizes);
         }
     }
-    if provider.kms.is_some() {
-        return vec![FieldError::forbidden(
-            path.child("kms"),
-            "KMS providers are not supported by this server",
-        )];
+    provider.kms.as_ref().map(|kms| kms_errors(kms, &path.child("kms"), kms_names)).unwrap_or_default()
+}
+
+/// `names` are those of the KMS providers before.
+fn kms_errors(kms: &KmsConfiguration, path: &Path, names: &mut HashSet<String>) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    let name = path.child("name");
+    if kms.name.is_empty() {
+        errors.push(FieldError::required(name.clone(), "name is a mandatory field for a provider"));
     }
-    FieldErrors::new()
+    if kms.api_version != "v1" && kms.name.contains(':') {
+        let detail = format!("invalid KMS provider name {}, must not contain ':'", kms.name);
+        errors.push(FieldError::invalid(name.clone(), kms.name.as_str(), detail));
+    }
+    if !names.insert(kms.name.clone()) {
+        let detail = format!("duplicate KMS provider name {}, names must be unique", kms.name);
+        errors.push(FieldError::invalid(name, kms.name.as_str(), detail));
+    }
+    if kms.timeout().is_none() {
+        let value = kms.timeout.clone().unwrap_or_default();
+        errors.push(FieldError::invalid(path.child("timeout"), value, "timeout should be a positive value"));
+    }
+    let endpoint = path.child("endpoint");
+    let scheme = kms.endpoint.split_once("://").map_or("", |(scheme, _)| scheme);
+    if kms.endpoint.is_empty() {
+        errors.push(FieldError::invalid(endpoint, "", "endpoint is a mandatory field for a kms"));
+    } else if scheme != "unix" {
+        let detail = format!("unsupported scheme {scheme:?} for KMS provider, only unix is supported");
+        errors.push(FieldError::invalid(endpoint, kms.endpoint.as_str(), detail));
+    }
+    errors.extend(kms_version_errors(kms, path));
+    errors
+}
+
+fn kms_version_errors(kms: &KmsConfiguration, path: &Path) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    match kms.cachesize {
+        Some(size) if kms.api_version != "v1" => {
+            errors.push(FieldError::invalid(
+                path.child("cachesize"),
+                size,
+                "cachesize is not supported in v2",
+            ));
+        }
+        Some(0) => {
+            let detail = "cachesize should be a positive value, or negative to disable";
+            errors.push(FieldError::invalid(path.child("cachesize"), 0, detail));
+        }
+        _ => {}
+    }
+    if !matches!(kms.api_version.as_str(), "v1" | "v2") {
+        let detail = "unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported";
+        errors.push(FieldError::invalid(path.child("apiVersion"), kms.api_version.as_str(), detail));
+    }
+    errors
 }
 
 impl ProviderConfiguration {
@@ -294,6 +350,37 @@ mod tests {
             &expect![
                 "error while parsing file: strict decoding error: unknown field `kyes`, expected `keys`"
             ],
+        );
+    }
+
+    #[test]
+    fn faults_of_kms_providers_are_told_in_upstreams_words() {
+        let with = |kms: &str| format!("[{{resources: [secrets], providers: [{{kms: {{{kms}}}}}]}}]");
+        check(&with("apiVersion: v2, name: a, endpoint: 'unix:///k', timeout: 1m30s"), &expect!["valid"]);
+        check(
+            &with("apiVersion: v3, name: a, endpoint: 'unix:///k'"),
+            &expect![[
+                r#"error while parsing file: resources[0].providers[0].kms.apiVersion: Invalid value: "v3": unsupported apiVersion apiVersion for KMS provider, only v1 and v2 are supported"#
+            ]],
+        );
+        check(
+            &with("apiVersion: v2, name: 'a:b', endpoint: 'tcp://k', timeout: 0s, cachesize: 5"),
+            &expect![[
+                r#"error while parsing file: [resources[0].providers[0].kms.name: Invalid value: "a:b": invalid KMS provider name a:b, must not contain ':', resources[0].providers[0].kms.timeout: Invalid value: "0s": timeout should be a positive value, resources[0].providers[0].kms.endpoint: Invalid value: "tcp://k": unsupported scheme "tcp" for KMS provider, only unix is supported, resources[0].providers[0].kms.cachesize: Invalid value: 5: cachesize is not supported in v2]"#
+            ]],
+        );
+        check(
+            &with("apiVersion: v2"),
+            &expect![[
+                r#"error while parsing file: [resources[0].providers[0].kms.name: Required value: name is a mandatory field for a provider, resources[0].providers[0].kms.endpoint: Invalid value: "": endpoint is a mandatory field for a kms]"#
+            ]],
+        );
+        let kms = "{kms: {apiVersion: v2, name: a, endpoint: 'unix:///k'}}";
+        check(
+            &format!("[{{resources: [secrets], providers: [{kms}, {kms}]}}]"),
+            &expect![[
+                r#"error while parsing file: resources[0].providers[1].kms.name: Invalid value: "a": duplicate KMS provider name a, names must be unique"#
+            ]],
         );
     }
 }

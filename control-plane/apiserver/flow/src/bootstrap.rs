@@ -227,7 +227,7 @@ mod tests {
             "This FlowSchema references the PriorityLevelConfiguration object named \"gone\" but there is no such object"
         );
         let settled = schema("gone", json!([condition]));
-        assert_eq!(dangling(&[settled], &[level.clone()], "later"), []);
+        assert_eq!(dangling(&[settled], std::slice::from_ref(&level), "later"), []);
         let found = dangling(&[schema("there", json!([condition]))], &[level], "2026-01-02T00:00:00Z");
         assert_eq!((&found[0].1["status"], &found[0].1["reason"]), (&json!("False"), &json!("Found")));
         assert_eq!(found[0].1["lastTransitionTime"], "2026-01-02T00:00:00Z");

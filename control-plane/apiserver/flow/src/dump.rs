@@ -31,7 +31,7 @@ const QUEUES: [&str; 9] = [
     "TotalWorkSum",
 ];
 
-const REQUESTS: [&str; 8] = [
+const REQUESTS: [&str; 9] = [
     "PriorityLevelName",
     "FlowSchemaName",
     "QueueIndex",
@@ -40,6 +40,7 @@ const REQUESTS: [&str; 8] = [
     "ArriveTime",
     "InitialSeats",
     "FinalSeats",
+    "AdditionalLatency",
 ];
 
 impl Flow {
@@ -98,7 +99,7 @@ impl Flow {
         table(&QUEUES, rows)
     }
 
-    /// `dump_requests`: those that wait. `started_unix_ns` is the wall clock's time of this moment.
+    /// `dump_requests`: those that wait. `now` is what the wall clock says.
     pub fn dump_requests(&self, now: std::time::SystemTime) -> String {
         let mut rows = Vec::new();
         for (name, member) in self.members() {
@@ -115,6 +116,7 @@ impl Flow {
                     rfc3339(now.checked_sub(age).unwrap_or(now)),
                     waiting.work.initial_seats.to_string(),
                     waiting.work.final_seats.to_string(),
+                    milliseconds(waiting.work.additional_latency),
                 ]);
             }
         }
@@ -132,6 +134,11 @@ impl Flow {
 /// Upstream's notation of virtual time.
 fn seat_seconds(nanos: f64) -> String {
     format!("{:.8}ss", nanos / 1e9)
+}
+
+/// Go's notation of a short duration.
+fn milliseconds(duration: std::time::Duration) -> String {
+    if duration.is_zero() { "0s".into() } else { format!("{}ms", duration.as_secs_f64() * 1e3) }
 }
 
 fn rfc3339(time: std::time::SystemTime) -> String {

@@ -12,17 +12,22 @@ use crate::RejectReason;
 
 #[derive(Default)]
 struct Fake {
-    objects: Mutex<(Vec<Arc<Value>>, Vec<Arc<Value>>, u64)>,
+    objects: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    schemas: Vec<Arc<Value>>,
+    levels: Vec<Arc<Value>>,
+    generation: u64,
 }
 
 impl Fake {
     fn set(&self, schemas: Vec<Value>, levels: Vec<Value>) {
         let mut objects = self.objects.lock();
-        *objects = (
-            schemas.into_iter().map(Arc::new).collect(),
-            levels.into_iter().map(Arc::new).collect(),
-            objects.2 + 1,
-        );
+        objects.schemas = schemas.into_iter().map(Arc::new).collect();
+        objects.levels = levels.into_iter().map(Arc::new).collect();
+        objects.generation += 1;
     }
 }
 
@@ -38,11 +43,11 @@ impl Objects for Fake {
 
     fn list(&self, resource: &GroupResource, _: &str) -> Vec<Arc<Value>> {
         let objects = self.objects.lock();
-        if *resource == *FLOW_SCHEMAS { objects.0.clone() } else { objects.1.clone() }
+        if *resource == *FLOW_SCHEMAS { objects.schemas.clone() } else { objects.levels.clone() }
     }
 
     fn generation(&self, _: &GroupResource) -> u64 {
-        self.objects.lock().2
+        self.objects.lock().generation
     }
 
     fn subscribe(&self, _: &GroupResource) -> tokio::sync::mpsc::Receiver<ObjectEvent> {

@@ -14,6 +14,7 @@ use crate::compile::Schema;
 use crate::demand::Sample;
 use crate::estimate::Work;
 use crate::queues::{Arrival, Grant, Queues, Refusal, Shape, Ticket};
+use crate::retry::RetryAfter;
 
 /// Why a request was turned away, as metrics say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +44,13 @@ impl RejectReason {
 #[error("Too many requests, please try again later.")]
 pub struct Rejection {
     pub reason: RejectReason,
+    /// When the client may come back: longer, the more are turned away.
+    pub retry_after_seconds: u32,
 }
 
 impl From<Rejection> for Status {
     fn from(rejection: Rejection) -> Self {
-        Self::too_many_requests(rejection.to_string(), 1)
+        Self::too_many_requests(rejection.to_string(), rejection.retry_after_seconds)
     }
 }
 
@@ -99,14 +102,20 @@ pub(crate) struct Level {
     pub(crate) shared: Arc<Shared>,
     /// Somebody waits for the clock to give lingering seats back.
     ticking: AtomicBool,
+    retry_after: Mutex<RetryAfter>,
 }
 
 type Released = Vec<(Waiter, Grant)>;
 
 impl Level {
+    fn new(name: Arc<str>, kind: Kind, shared: Arc<Shared>) -> Arc<Self> {
+        let (ticking, retry_after) = (AtomicBool::new(false), Mutex::default());
+        Arc::new(Self { name, kind, shared, ticking, retry_after })
+    }
+
     pub(crate) fn exempt(name: Arc<str>, shared: Arc<Shared>) -> Arc<Self> {
         let kind = Kind::Exempt { seats: AtomicU32::new(0), most: AtomicU32::new(0) };
-        Arc::new(Self { name, kind, shared, ticking: AtomicBool::new(false) })
+        Self::new(name, kind, shared)
     }
 
     pub(crate) fn limited(
@@ -116,7 +125,7 @@ impl Level {
         shared: Arc<Shared>,
     ) -> Arc<Self> {
         let kind = Kind::Limited(Mutex::new(Queues::new(shape, limit, shared.now())));
-        Arc::new(Self { name, kind, shared, ticking: AtomicBool::new(false) })
+        Self::new(name, kind, shared)
     }
 
     /// Queues and seats from now on.
@@ -259,8 +268,7 @@ impl Level {
                     Refusal::QueueFull => RejectReason::QueueFull,
                     Refusal::ConcurrencyLimit => RejectReason::ConcurrencyLimit,
                 };
-                schema.metrics.rejected(reason);
-                return Err(Rejection { reason });
+                return Err(self.reject(schema, reason));
             }
             Arrival::Queued(ticket) => ticket,
         };
@@ -274,6 +282,13 @@ impl Level {
         let waiting =
             InQueue { level: self, schema, ticket, receiver: Some(receiver), since: self.shared.now() };
         waiting.wait(work, patience).await
+    }
+
+    fn reject(&self, schema: &Schema, reason: RejectReason) -> Rejection {
+        schema.metrics.rejected(reason);
+        // Seconds begin above zero.
+        let now = self.shared.epoch.elapsed().as_secs() + 1;
+        Rejection { reason, retry_after_seconds: self.retry_after.lock().refused(now) }
     }
 
     fn permit(self: &Arc<Self>, schema: &Arc<Schema>, grant: Option<Grant>, seats: u32) -> Permit {
@@ -313,8 +328,7 @@ impl InQueue<'_> {
             }
             None => {
                 self.schema.metrics.waited_refused.observe(waited);
-                self.schema.metrics.rejected(RejectReason::TimeOut);
-                Err(Rejection { reason: RejectReason::TimeOut })
+                Err(self.level.reject(self.schema, RejectReason::TimeOut))
             }
         }
     }

@@ -18,6 +18,7 @@ mod limits;
 mod matching;
 mod metrics;
 mod queues;
+mod retry;
 mod shard;
 
 pub use bootstrap::{Maintenance, dangling, maintain};

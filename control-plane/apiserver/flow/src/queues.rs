@@ -6,7 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use crate::demand::{Integrator, Sample};
 use crate::estimate::Work;
@@ -87,6 +87,24 @@ pub(crate) struct QueueState {
     pub(crate) work: f64,
 }
 
+/// Hashes the index of a queue: nobody outside chooses which collide.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, index: u32) {
+        self.0 = (self.0 ^ u64::from(index)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.rotate_left(32)
+    }
+}
+
 pub(crate) struct Queues<T> {
     /// `None`: who finds no seat is refused.
     shape: Option<Shape>,
@@ -99,7 +117,7 @@ pub(crate) struct Queues<T> {
     /// Virtual time, and the real time it was computed at.
     virtually: f64,
     now: u64,
-    active: HashMap<u32, Queue<T>, BuildHasherDefault<DefaultHasher>>,
+    active: HashMap<u32, Queue<T>, BuildHasherDefault<Spread>>,
     /// Seats of requests that have ended, kept until their consequences are over: when, which queue, how many.
     lingering: BinaryHeap<Reverse<(u64, u32, u32)>>,
     /// The queue that went last; of equals, the next after it goes first.
