@@ -55,6 +55,11 @@ enum Command {
         #[command(subcommand)]
         command: ImageCommand,
     },
+    /// The cluster's memory: status, backup, restore, check, migration to etcd and back
+    Datastore {
+        #[command(subcommand)]
+        command: commands::datastore::DatastoreCommand,
+    },
     /// Prints the version
     Version,
 }
@@ -264,6 +269,7 @@ pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
         Command::Status(place) => once(commands::status::run(&place)),
         Command::Kubeconfig(place) => commands::kubeconfig::run(&place),
         Command::Image { command } => once(commands::image::run(command)),
+        Command::Datastore { command } => once(commands::datastore::run(command)),
         Command::Version => {
             println!("{}", oarlock_base::VERSION);
             Ok(())

@@ -50,7 +50,8 @@ impl ControlPlane {
             host: &host,
             further: &flags.tls_san,
         })?;
-        let store = open_embedded(&layout.store(), EmbeddedOptions::default())
+        let options = EmbeddedOptions { control: Some(layout.store_socket()), ..EmbeddedOptions::default() };
+        let store = open_embedded(&layout.store(), options)
             .with_context(|| format!("open the store {}", layout.store().display()))?;
         let config = api_config(layout, common, flags, &keys, store.clone(), serving, advertise.into())?;
         let server = ApiServer::new(config).await?;

@@ -51,6 +51,11 @@ impl Layout {
         self.data.join("store.redb")
     }
 
+    /// Where the process that has the store open is asked about it.
+    pub(crate) fn store_socket(&self) -> PathBuf {
+        self.run.join("store.sock")
+    }
+
     pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.data.join("kubeconfig")
     }

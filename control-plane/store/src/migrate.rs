@@ -52,6 +52,9 @@ pub struct Moved {
 
 #[derive(Debug, thiserror::Error)]
 pub enum MigrateError {
+    /// A wrong file, URL or prefix looks like this.
+    #[error("the source holds no keys")]
+    Empty,
     #[error("the target already holds keys, the first is {first}")]
     NotEmpty { first: String },
     #[error(
@@ -143,7 +146,12 @@ pub async fn migrate(
     if let Some(kv) = found.items.first().filter(|_| !force) {
         return Err(MigrateError::NotEmpty { first: String::from_utf8_lossy(&kv.key).into_owned() });
     }
-    let source_revision = from.store().revision().await.map_err(reading)?;
+    let one = ListOptions { limit: Some(1), ..ListOptions::default() };
+    let source = from.store().list(ROOT, one).await.map_err(reading)?;
+    if source.items.is_empty() {
+        return Err(MigrateError::Empty);
+    }
+    let source_revision = source.revision;
     let mut leases = Leases { from, to, known: HashMap::new() };
     let mut written = BTreeSet::new();
     let mut pages = Pages::new(from.store());

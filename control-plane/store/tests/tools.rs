@@ -245,6 +245,8 @@ async fn a_cluster_moves_to_etcd_and_back() {
     fill(&*source).await;
     put(&*source, "/registry/secrets/a/s", b"k8s:enc:aescbc:v1:key1:\x00\xff\x80".to_vec()).await;
     let (from, to) = (Datastore::Embedded(source.clone()), Datastore::Etcd(etcd.clone()));
+    let empty = migrate(&to, &from, true, |_| ()).await.expect_err("nothing is there to move");
+    assert!(matches!(empty, MigrateError::Empty), "{empty}");
     let mut told = 0;
     let moved = migrate(&from, &to, false, |count| told += count).await.expect("it moves");
     assert_eq!((moved.digest.keys, moved.leases, told), (102, 1, 102));

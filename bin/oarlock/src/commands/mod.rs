@@ -2,6 +2,7 @@
 
 pub(crate) mod agent;
 pub(crate) mod components;
+pub(crate) mod datastore;
 pub(crate) mod down;
 pub(crate) mod image;
 pub(crate) mod kubeconfig;

@@ -293,7 +293,10 @@ async fn addresses(host: &str, resolver: Option<Resolver>) -> io::Result<Vec<IpA
     }
     match resolver {
         Some(resolve) => resolve(host.to_owned()).await,
-        None => Err(io::Error::new(io::ErrorKind::Unsupported, format!("{host} is not an address"))),
+        None => Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!("{host} is not an address, and nothing here resolves names"),
+        )),
     }
 }
 

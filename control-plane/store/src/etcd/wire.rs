@@ -95,14 +95,6 @@ pub(super) struct DeleteRangeRequest {
 }
 
 #[derive(Clone, PartialEq, Message)]
-pub(super) struct DeleteRangeResponse {
-    #[prost(message, optional, tag = "1")]
-    pub(super) header: Option<Header>,
-    #[prost(int64, tag = "2")]
-    pub(super) deleted: i64,
-}
-
-#[derive(Clone, PartialEq, Message)]
 pub(super) struct RequestOp {
     #[prost(oneof = "OneRequest", tags = "1, 2, 3")]
     pub(super) request: Option<OneRequest>,
