@@ -1,8 +1,16 @@
 //! Whole objects through validation: what upstream accepts, and what it says of the rest.
 
+mod cluster;
+mod devices;
+mod jobs;
+mod networking;
 mod pods;
 mod rest;
 mod rows;
+mod services;
+mod storage;
+mod subresources;
+mod warnings;
 
 use std::sync::OnceLock;
 
