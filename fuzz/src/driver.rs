@@ -74,7 +74,9 @@ pub fn run(target: &'static Target, options: &Options) -> Result<Report, Finding
     loop {
         match outcome.recv_timeout(LOOK) {
             Ok(outcome) => return outcome,
-            Err(RecvTimeoutError::Disconnected) => return Err(Finding::Panic(rescue(&options.folder, "died")?)),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Finding::Panic(rescue(&options.folder, "died")?));
+            }
             Err(RecvTimeoutError::Timeout) => {
                 if current.busy_for() > options.input_time {
                     let path = rescue(&options.folder, "slow")?;

@@ -52,7 +52,8 @@ fn main() -> anyhow::Result<ExitCode> {
     let seed = arguments.seed.unwrap_or_else(today);
     let mut failed = false;
     for target in chosen {
-        let ended_well = if arguments.child { here(target, &arguments, seed) } else { apart(target, &arguments, seed)? };
+        let ended_well =
+            if arguments.child { here(target, &arguments, seed) } else { apart(target, &arguments, seed)? };
         failed |= !ended_well;
     }
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })

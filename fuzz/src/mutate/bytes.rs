@@ -3,8 +3,20 @@
 use crate::rng::Rng;
 
 const NUMBERS: [&str; 14] = [
-    "0", "-1", "1", "127", "128", "255", "256", "32768", "65535", "2147483648", "4294967296",
-    "9223372036854775807", "-9223372036854775808", "1e309",
+    "0",
+    "-1",
+    "1",
+    "127",
+    "128",
+    "255",
+    "256",
+    "32768",
+    "65535",
+    "2147483648",
+    "4294967296",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "1e309",
 ];
 
 pub(super) fn mutate(mut input: Vec<u8>, other: &[u8], words: &[&str], rng: &mut Rng) -> Vec<u8> {
@@ -59,7 +71,7 @@ fn step(input: &mut Vec<u8>, other: &[u8], words: &[&str], rng: &mut Rng) {
             input.extend(&other[from..]);
         }
         _ => {
-            let byte = rng.next().to_le_bytes()[0];
+            let byte = rng.draw().to_le_bytes()[0];
             input.insert(at, byte);
         }
     }

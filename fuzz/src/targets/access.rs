@@ -15,12 +15,32 @@ use super::wait;
 use crate::Seen;
 
 pub(super) const WORDS: &[&str] = &[
-    ".", "eyJhbGciOiJSUzI1NiJ9", "eyJhbGciOiJFUzI1NiJ9", "eyJhbGciOiJub25lIn0", "e30", "Bearer ", "Basic ", "=", "-", "_", "abcdef.0123456789abcdef",
+    ".",
+    "eyJhbGciOiJSUzI1NiJ9",
+    "eyJhbGciOiJFUzI1NiJ9",
+    "eyJhbGciOiJub25lIn0",
+    "e30",
+    "Bearer ",
+    "Basic ",
+    "=",
+    "-",
+    "_",
+    "abcdef.0123456789abcdef",
     "eyJpc3MiOiJodHRwczovL2t1YmVybmV0ZXMuZGVmYXVsdC5zdmMiLCJzdWIiOiJzeXN0ZW06c2VydmljZWFjY291bnQ6YTpiIn0",
 ];
 pub(super) const PEM_WORDS: &[&str] = &[
-    "-----BEGIN ", "-----END ", "RSA PRIVATE KEY-----", "EC PRIVATE KEY-----", "PRIVATE KEY-----", "PUBLIC KEY-----", "CERTIFICATE-----", "\n", "MII",
-    "AAAA", "==", "Proc-Type: 4,ENCRYPTED",
+    "-----BEGIN ",
+    "-----END ",
+    "RSA PRIVATE KEY-----",
+    "EC PRIVATE KEY-----",
+    "PRIVATE KEY-----",
+    "PUBLIC KEY-----",
+    "CERTIFICATE-----",
+    "\n",
+    "MII",
+    "AAAA",
+    "==",
+    "Proc-Type: 4,ENCRYPTED",
 ];
 
 /// A cluster without objects.

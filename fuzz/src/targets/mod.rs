@@ -18,11 +18,47 @@ use crate::{Shape, Target};
 
 /// Words of the API that matter to more than one parser.
 const FIELDS: &[&str] = &[
-    "apiVersion", "kind", "metadata", "spec", "status", "name", "containers", "image", "ports", "containerPort", "protocol",
-    "TCP", "env", "value", "resources", "limits", "cpu", "100m", "labels", "annotations", "finalizers", "managedFields",
-    "template", "replicas", "selector", "matchLabels", "data", "conditions", "type", "Ready", "2024-01-02T03:04:05Z",
-    "2024-01-02T03:04:05.123456Z", "ownerReferences", "uid", "volumes", "emptyDir", "tolerations", "openAPIV3Schema",
-    "properties", "items", "additionalProperties",
+    "apiVersion",
+    "kind",
+    "metadata",
+    "spec",
+    "status",
+    "name",
+    "containers",
+    "image",
+    "ports",
+    "containerPort",
+    "protocol",
+    "TCP",
+    "env",
+    "value",
+    "resources",
+    "limits",
+    "cpu",
+    "100m",
+    "labels",
+    "annotations",
+    "finalizers",
+    "managedFields",
+    "template",
+    "replicas",
+    "selector",
+    "matchLabels",
+    "data",
+    "conditions",
+    "type",
+    "Ready",
+    "2024-01-02T03:04:05Z",
+    "2024-01-02T03:04:05.123456Z",
+    "ownerReferences",
+    "uid",
+    "volumes",
+    "emptyDir",
+    "tolerations",
+    "openAPIV3Schema",
+    "properties",
+    "items",
+    "additionalProperties",
 ];
 
 pub static ALL: &[Target] = &[
@@ -34,13 +70,28 @@ pub static ALL: &[Target] = &[
     Target { name: "field-selector", run: selectors::field, shape: Shape::Text, words: selectors::WORDS },
     Target { name: "json-patch", run: patches::json, shape: Shape::Json, words: patches::JSON_WORDS },
     Target { name: "merge-patch", run: patches::merge, shape: Shape::Json, words: FIELDS },
-    Target { name: "strategic-patch", run: patches::strategic, shape: Shape::Json, words: patches::STRATEGIC_WORDS },
+    Target {
+        name: "strategic-patch",
+        run: patches::strategic,
+        shape: Shape::Json,
+        words: patches::STRATEGIC_WORDS,
+    },
     Target { name: "fields", run: apply::fields, shape: Shape::Json, words: apply::WORDS },
     Target { name: "apply", run: apply::apply, shape: Shape::Json, words: apply::WORDS },
     Target { name: "cel", run: cel::run, shape: Shape::Text, words: cel::WORDS },
     Target { name: "spdy", run: streaming::spdy, shape: Shape::Bytes, words: &[] },
-    Target { name: "websocket", run: streaming::websocket, shape: Shape::Bytes, words: &["\u{81}", "\u{82}"] },
-    Target { name: "remote-command", run: streaming::remote_command, shape: Shape::Json, words: streaming::WORDS },
+    Target {
+        name: "websocket",
+        run: streaming::websocket,
+        shape: Shape::Bytes,
+        words: &["\u{81}", "\u{82}"],
+    },
+    Target {
+        name: "remote-command",
+        run: streaming::remote_command,
+        shape: Shape::Json,
+        words: streaming::WORDS,
+    },
     Target { name: "token", run: access::token, shape: Shape::Text, words: access::WORDS },
     Target { name: "certificate", run: access::certificate, shape: Shape::Bytes, words: &[] },
     Target { name: "key", run: access::key, shape: Shape::Text, words: access::PEM_WORDS },
@@ -56,5 +107,8 @@ fn type_of(value: &Value) -> TypeId {
 
 /// Runs a future that waits for nothing outside.
 fn wait<F: Future>(future: F) -> F::Output {
-    tokio::runtime::Builder::new_current_thread().build().expect("a runtime without drivers starts").block_on(future)
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .expect("a runtime without drivers starts")
+        .block_on(future)
 }

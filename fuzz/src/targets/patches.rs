@@ -9,13 +9,54 @@ use super::type_of;
 use crate::Seen;
 
 pub(super) const JSON_WORDS: &[&str] = &[
-    "op", "path", "from", "value", "add", "remove", "replace", "move", "copy", "test", "/metadata", "/metadata/labels", "/a", "/a/b",
-    "/a/-", "/a/0", "/a/-1", "", "/", "/~0", "/~1", "/spec/containers/0/image",
+    "op",
+    "path",
+    "from",
+    "value",
+    "add",
+    "remove",
+    "replace",
+    "move",
+    "copy",
+    "test",
+    "/metadata",
+    "/metadata/labels",
+    "/a",
+    "/a/b",
+    "/a/-",
+    "/a/0",
+    "/a/-1",
+    "",
+    "/",
+    "/~0",
+    "/~1",
+    "/spec/containers/0/image",
 ];
 pub(super) const STRATEGIC_WORDS: &[&str] = &[
-    "$patch", "replace", "delete", "merge", "$retainKeys", "$setElementOrder/containers", "$setElementOrder/finalizers",
-    "$deleteFromPrimitiveList/finalizers", "$deleteFromPrimitiveList", "$setElementOrder", "containers", "name", "env", "ports",
-    "finalizers", "metadata", "spec", "volumes", "labels", "image", "a", "b", "tolerations", "template",
+    "$patch",
+    "replace",
+    "delete",
+    "merge",
+    "$retainKeys",
+    "$setElementOrder/containers",
+    "$setElementOrder/finalizers",
+    "$deleteFromPrimitiveList/finalizers",
+    "$deleteFromPrimitiveList",
+    "$setElementOrder",
+    "containers",
+    "name",
+    "env",
+    "ports",
+    "finalizers",
+    "metadata",
+    "spec",
+    "volumes",
+    "labels",
+    "image",
+    "a",
+    "b",
+    "tolerations",
+    "template",
 ];
 
 /// The two halves of an input.
@@ -45,7 +86,11 @@ pub(super) fn json(input: &[u8]) -> Seen {
     let applied = patch.apply(&mut document);
     if applied.is_ok() {
         let after = document.to_string().len();
-        assert!(after <= before.0 + text.len() + oarlock_api::patch::COPY_BYTES_MAX + 64, "{after} of {}", before.0);
+        assert!(
+            after <= before.0 + text.len() + oarlock_api::patch::COPY_BYTES_MAX + 64,
+            "{after} of {}",
+            before.0
+        );
         assert!(depth(&document) <= NESTING_MAX.max(before.1), "{}", depth(&document));
     }
     seen.result("apply", &applied)

@@ -18,6 +18,10 @@ pub(super) fn run(input: &[u8]) -> Seen {
     let again = protobuf::decode(table, ty, &bytes).expect("what is written can be read");
     assert_eq!(protobuf::encode(table, ty, &again), bytes);
     let printed = json::encode(table, ty, &value);
-    assert!(serde_json::from_slice::<serde_json::Value>(&printed).is_ok(), "{}", String::from_utf8_lossy(&printed));
+    assert!(
+        serde_json::from_slice::<serde_json::Value>(&printed).is_ok(),
+        "{}",
+        String::from_utf8_lossy(&printed)
+    );
     seen
 }

@@ -4,8 +4,30 @@ use oarlock_api::quantity::{Quantity, canonical};
 
 use crate::Seen;
 
-pub(super) const WORDS: &[&str] =
-    &["Ki", "Mi", "Gi", "Ti", "Pi", "Ei", "n", "u", "m", "k", "M", "G", "T", "P", "E", "e3", "E-9", ".", "-", "+", "000000000", "999999999999999999"];
+pub(super) const WORDS: &[&str] = &[
+    "Ki",
+    "Mi",
+    "Gi",
+    "Ti",
+    "Pi",
+    "Ei",
+    "n",
+    "u",
+    "m",
+    "k",
+    "M",
+    "G",
+    "T",
+    "P",
+    "E",
+    "e3",
+    "E-9",
+    ".",
+    "-",
+    "+",
+    "000000000",
+    "999999999999999999",
+];
 
 pub(super) fn run(input: &[u8]) -> Seen {
     let text = String::from_utf8_lossy(input);

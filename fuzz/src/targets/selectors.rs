@@ -7,8 +7,27 @@ use oarlock_api::selector::{FieldSelector, LabelSelector};
 use crate::Seen;
 
 pub(super) const WORDS: &[&str] = &[
-    "=", "==", "!=", " in ", " notin ", "(", ")", ",", "!", ">", "<", "a", "app.kubernetes.io/name", "metadata.name", "\\,", "\\=", "\\\\",
-    "a in (b,c)", "!a", "x>1", " ",
+    "=",
+    "==",
+    "!=",
+    " in ",
+    " notin ",
+    "(",
+    ")",
+    ",",
+    "!",
+    ">",
+    "<",
+    "a",
+    "app.kubernetes.io/name",
+    "metadata.name",
+    "\\,",
+    "\\=",
+    "\\\\",
+    "a in (b,c)",
+    "!a",
+    "x>1",
+    " ",
 ];
 
 pub(super) fn label(input: &[u8]) -> Seen {

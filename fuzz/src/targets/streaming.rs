@@ -6,7 +6,20 @@ use super::wait;
 use crate::Seen;
 
 pub(super) const WORDS: &[&str] = &[
-    "status", "Success", "Failure", "reason", "NonZeroExitCode", "details", "causes", "ExitCode", "message", "Width", "Height", "1", "255", "-1",
+    "status",
+    "Success",
+    "Failure",
+    "reason",
+    "NonZeroExitCode",
+    "details",
+    "causes",
+    "ExitCode",
+    "message",
+    "Width",
+    "Height",
+    "1",
+    "255",
+    "-1",
 ];
 
 /// The first byte says in what pieces the rest arrives.

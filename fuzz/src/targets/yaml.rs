@@ -7,9 +7,42 @@ use super::type_of;
 use crate::Seen;
 
 pub(super) const WORDS: &[&str] = &[
-    "- ", ": ", "&a ", "*a", "<<: *a", "!!str ", "!!binary ", "|\n ", ">-\n ", "---\n", "...\n", "# ", "\"", "'", "{", "}", "[", "]",
-    "? ", "yes", "no", "null", "~", "0x1f", "0o17", "1e3", ".inf", ".nan", "\n  ", "\t", "apiVersion: v1\n", "kind: Pod\n",
-    "metadata:\n  name: x\n", "spec:\n", "\u{feff}", "\\u0041",
+    "- ",
+    ": ",
+    "&a ",
+    "*a",
+    "<<: *a",
+    "!!str ",
+    "!!binary ",
+    "|\n ",
+    ">-\n ",
+    "---\n",
+    "...\n",
+    "# ",
+    "\"",
+    "'",
+    "{",
+    "}",
+    "[",
+    "]",
+    "? ",
+    "yes",
+    "no",
+    "null",
+    "~",
+    "0x1f",
+    "0o17",
+    "1e3",
+    ".inf",
+    ".nan",
+    "\n  ",
+    "\t",
+    "apiVersion: v1\n",
+    "kind: Pod\n",
+    "metadata:\n  name: x\n",
+    "spec:\n",
+    "\u{feff}",
+    "\\u0041",
 ];
 
 pub(super) fn run(input: &[u8]) -> Seen {
@@ -21,7 +54,8 @@ pub(super) fn run(input: &[u8]) -> Seen {
     let seen = seen.result("decode", &decoded);
     if let Ok(decoded) = decoded {
         let printed = yaml::encode(table, type_of(&tree), &decoded.value);
-        let again = yaml::parse(&printed).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&printed)));
+        let again =
+            yaml::parse(&printed).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&printed)));
         assert!(again.is_object());
     }
     seen

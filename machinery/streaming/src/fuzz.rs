@@ -26,7 +26,8 @@ pub fn spdy(bytes: &[u8], step: usize) -> String {
     let again = spdy_frames(&out, out.len().max(1));
     let kept: Vec<Frame> = whole.0.into_iter().filter(|frame| *frame != Frame::Ignored).collect();
     assert_eq!(again.0, kept, "frames change when they are written");
-    let kinds: Vec<String> = again.0.iter().map(|frame| format!("{:?}", std::mem::discriminant(frame))).collect();
+    let kinds: Vec<String> =
+        again.0.iter().map(|frame| format!("{:?}", std::mem::discriminant(frame))).collect();
     format!("{kinds:?} {}", whole.1.unwrap_or_default())
 }
 

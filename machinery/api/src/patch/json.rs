@@ -156,7 +156,11 @@ impl State<'_> {
         let mut nodes = 0;
         self.depth = depth_counting(self.document, max + 1, &mut nodes);
         self.labour(nodes)?;
-        if self.depth <= max { Ok(()) } else { Err(format!("the document is nested deeper than {max} levels")) }
+        if self.depth <= max {
+            Ok(())
+        } else {
+            Err(format!("the document is nested deeper than {max} levels"))
+        }
     }
 
     fn labour(&mut self, work: usize) -> Applied {
@@ -260,7 +264,9 @@ impl State<'_> {
 }
 
 fn bad_index(path: &str, key: &str, operation: &str) -> String {
-    format!("error in {operation} for path: '{path}': Unable to access invalid index: {key}: invalid index referenced")
+    format!(
+        "error in {operation} for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
+    )
 }
 
 fn unreachable_container() -> ! {

@@ -57,9 +57,21 @@ fn operations_apply() {
     );
     check(doc(), json!([]), Ok(doc()));
     // Upstream's library reads a missing member as null.
-    check(doc(), json!([{"op": "replace", "path": "/q", "value": 1}]), Ok(json!({"a": {"b": [1, 2]}, "x/y": 1, "n": null, "q": 1})));
-    check(doc(), json!([{"op": "copy", "from": "/q", "path": "/r"}]), Ok(json!({"a": {"b": [1, 2]}, "x/y": 1, "n": null, "r": null})));
-    check(doc(), json!([{"op": "test", "path": "", "value": doc()}, {"op": "replace", "path": "", "value": {"z": 1}}]), Ok(json!({"z": 1})));
+    check(
+        doc(),
+        json!([{"op": "replace", "path": "/q", "value": 1}]),
+        Ok(json!({"a": {"b": [1, 2]}, "x/y": 1, "n": null, "q": 1})),
+    );
+    check(
+        doc(),
+        json!([{"op": "copy", "from": "/q", "path": "/r"}]),
+        Ok(json!({"a": {"b": [1, 2]}, "x/y": 1, "n": null, "r": null})),
+    );
+    check(
+        doc(),
+        json!([{"op": "test", "path": "", "value": doc()}, {"op": "replace", "path": "", "value": {"z": 1}}]),
+        Ok(json!({"z": 1})),
+    );
 }
 
 #[test]
@@ -116,11 +128,7 @@ fn faults_are_told() {
     check(doc(), json!([{"op": "replace", "path": "", "value": 1}]), Err("must be object or array"));
     check(doc(), json!([{"op": "add", "path": "", "value": {}}]), Err("doc is missing path: \"\""));
     check(doc(), json!([null]), Err("Unexpected kind: unknown"));
-    check(
-        doc(),
-        json!([{"op": "test", "path": "/a/b/0", "value": 2}]),
-        Err("testing value /a/b/0 failed"),
-    );
+    check(doc(), json!([{"op": "test", "path": "/a/b/0", "value": 2}]), Err("testing value /a/b/0 failed"));
     check(doc(), json!([{"op": "fly", "path": "/a"}]), Err("Unexpected kind: fly"));
     check(doc(), json!({"op": "add"}), Err("error decoding patch"));
     let many = Value::Array(vec![json!({"op": "test", "path": "/q"}); OPERATIONS_MAX + 1]);
@@ -137,9 +145,8 @@ fn copies_are_bounded() {
 
 #[test]
 fn errors_become_upstreams_answers() {
-    let status = |patch: &str| {
-        json_patch(&json!({}), patch.as_bytes()).expect_err("it is a bad patch").to_status()
-    };
+    let status =
+        |patch: &str| json_patch(&json!({}), patch.as_bytes()).expect_err("it is a bad patch").to_status();
     assert_eq!(status("{").code, 400);
     let rejected = status(r#"[{"op": "remove", "path": "/a"}]"#);
     assert_eq!((rejected.code, rejected.reason.as_str()), (422, "Invalid"));
@@ -180,7 +187,11 @@ mod model {
                     out.splice(at..at, f(None)?);
                 } else {
                     let at = index(part, items.len())?;
-                    let new = if rest.is_empty() { f(Some(&items[at]))? } else { Some(change(&items[at], rest, insert, f)?) };
+                    let new = if rest.is_empty() {
+                        f(Some(&items[at]))?
+                    } else {
+                        Some(change(&items[at], rest, insert, f)?)
+                    };
                     out.splice(at..=at, new);
                 }
                 Ok(Value::Array(out))
@@ -201,14 +212,26 @@ mod model {
         if rest.is_empty() { Ok(found) } else { look(&found, rest) }
     }
 
-    pub(super) fn apply(doc: &Value, op: &str, path: &[String], from: &[String], value: &Value) -> Result<Value, ()> {
+    pub(super) fn apply(
+        doc: &Value,
+        op: &str,
+        path: &[String],
+        from: &[String],
+        value: &Value,
+    ) -> Result<Value, ()> {
         let put = |value: Value| move |_: Option<&Value>| Ok(Some(value.clone()));
         let gone = |old: Option<&Value>| old.map(|_| None).ok_or(());
         match op {
             "add" => change(doc, path, true, &put(value.clone())),
             "replace" => change(doc, path, false, &put(value.clone())),
             "remove" => change(doc, path, false, &gone),
-            "test" => if look(doc, path)? == *value { Ok(doc.clone()) } else { Err(()) },
+            "test" => {
+                if look(doc, path)? == *value {
+                    Ok(doc.clone())
+                } else {
+                    Err(())
+                }
+            }
             "move" => {
                 let moved = look(doc, from)?;
                 change(&change(doc, from, false, &gone)?, path, true, &put(moved))
@@ -223,7 +246,8 @@ fn any_document() -> impl Strategy<Value = Value> {
     let value = leaf.prop_recursive(3, 24, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(Value::Array),
-            prop::collection::btree_map("[a-c/~]", inner, 0..3).prop_map(|m| Value::Object(m.into_iter().collect())),
+            prop::collection::btree_map("[a-c/~]", inner, 0..3)
+                .prop_map(|m| Value::Object(m.into_iter().collect())),
         ]
     });
     prop::collection::btree_map("[a-c/~]", value, 1..4).prop_map(|m| Value::Object(m.into_iter().collect()))

@@ -192,9 +192,17 @@ fn directives_apply_wherever_they_stand() {
     let table = Table::builtin();
     let ty = table.type_named("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").expect("it exists");
     for (original, patch, expected) in [
-        (json!({"finalizers": ["a", "a", "b"]}), json!({"finalizers": ["c"]}), Ok(json!({"finalizers": ["c", "a", "b"]}))),
+        (
+            json!({"finalizers": ["a", "a", "b"]}),
+            json!({"finalizers": ["c"]}),
+            Ok(json!({"finalizers": ["c", "a", "b"]})),
+        ),
         (json!({"finalizers": ["a"]}), json!({"$deleteFromPrimitiveList/finalizers": null}), Ok(json!({}))),
-        (json!({"labels": {"a": "b"}}), json!({"labels": {"$patch": "replace", "c": "d"}}), Ok(json!({"labels": {"c": "d"}}))),
+        (
+            json!({"labels": {"a": "b"}}),
+            json!({"labels": {"$patch": "replace", "c": "d"}}),
+            Ok(json!({"labels": {"c": "d"}})),
+        ),
         (json!({}), json!({"labels": {"$patch": "replace", "c": "d"}}), Ok(json!({}))),
         (
             json!({"finalizers": ["a"]}),
@@ -222,7 +230,12 @@ fn directives_apply_wherever_they_stand() {
         assert_eq!(got, expected.map_err(str::to_string), "{original} + {patch}");
     }
     let revision = table.type_of("apps", "v1", "ControllerRevision").expect("it exists");
-    let hidden = strategic_merge(table, revision, &json!({"data": {"a": {"b": 1}}}), &json!({"data": {"a": {"b": 2}}}));
+    let hidden = strategic_merge(
+        table,
+        revision,
+        &json!({"data": {"a": {"b": 1}}}),
+        &json!({"data": {"a": {"b": 2}}}),
+    );
     assert_eq!(
         hidden.expect_err("nothing merges there").to_string(),
         "unable to find api field in struct RawExtension for the json field \"a\""
@@ -235,7 +248,8 @@ fn long_lists_merge_in_no_more_than_their_length() {
         (0..20_000).map(|at| json!({"name": format!("e{at}"), "value": value})).collect()
     };
     let of = |env: Vec<Value>| json!({"containers": [{"name": "a", "env": env}]});
-    let merged = merge("PodSpec", &of(items("1")), &of(items("2").into_iter().rev().collect())).expect("it is a patch");
+    let merged = merge("PodSpec", &of(items("1")), &of(items("2").into_iter().rev().collect()))
+        .expect("it is a patch");
     assert_eq!(merged["containers"][0]["env"].as_array().map(Vec::len), Some(20_000));
     assert_eq!(merged["containers"][0]["env"][0], json!({"name": "e19999", "value": "2"}));
 }

@@ -18,7 +18,10 @@ fn of(kind: JsonType) -> Structural {
 
 /// Numbers, a map, a set, a list of items by name with a map in each, an atomic list.
 fn schema() -> Schema {
-    let map = Structural { additional: Additional::Schema(Box::new(of(JsonType::Integer))), ..of(JsonType::Object) };
+    let map = Structural {
+        additional: Additional::Schema(Box::new(of(JsonType::Integer))),
+        ..of(JsonType::Object)
+    };
     let object = |fields: &[(&str, Structural)]| Structural {
         properties: fields.iter().map(|(n, s)| (n.to_string(), s.clone())).collect(),
         ..of(JsonType::Object)
@@ -64,7 +67,9 @@ fn any_spec() -> impl Strategy<Value = Value> {
         named.collect::<Vec<Value>>()
     });
     let items = items.prop_flat_map(|items| Just(items).prop_shuffle());
-    let set = prop::collection::btree_set("[a-d]", 1..4).prop_map(|s| s.into_iter().collect::<Vec<_>>()).prop_shuffle();
+    let set = prop::collection::btree_set("[a-d]", 1..4)
+        .prop_map(|s| s.into_iter().collect::<Vec<_>>())
+        .prop_shuffle();
     (
         prop::option::of(0..3i64),
         prop::option::of(any_map()),
@@ -93,10 +98,12 @@ fn flat(value: &Value) -> BTreeMap<String, Value> {
     fn walk(path: String, value: &Value, out: &mut BTreeMap<String, Value>) {
         match value {
             Value::Object(members) => members.iter().for_each(|(k, v)| walk(format!("{path}.{k}"), v, out)),
-            Value::Array(items) if !path.ends_with("atomic") => items.iter().for_each(|item| match item.get("name") {
-                Some(name) => walk(format!("{path}[{name}]"), item, out),
-                None => drop(out.insert(format!("{path}[={item}]"), Value::Null)),
-            }),
+            Value::Array(items) if !path.ends_with("atomic") => {
+                items.iter().for_each(|item| match item.get("name") {
+                    Some(name) => walk(format!("{path}[{name}]"), item, out),
+                    None => drop(out.insert(format!("{path}[={item}]"), Value::Null)),
+                })
+            }
             value => drop(out.insert(path, value.clone())),
         }
     }

@@ -55,9 +55,13 @@ fn a_pods_status_is_owned_as_upstream_shows_it() {
     let mut bed = Bed::of("", "v1", "Pod");
     let spec = json!({"containers": [{"name": "c"}]});
     bed.put("u", json!({"spec": spec.clone()}));
-    bed.put_to("kubelet", "status", json!({"spec": spec, "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}],
+    bed.put_to(
+        "kubelet",
+        "status",
+        json!({"spec": spec, "status": {"phase": "Running", "podIPs": [{"ip": "10.0.0.1"}],
         "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": "2024-01-01T00:00:00Z"}],
-        "containerStatuses": [{"name": "c", "ready": true, "restartCount": 0, "image": "", "imageID": ""}]}}));
+        "containerStatuses": [{"name": "c", "ready": true, "restartCount": 0, "image": "", "imageID": ""}]}}),
+    );
     let live = bed.live.as_ref().expect("it was written");
     assert_eq!(
         live["metadata"]["managedFields"][1]["fieldsV1"],
