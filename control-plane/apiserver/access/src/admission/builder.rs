@@ -67,8 +67,9 @@ const OFF: [&str; 13] = [
     "AlwaysDeny",
 ];
 
-/// Plugins that have a name and nothing behind it here: naming them is a fault, not a wish that is forgotten.
-const ABSENT: [&str; 2] = ["NamespaceAutoProvision", "ImagePolicyWebhook"];
+/// Plugins that run only where their maker hands them over (`AdmissionParts::others`): naming one that is not there is a
+/// fault, not a wish that is forgotten.
+const HANDED: [&str; 2] = ["NamespaceAutoProvision", "ImagePolicyWebhook"];
 
 /// `--enable-admission-plugins` and `--disable-admission-plugins`. NodeRestriction, which upstream leaves to its
 /// installers, is on.
@@ -80,13 +81,21 @@ pub struct PluginChoice {
 
 impl PluginChoice {
     pub fn new(enabled: &[String], disabled: &[String]) -> Result<Self, Vec<String>> {
+        Self::given(enabled, disabled, &[])
+    }
+
+    /// Where `handed` of NamespaceAutoProvision and ImagePolicyWebhook are among the plugins of other makers.
+    pub fn given(enabled: &[String], disabled: &[String], handed: &[&str]) -> Result<Self, Vec<String>> {
         let mut faults = Vec::new();
         for (flag, names) in [("enable", enabled), ("disable", disabled)] {
             for name in names {
                 if !ALL_PLUGINS.contains(&name.as_str()) {
                     faults.push(format!("{flag}-admission-plugins plugin \"{name}\" is unknown"));
-                } else if flag == "enable" && ABSENT.contains(&name.as_str()) {
-                    faults.push(format!("{flag}-admission-plugins plugin \"{name}\" is not there yet"));
+                } else if flag == "enable"
+                    && HANDED.contains(&name.as_str())
+                    && !handed.contains(&name.as_str())
+                {
+                    faults.push(format!("{flag}-admission-plugins plugin \"{name}\" is not configured"));
                 }
             }
         }
@@ -166,6 +175,7 @@ impl AdmissionParts {
             "LimitRanger" => Arc::new(LimitRanger::new(objects())),
             "NamespaceExists" => Arc::new(NamespaceExists::new(objects())),
             "NamespaceLifecycle" => Arc::new(NamespaceLifecycle::new(objects())),
+            "NodeDeclaredFeatureValidator" => Arc::new(NodeDeclaredFeatureValidator::new(objects())),
             "NodeRestriction" => Arc::new(NodeRestriction::new(objects(), authorizer())),
             "OwnerReferencesPermissionEnforcement" => {
                 Arc::new(OwnerReferencesPermissionEnforcement::new(authorizer(), self.surface.clone()))

@@ -8,7 +8,7 @@ use oarlock_api::{GroupResource, Status};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::{is_main, refuse};
+use super::{is, is_main, refuse};
 use crate::names::MIRROR_POD_ANNOTATION;
 use crate::resources::SERVICE_ACCOUNTS;
 use crate::types::{AdmissionPlugin, AdmissionRequest, ObjectEvent, Objects, Operation, Phase};
@@ -78,11 +78,14 @@ impl AdmissionPlugin for ServiceAccount {
     }
 
     fn handles(&self, operation: Operation) -> bool {
-        operation == Operation::Create
+        matches!(operation, Operation::Create | Operation::Update)
     }
 
-    fn concerns(&self, _phase: Phase, request: &AdmissionRequest<'_>) -> bool {
-        is_main(request, "", "pods")
+    fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
+        match request.operation {
+            Operation::Create => is_main(request, "", "pods"),
+            _ => phase == Phase::Validate && adds_ephemeral_containers(request),
+        }
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
@@ -99,10 +102,9 @@ impl AdmissionPlugin for ServiceAccount {
     }
 
     async fn validate(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
-        let Some(pod) = request.object.as_deref().filter(|_| is_main(request, "", "pods")) else {
-            return Ok(());
-        };
-        if is_mirror(pod) {
+        let Some(pod) = request.object.as_deref() else { return Ok(()) };
+        let creation = request.operation == Operation::Create;
+        if is_mirror(pod) && creation {
             return check_mirror(pod).map_err(|why| refuse(request, why));
         }
         let account = self.account(request, text(pod, &["spec", "serviceAccountName"])).await?;
@@ -110,10 +112,18 @@ impl AdmissionPlugin for ServiceAccount {
             annotation(&account, ENFORCE_MOUNTABLE_SECRETS),
             Some("true" | "True" | "TRUE" | "t" | "T" | "1")
         ) {
-            limit_secrets(&account, pod).map_err(|why| refuse(request, why))?;
+            let limited =
+                if creation { limit_secrets(&account, pod) } else { limit_ephemeral(&account, pod) };
+            limited.map_err(|why| refuse(request, why))?;
         }
         Ok(())
     }
+}
+
+fn adds_ephemeral_containers(request: &AdmissionRequest<'_>) -> bool {
+    is(request, "", "pods")
+        && request.subresource == "ephemeralcontainers"
+        && request.operation == Operation::Update
 }
 
 fn lookup_failed(request: &AdmissionRequest<'_>, account: &str, error: &Status) -> Status {
@@ -251,13 +261,24 @@ fn limit_secrets(account: &Value, pod: &Value) -> Result<(), String> {
     Ok(())
 }
 
+fn limit_ephemeral(account: &Value, pod: &Value) -> Result<(), String> {
+    let lists = |secret: &str| items(account, &["secrets"]).iter().any(|s| text(s, &["name"]) == secret);
+    items(pod, &["spec", "ephemeralContainers"])
+        .iter()
+        .try_for_each(|container| limit_environment(container, "ephemeralContainers", name(account), &lists))
+}
+
 fn limit_environment(
     container: &Value,
     list: &str,
     who: &str,
     listed: &dyn Fn(&str) -> bool,
 ) -> Result<(), String> {
-    let kind = if list == "initContainers" { "init container" } else { "container" };
+    let kind = match list {
+        "initContainers" => "init container",
+        "ephemeralContainers" => "ephemeral container",
+        _ => "container",
+    };
     let this = name_field(container);
     for env in items(container, &["env"]) {
         let secret = text(env, &["valueFrom", "secretKeyRef", "name"]);

@@ -357,3 +357,102 @@ fn configuration_files() {
     let bad = b"apiVersion: v1\nkind: AdmissionConfiguration\nplugin: []\n";
     assert_eq!(AdmissionConfig::parse(bad, directory, &read).expect_err("two faults").len(), 2);
 }
+
+#[tokio::test]
+async fn nodes_declare_what_they_can_do() {
+    let mut able = object("", "able", "");
+    able["status"] = json!({"declaredFeatures": ["GuaranteedQoSPodCPUResize"]});
+    let objects = FakeObjects::with(&[(&NODES, able), (&NODES, object("", "plain", ""))]);
+    let sized = |node: &str, cpu: &str| {
+        let mut pod =
+            pod("web", node, json!({"containers": [{"name": "a", "resources": {"requests": {"cpu": cpu}}}]}));
+        pod["status"] = json!({"qosClass": "Guaranteed"});
+        pod
+    };
+    let resize = async |node: &str, cpu: &str| {
+        let ask = create("", "pods", sized(node, cpu)).sub("resize").update(sized(node, "1"));
+        told(ask.through(NodeDeclaredFeatureValidator::new(objects.clone())).await)
+    };
+    assert_eq!(resize("able", "2").await, Ok(()));
+    assert_eq!(resize("plain", "1").await, Ok(()), "nothing changes");
+    let why = "pods \"web\" is forbidden: pod update requires features GuaranteedQoSPodCPUResize which are not available \
+               on node \"plain\"";
+    assert_eq!(resize("plain", "2").await, no(403, why));
+}
+
+#[derive(Default)]
+struct Maker(parking_lot::Mutex<Vec<Value>>);
+
+#[async_trait::async_trait]
+impl NamespaceCreator for Maker {
+    async fn create_namespace(&self, namespace: Value) -> Result<(), Status> {
+        self.0.lock().push(namespace["metadata"]["name"].clone());
+        Err(Status::already_exists(&crate::resources::NAMESPACES, "raced"))
+    }
+}
+
+#[tokio::test]
+async fn namespaces_are_provided() {
+    let objects = FakeObjects::with(&[(&crate::resources::NAMESPACES, object("", "default", ""))]);
+    let maker = Arc::new(Maker::default());
+    for namespace in ["default", "raced"] {
+        let plugin = NamespaceAutoProvision::new(objects.clone(), maker.clone());
+        let made = create_pod(json!({})).namespace(namespace).through(plugin).await;
+        assert!(made.is_ok(), "{namespace}");
+    }
+    assert_eq!(*maker.0.lock(), ["raced"]);
+}
+
+#[tokio::test]
+async fn images_are_reviewed() {
+    use oarlock_apiserver_webhook::testing::{Answer, TestServer, clients};
+    let server = TestServer::start(&[], |received| {
+        let spec = &received.body["spec"];
+        let allowed = spec["containers"][0]["image"] == "good";
+        Answer::json(&json!({"status": {"allowed": allowed, "reason": "unsigned"}}))
+    })
+    .await;
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let kubeconfig = json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {
+            "server": server.url("/review"), "certificate-authority-data": server.ca_bundle(),
+        }}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {}}],
+    });
+    std::fs::write(dir.path().join("hook.yaml"), kubeconfig.to_string()).expect("written");
+    let configuration = json!({"imagePolicy": {"kubeConfigFile": "hook.yaml", "allowTTL": 60}});
+    let config = ImagePolicyConfig::read(&configuration, dir.path()).expect("valid");
+    let (clients, _tasks) = clients(Arc::new(oarlock_apiserver_webhook::NoServices));
+    let plugin: Arc<dyn AdmissionPlugin> =
+        Arc::new(ImagePolicyWebhook::new(config, &clients).expect("a client"));
+    let run = async |image: &str| {
+        let ask = create_pod(json!({"containers": [{"name": "a", "image": image}]}));
+        told(ask.through_shared(plugin.clone()).await)
+    };
+    assert_eq!((run("good").await, run("good").await), (Ok(()), Ok(())));
+    assert_eq!(server.requests().len(), 1, "answers are kept");
+    let why = "pods \"web\" is forbidden: image policy webhook backend denied one or more images: unsigned";
+    assert_eq!(run("bad").await, no(403, why));
+    let faults = ImagePolicyConfig::read(&json!({"imagePolicy": {"allowTTL": 9999}}), dir.path());
+    assert_eq!(faults.expect_err("two faults").len(), 2);
+}
+
+#[tokio::test]
+async fn debug_containers_borrow_no_secrets() {
+    let mut strict = object("default", "strict", "");
+    strict["metadata"]["annotations"] = json!({"kubernetes.io/enforce-mountable-secrets": "true"});
+    let objects = FakeObjects::with(&[(&crate::resources::SERVICE_ACCOUNTS, strict)]);
+    let debugged = pod(
+        "web",
+        "",
+        json!({"serviceAccountName": "strict", "ephemeralContainers": [
+            {"name": "d", "envFrom": [{"secretRef": {"name": "s"}}]},
+        ]}),
+    );
+    let ask = create("", "pods", debugged).sub("ephemeralcontainers").update(pod("web", "", json!({})));
+    let why = "pods \"web\" is forbidden: ephemeral container d with envFrom referencing secret.secretName=\"s\" is not \
+               allowed because service account strict does not reference that secret";
+    assert_eq!(told(ask.through(ServiceAccount::new(objects)).await), no(403, why));
+}
