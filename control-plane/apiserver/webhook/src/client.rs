@@ -13,6 +13,7 @@ use http_body_util::Full;
 use hyper_util::client::legacy;
 use hyper_util::rt::TokioTimer;
 use oarlock_base::TaskSpawner;
+use tokio::sync::Semaphore;
 use url::Url;
 
 use crate::dial::Place;
@@ -29,6 +30,9 @@ const IDLE: Duration = Duration::from_secs(90);
 const PING: Duration = Duration::from_secs(30);
 /// Pong or be closed.
 const PONG: Duration = Duration::from_secs(15);
+/// Calls of one target that are under way at one time; more wait, within their own timeouts. As many as upstream lets
+/// requests in at all, so it bounds sockets and holds up nobody.
+const CALLS_MAX: usize = 600;
 /// Larger than any object, and than a list of them that a conversion answers with.
 pub(crate) const RESPONSE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -59,6 +63,7 @@ pub struct Client {
     user_agent: HeaderValue,
     /// Of a service, its port included even where it is the default one, as upstream's clients send it.
     host_header: Option<HeaderValue>,
+    calls: Semaphore,
     observer: Option<Arc<dyn Observer>>,
 }
 
@@ -99,6 +104,7 @@ impl Client {
             credentials: config.credentials.clone(),
             user_agent: HeaderValue::from_str(&config.user_agent)
                 .map_err(|_| ConfigError::Url("bad user agent".into()))?,
+            calls: Semaphore::new(CALLS_MAX),
             observer,
         })
     }
@@ -164,6 +170,7 @@ impl Client {
     }
 
     async fn exchange(&self, url: &str, body: Bytes) -> Result<Bytes, CallError> {
+        let _turn = self.calls.acquire().await.expect("the semaphore is never closed");
         let mut request = http::Request::post(url)
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "application/json, */*")

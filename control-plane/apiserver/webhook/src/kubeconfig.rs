@@ -27,6 +27,47 @@ fn not_one(path: &Path, why: impl Into<String>) -> ConfigError {
     ConfigError::Kubeconfig { path: path.display().to_string(), why: why.into() }
 }
 
+/// Who one is to each webhook: the users of a kubeconfig file, named after hosts. (`kubeConfigFile` of a
+/// WebhookAdmissionConfiguration)
+#[derive(Debug, Default)]
+pub struct Authentication(Vec<(String, Credentials)>);
+
+impl Authentication {
+    pub fn from_kubeconfig(path: &Path) -> Result<Self, ConfigError> {
+        let bytes = read(path)?;
+        let config = yaml::parse(&bytes).map_err(|e| not_one(path, e.to_string()))?;
+        let file = File { path, folder: path.parent().unwrap_or(Path::new(".")) };
+        let mut users = Vec::new();
+        for entry in config["users"].as_array().into_iter().flatten() {
+            file.no_plugins(&entry["user"])?;
+            let name = text(entry, "name").unwrap_or_default().to_string();
+            users.push((name, file.credentials(&entry["user"])?));
+        }
+        Ok(Self(users))
+    }
+
+    /// The user named `host:port`, `*.rest:port`, or without the port where it is 443; nobody where there is none.
+    pub fn credentials(&self, target: &Target) -> Credentials {
+        let host = match target {
+            Target::Service { namespace, name, port, .. } => {
+                format!("{}:{port}", ClientConfig::service_host(namespace, name))
+            }
+            Target::Url(text) => {
+                let authority = text.split("://").last().unwrap_or_default().split('/').next();
+                authority.unwrap_or_default().to_string()
+            }
+        };
+        let found = self.named(&host).or_else(|| self.named(host.strip_suffix(":443")?));
+        found.cloned().unwrap_or_default()
+    }
+
+    fn named(&self, host: &str) -> Option<&Credentials> {
+        let user = |name: &str| Some(&self.0.iter().find(|(user, _)| user == name)?.1);
+        let wildcards = host.match_indices('.').map(|(at, _)| format!("*{}", &host[at..]));
+        user(host).or_else(|| wildcards.into_iter().find_map(|name| user(&name)))
+    }
+}
+
 struct File<'a> {
     path: &'a Path,
     folder: &'a Path,
@@ -58,11 +99,7 @@ impl File<'_> {
     }
 
     fn client(&self, cluster: &Value, user: &Value) -> Result<ClientConfig, ConfigError> {
-        for plugin in ["exec", "auth-provider"] {
-            if !user[plugin].is_null() {
-                return Err(self.fault(format!("{plugin} is not supported")));
-            }
-        }
+        self.no_plugins(user)?;
         if text(cluster, "proxy-url").is_some() {
             return Err(self.fault("proxy-url is not supported"));
         }
@@ -74,6 +111,13 @@ impl File<'_> {
         client.insecure_skip_verify = cluster["insecure-skip-tls-verify"] == true;
         client.credentials = self.credentials(user)?;
         Ok(client)
+    }
+
+    fn no_plugins(&self, user: &Value) -> Result<(), ConfigError> {
+        match ["exec", "auth-provider"].iter().find(|plugin| !user[**plugin].is_null()) {
+            Some(plugin) => Err(self.fault(format!("{plugin} is not supported"))),
+            None => Ok(()),
+        }
     }
 
     fn credentials(&self, user: &Value) -> Result<Credentials, ConfigError> {
@@ -119,6 +163,33 @@ mod tests {
             (Err(error), Err(part)) => assert!(error.to_string().contains(part), "{error}"),
             (got, _) => panic!("{got:?} of {yaml}"),
         }
+    }
+
+    #[test]
+    fn users_are_found_by_the_hosts_that_they_are_named_after() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("config");
+        let names = ["a.ns.svc", "*.ns.svc", "b.test:8443", "*.test"];
+        let users: Vec<String> =
+            names.iter().map(|name| format!("{{name: '{name}', user: {{token: '{name}'}}}}")).collect();
+        std::fs::write(&path, format!("users: [{}]", users.join(", "))).expect("written");
+        let known = Authentication::from_kubeconfig(&path).expect("read");
+        let check = |target: Target, want: Option<&str>| {
+            let token = known.credentials(&target).token.map(|token| token.0);
+            assert_eq!(token.as_deref(), want, "{target:?}");
+        };
+        let service = |name: &str, port| Target::Service {
+            namespace: "ns".into(),
+            name: name.into(),
+            port,
+            path: String::new(),
+        };
+        check(service("a", 443), Some("a.ns.svc"));
+        check(service("b", 443), Some("*.ns.svc"));
+        check(service("a", 8443), None);
+        check(Target::Url("https://b.test:8443/x".into()), Some("b.test:8443"));
+        check(Target::Url("https://c.test/x".into()), Some("*.test"));
+        check(Target::Url("https://c.example/x".into()), None);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub use clients::Clients;
 pub use config::{ClientConfig, Credentials, Secret, Target};
 pub use dial::{Connector, Stream};
 pub use error::{CallError, ConfigError, DialError};
-pub use kubeconfig::from_kubeconfig;
+pub use kubeconfig::{Authentication, from_kubeconfig};
 pub use resolve::{ResolveError, Resolver};
 pub use retry::{RETRY_BACKOFF, post_with_retries, should_retry};
 pub use service::{Endpoint, NoServices, ServiceError, ServiceResolver};

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use oarlock_apiserver_webhook::{Client, ClientConfig, Clients};
+use oarlock_apiserver_webhook::{Authentication, Client, ClientConfig, Clients};
 use serde_json::Value;
 
 use super::review::ReviewVersion;
@@ -35,13 +35,17 @@ pub(super) struct Hook {
 }
 
 /// All webhooks of all configurations, in the order in which they are called.
-pub(super) fn compile(configurations: &[Arc<Value>], clients: &Clients) -> Vec<Hook> {
+pub(super) fn compile(
+    configurations: &[Arc<Value>],
+    clients: &Clients,
+    authentication: &Authentication,
+) -> Vec<Hook> {
     let mut hooks = Vec::new();
     for configuration in configurations {
         let mut seen: HashMap<&str, usize> = HashMap::new();
         for hook in items(configuration, &["webhooks"]) {
             let count = seen.entry(text(hook, &["name"])).or_default();
-            hooks.push(Hook::of(name(configuration), *count, hook, clients));
+            hooks.push(Hook::of((name(configuration), *count), hook, clients, authentication));
             *count += 1;
         }
     }
@@ -49,12 +53,20 @@ pub(super) fn compile(configurations: &[Arc<Value>], clients: &Clients) -> Vec<H
 }
 
 impl Hook {
-    fn of(configuration: &str, count: usize, hook: &Value, clients: &Clients) -> Self {
+    fn of(
+        (configuration, count): (&str, usize),
+        hook: &Value,
+        clients: &Clients,
+        authentication: &Authentication,
+    ) -> Self {
         let name = text(hook, &["name"]).to_string();
         let fails_open = hook["failurePolicy"] == "Ignore";
         let conditions = items(hook, &["matchConditions"]);
         let seconds = hook["timeoutSeconds"].as_u64().unwrap_or(DEFAULT_TIMEOUT_S);
-        let client = ClientConfig::from_client_config(&hook["clientConfig"]);
+        let client = ClientConfig::from_client_config(&hook["clientConfig"]).map(|mut config| {
+            config.credentials = authentication.credentials(&config.target);
+            config
+        });
         Self {
             id: format!("{configuration}/{name}/{count}"),
             configuration: configuration.to_string(),

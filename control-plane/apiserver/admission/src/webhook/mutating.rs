@@ -6,7 +6,7 @@ use std::time::Instant;
 use async_trait::async_trait;
 use oarlock_api::{GroupResource, Status, patch};
 use oarlock_apiserver_access::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
-use oarlock_apiserver_webhook::Clients;
+use oarlock_apiserver_webhook::{Authentication, Clients};
 use serde_json::Value;
 
 use super::annotate;
@@ -31,6 +31,7 @@ static RESOURCE: LazyLock<GroupResource> =
 pub struct MutatingAdmissionWebhook {
     world: World,
     clients: Clients,
+    authentication: Authentication,
     hooks: Compiled<Vec<Hook>>,
 }
 
@@ -44,12 +45,18 @@ struct Round<'a> {
 
 impl MutatingAdmissionWebhook {
     pub fn new(world: World, clients: Clients) -> Self {
-        Self { world, clients, hooks: Compiled::default() }
+        Self { world, clients, authentication: Authentication::default(), hooks: Compiled::default() }
+    }
+
+    /// Who the server is to the webhooks, from the file that the admission configuration names.
+    pub fn with_authentication(self, authentication: Authentication) -> Self {
+        Self { authentication, ..self }
     }
 
     fn hooks(&self) -> Arc<Vec<Hook>> {
         let generation = self.world.generation(&[&RESOURCE]);
-        self.hooks.get(generation, || compile(&self.world.sorted(&RESOURCE), &self.clients))
+        self.hooks
+            .get(generation, || compile(&self.world.sorted(&RESOURCE), &self.clients, &self.authentication))
     }
 }
 

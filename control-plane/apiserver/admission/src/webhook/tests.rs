@@ -321,3 +321,43 @@ async fn configurations_of_admission_are_exempt() {
     assert!(!plugin.concerns(Phase::Validate, &sent.request()));
     assert_eq!(validate(&plugin, &mut sent).await, Ok(()));
 }
+
+#[tokio::test]
+async fn match_conditions_decide_before_the_call() {
+    let server = server().await;
+    let check = async |expression: &str, fails: &str, want: Result<(), (u16, String)>, calls: usize| {
+        let (world, objects) = world();
+        let (clients, _tasks) = clients(Arc::new(NoServices));
+        let before = server.requests().len();
+        let conditions = json!([{"name": "c", "expression": expression}]);
+        let extra = json!({"matchConditions": conditions, "failurePolicy": fails});
+        validating(&objects, "h", &server.client_config("/allow"), extra);
+        let plugin = ValidatingAdmissionWebhook::new(world, clients);
+        let got = validate(&plugin, &mut config_map("a", json!({"k": "v"}))).await;
+        assert_eq!((got, server.requests().len() - before), (want, calls), "{expression}");
+    };
+    check("object.data.k == 'v' && oldObject == null", "Fail", Ok(()), 1).await;
+    check("request.userInfo.username == 'bob'", "Fail", Ok(()), 0).await;
+    check("!authorizer.requestResource.check('delete').allowed()", "Fail", Ok(()), 1).await;
+    let broken = "object.data.nothing == 'v'";
+    let told = format!(
+        "configmaps \"a\" is forbidden: expression '{broken}' resulted in error: no such key: nothing"
+    );
+    check(broken, "Fail", Err((403, told)), 0).await;
+    check(broken, "Ignore", Ok(()), 0).await;
+}
+
+#[tokio::test]
+async fn a_second_round_is_the_last() {
+    let ((world, objects), server) = (world(), server().await);
+    let (clients, _tasks) = clients(Arc::new(NoServices));
+    // Each undoes what the other does.
+    let again = json!({"reinvocationPolicy": "IfNeeded"});
+    mutating(&objects, "1", &server.client_config("/label/one"), again.clone());
+    mutating(&objects, "2", &server.client_config("/label/two"), again);
+    let chain = AdmissionChain::new(vec![Arc::new(MutatingAdmissionWebhook::new(world, clients))]);
+    let mut sent = config_map("a", json!({}));
+    crate::mutate(&chain, &mut sent.request()).await.expect("patched");
+    assert_eq!(server.requests().len(), 4);
+    assert_eq!(sent.object.expect("still there")["metadata"]["labels"], json!({"seen": "two"}));
+}

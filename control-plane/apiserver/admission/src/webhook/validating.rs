@@ -8,7 +8,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use oarlock_api::{GroupResource, Status};
 use oarlock_apiserver_access::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
-use oarlock_apiserver_webhook::Clients;
+use oarlock_apiserver_webhook::{Authentication, Clients};
 
 use super::annotate;
 use super::call::{Failure, ask, may_ask};
@@ -30,6 +30,7 @@ static RESOURCE: LazyLock<GroupResource> =
 pub struct ValidatingAdmissionWebhook {
     world: World,
     clients: Clients,
+    authentication: Authentication,
     hooks: Compiled<Vec<Hook>>,
 }
 
@@ -42,12 +43,18 @@ struct Ready<'a> {
 
 impl ValidatingAdmissionWebhook {
     pub fn new(world: World, clients: Clients) -> Self {
-        Self { world, clients, hooks: Compiled::default() }
+        Self { world, clients, authentication: Authentication::default(), hooks: Compiled::default() }
+    }
+
+    /// Who the server is to the webhooks, from the file that the admission configuration names.
+    pub fn with_authentication(self, authentication: Authentication) -> Self {
+        Self { authentication, ..self }
     }
 
     fn hooks(&self) -> Arc<Vec<Hook>> {
         let generation = self.world.generation(&[&RESOURCE]);
-        self.hooks.get(generation, || compile(&self.world.sorted(&RESOURCE), &self.clients))
+        self.hooks
+            .get(generation, || compile(&self.world.sorted(&RESOURCE), &self.clients, &self.authentication))
     }
 }
 
