@@ -15,7 +15,7 @@ use crate::rules::Rules;
 use crate::scale::Scale;
 use crate::source::Packed;
 use crate::strategy::CustomStrategy;
-use crate::validate::Patterns;
+use crate::validate::{Patterns, has_lists};
 use crate::value::{condition_is_true, flag, items, strings, text};
 
 /// Why a definition cannot be served.
@@ -99,8 +99,10 @@ pub(crate) struct Compiled {
     pub(crate) patterns: Patterns,
     pub(crate) rules: Option<Rules>,
     pub(crate) has_schema: bool,
+    pub(crate) has_embedded: bool,
+    /// Lists of type set or map.
+    pub(crate) has_lists: bool,
     has_defaults: bool,
-    has_embedded: bool,
 }
 
 /// Reads a definition. Cheap: schemas are packed away until they are used.
@@ -209,6 +211,7 @@ impl Compiled {
             has_schema: source.is_some(),
             has_defaults: schema.has_defaults(),
             has_embedded: schema.has_embedded(),
+            has_lists: has_lists(&schema),
             schema: Arc::new(schema),
         }
     }
@@ -312,7 +315,7 @@ pub enum IntakeError {
     #[error(transparent)]
     Metadata(#[from] DecodeError),
     #[error("{0}")]
-    Embedded(oarlock_api::FieldError),
+    Embedded(Box<oarlock_api::FieldError>),
 }
 
 impl IntakeError {

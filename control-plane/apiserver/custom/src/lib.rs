@@ -26,4 +26,6 @@ pub use definition::definition_strategy;
 pub use jsonpath::{JsonPath, PathError};
 pub use order::compare as compare_versions;
 pub use scale::Scale;
-pub use status::{CLEANUP_FINALIZER, Cleanup, after_cleanup, begin_cleanup, needs_cleanup, plan_status};
+pub use status::{
+    CLEANUP_FINALIZER, Cleanup, after_cleanup, begin_cleanup, needs_cleanup, plan_status, waits_for_names,
+};

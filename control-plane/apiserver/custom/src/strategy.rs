@@ -86,12 +86,10 @@ impl CustomStrategy {
         }
         self.check_scale(new, !status_only, &mut errors);
         if !status_only {
-            embedded::check(&compiled.schema, new, false, &Path::root(), &mut errors);
+            check_embedded(compiled, new, &mut errors);
         }
-        let mut before = FieldErrors::new();
-        validate::check_lists(&compiled.schema, old, &Path::root(), &mut before);
-        if before.is_empty() {
-            validate::check_lists(&compiled.schema, new, &Path::root(), &mut errors);
+        if check_lists(compiled, old).is_empty() {
+            errors.extend(check_lists(compiled, new));
         }
         let forgiven = self.check_rules(new, Some(old), &mut errors);
         if errors.is_empty() && !forgiven.is_empty() {
@@ -123,6 +121,20 @@ fn validate_object(compiled: &Compiled, new: &Value, old: Option<&Value>) -> Fie
         return FieldErrors::new();
     }
     validate::validate(&compiled.schema, &compiled.patterns, new, old, &Path::root())
+}
+
+fn check_embedded(compiled: &Compiled, object: &Value, errors: &mut FieldErrors) {
+    if compiled.has_embedded {
+        embedded::check(&compiled.schema, object, false, &Path::root(), errors);
+    }
+}
+
+fn check_lists(compiled: &Compiled, object: &Value) -> FieldErrors {
+    let mut errors = FieldErrors::new();
+    if compiled.has_lists {
+        validate::check_lists(&compiled.schema, object, &Path::root(), &mut errors);
+    }
+    errors
 }
 
 fn check_status(compiled: &Compiled, new: &Value, old: &Value, errors: &mut FieldErrors) {
@@ -202,8 +214,8 @@ impl Strategy for CustomStrategy {
         check_name(object, &mut errors);
         errors.extend(validate_object(compiled, object, None));
         self.check_scale(object, true, &mut errors);
-        embedded::check(&compiled.schema, object, false, &Path::root(), &mut errors);
-        validate::check_lists(&compiled.schema, object, &Path::root(), &mut errors);
+        check_embedded(compiled, object, &mut errors);
+        errors.extend(check_lists(compiled, object));
         self.check_rules(object, None, &mut errors);
         errors
     }

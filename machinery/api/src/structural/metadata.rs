@@ -54,7 +54,7 @@ impl Structural {
         &self,
         value: &mut Value,
         malformed: Malformed,
-    ) -> Result<Vec<String>, FieldError> {
+    ) -> Result<Vec<String>, Box<FieldError>> {
         let mut dropped = Vec::new();
         if self.has_embedded() {
             self.coerce(value, &Path::root(), malformed, &mut dropped)?;
@@ -77,7 +77,7 @@ impl Structural {
         path: &Path,
         malformed: Malformed,
         dropped: &mut Vec<String>,
-    ) -> Result<(), FieldError> {
+    ) -> Result<(), Box<FieldError>> {
         match value {
             Value::Object(fields) => {
                 if self.embedded {
@@ -108,7 +108,7 @@ fn coerce_object(
     path: &Path,
     malformed: Malformed,
     dropped: &mut Vec<String>,
-) -> Result<(), FieldError> {
+) -> Result<(), Box<FieldError>> {
     for name in ["apiVersion", "kind"] {
         match fields.get(name) {
             None | Some(Value::String(_)) => {}
@@ -116,7 +116,7 @@ fn coerce_object(
                 fields.remove(name);
             }
             Some(value) => {
-                return Err(FieldError::invalid(path.child(name), value.clone(), "must be a string"));
+                return Err(FieldError::invalid(path.child(name), value.clone(), "must be a string").into());
             }
         }
     }
@@ -125,7 +125,7 @@ fn coerce_object(
         Err(_) if malformed == Malformed::Drop => {}
         Err(error) => {
             let value = fields.get("metadata").cloned().unwrap_or_default();
-            return Err(FieldError::invalid(path.child("metadata"), value, error.to_string()));
+            return Err(FieldError::invalid(path.child("metadata"), value, error.to_string()).into());
         }
     }
     Ok(())

@@ -68,7 +68,8 @@ impl Pruner {
                     }
                     self.path.push_str(name);
                     let known = self.field(name, value, schema);
-                    if !known && !(OBJECT_FIELDS.contains(&name.as_str()) && length == 0) {
+                    let is_own = length == 0 && OBJECT_FIELDS.contains(&name.as_str());
+                    if !known && !is_own {
                         self.dropped.push(self.path.clone());
                     }
                     self.path.truncate(length);

@@ -127,7 +127,8 @@ impl Check<'_> {
         }
         let before = self.errors.len();
         match schema.coerce_embedded(&mut tidy, Malformed::Refuse) {
-            Err(FieldError { path: at, fault }) => {
+            Err(error) => {
+                let FieldError { path: at, fault } = *error;
                 let path = if at.as_str().is_empty() { path.clone() } else { path.child(at.as_str()) };
                 self.errors.push(FieldError { path, fault });
             }

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 pub(crate) use finalizer::mark_deleted;
 pub use finalizer::{CLEANUP_FINALIZER, Cleanup, after_cleanup, begin_cleanup, needs_cleanup};
+pub use naming::waits_for_names;
 
 pub(crate) use approval::{ANNOTATION, Approval, is_protected, state as approval_state};
 use conditions::set;

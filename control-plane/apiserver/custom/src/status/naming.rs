@@ -76,6 +76,11 @@ pub(super) fn accept(crd: &mut Value, taken: &Taken<'_>, now: Timestamp) {
     tell(crd, refused, now);
 }
 
+/// Whether a definition does not have all names that it asks for: it is to be planned again when others change.
+pub fn waits_for_names(crd: &Value) -> bool {
+    crd["spec"]["names"] != crd["status"]["acceptedNames"]
+}
+
 fn take(accepted: &mut Value, wanted: &Value, field: &str) {
     match wanted.get(field) {
         Some(value) => accepted[field] = value.clone(),

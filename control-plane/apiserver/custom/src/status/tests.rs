@@ -51,6 +51,7 @@ fn a_name_belongs_to_who_had_it_first() {
     assert_eq!(told(&done, "Established"), "False NotAccepted: not all names are accepted");
     assert_eq!(text(&done["status"]["acceptedNames"]["plural"]), "bars");
     assert_eq!(text(&done["status"]["acceptedNames"]["kind"]), "");
+    assert!(waits_for_names(&done) && !waits_for_names(&first));
     // The names are free again.
     let freed = settle(done, &[]);
     assert_eq!(

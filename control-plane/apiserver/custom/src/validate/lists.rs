@@ -7,6 +7,14 @@ use oarlock_api::table::ListType;
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::{Map, Value};
 
+/// Whether a schema has such lists.
+pub(crate) fn has_lists(schema: &Structural) -> bool {
+    matches!(schema.list_type, Some(ListType::Set | ListType::Map))
+        || schema.properties.values().any(has_lists)
+        || schema.additional_schema().is_some_and(has_lists)
+        || schema.items.as_deref().is_some_and(has_lists)
+}
+
 /// Adds a fault for every item that stands in such a list twice.
 pub(crate) fn check_lists(schema: &Structural, value: &Value, path: &Path, errors: &mut FieldErrors) {
     match value {

@@ -11,6 +11,8 @@ mod scalar;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
+
 use oarlock_api::field::Fault;
 use oarlock_api::structural::Structural;
 use oarlock_api::{FieldErrors, Path};
@@ -18,7 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::correlate::Correlated;
 pub(crate) use formats::check_of as format_check;
-pub(crate) use lists::check_lists;
+pub(crate) use lists::{check_lists, has_lists};
 use node::{Node, Others};
 use outcome::Outcome;
 pub(crate) use patterns::Patterns;
@@ -101,7 +103,7 @@ impl Walk<'_> {
         if let Some(schema) = node.items() {
             let length = self.at.len();
             for (index, item) in items.iter().enumerate() {
-                self.at.push_str(&format!("[{index}]"));
+                write!(self.at, "[{index}]").expect("writing to a string does not fail");
                 let below = correlated.and_then(|both| both.index(index));
                 outcome.merge(self.ratcheted(schema, item, below));
                 self.at.truncate(length);

@@ -83,7 +83,7 @@ pub(super) fn check_type(node: Node<'_>, value: &Value, at: &str, outcome: &mut 
         let framed = matches!(value, Value::String(_) | Value::Array(_));
         if !framed && !format.is_empty() && !fits && found_format != format {
             wrong_type(at, format, found_format, outcome);
-        } else if !(allowed("number") || allowed("integer")) && !format.is_empty() && framed {
+        } else if framed && !format.is_empty() && !allowed("number") && !allowed("integer") {
             // The format decides.
         } else if !fits && !types.is_empty() {
             wrong_type(at, &types.join(","), found, outcome);
