@@ -1,12 +1,7 @@
 //! Numbers and quotes as Go prints them.
 
-/// `%g`: the shortest digits that read back as the same number, with an exponent below 1e-4 and from 1e21.
+/// `%g`: the shortest digits that read back as the same number, with an exponent below 1e-4 and from 1e6.
 pub(crate) fn double(d: f64) -> String {
-    general(d, 21)
-}
-
-/// Shortest digits; an exponent below -4 or from `exponent_from`.
-pub(crate) fn general(d: f64, exponent_from: i32) -> String {
     if d.is_nan() {
         return "NaN".to_owned();
     }
@@ -16,7 +11,7 @@ pub(crate) fn general(d: f64, exponent_from: i32) -> String {
     let scientific = format!("{d:e}");
     let (digits, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
-    if d != 0.0 && (exponent < -4 || exponent >= exponent_from) {
+    if d != 0.0 && !(-4..6).contains(&exponent) {
         return format!("{digits}e{}{:02}", if exponent < 0 { '-' } else { '+' }, exponent.abs());
     }
     format!("{d}")

@@ -101,6 +101,7 @@ fn syntax() {
         ("", "ERROR: <input>:1:1: Syntax error: mismatched input '<EOF>' expecting "),
         ("'abc", "ERROR: <input>:1:1: Syntax error: token recognition error at: ''abc'"),
         ("'éé' + )", "ERROR: <input>:1:8: Syntax error: "),
+        ("self.`foo`", "ERROR: <input>:1:5: unsupported syntax: '`'"),
         ("if", "ERROR: <input>:1:1: reserved identifier: if"),
         ("has(1)", "ERROR: <input>:1:5: invalid argument to has() macro"),
         ("[1].all(1, true)", "ERROR: <input>:1:9: argument must be a simple name"),

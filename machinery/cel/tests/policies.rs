@@ -187,6 +187,16 @@ fn the_request_resource_and_paths() {
 }
 
 #[test]
+fn programs_are_shared_between_threads() {
+    fn shared<T: Send + Sync>() {}
+    fn sent<T: Send>() {}
+    shared::<oarlock_cel::Program>();
+    shared::<Environment>();
+    sent::<Activation<'static>>();
+    sent::<EvalError>();
+}
+
+#[test]
 fn mutations() {
     let environment = Environment::kubernetes().variable("object", Type::Dyn).mutation();
     for (expression, value) in [

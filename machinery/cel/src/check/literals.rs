@@ -43,10 +43,10 @@ fn inside_format(checked: &Checked) -> Vec<bool> {
     let mut inside = vec![false; checked.expr.nodes.len()];
     let mut open: Vec<Id> = Vec::new();
     for node in &checked.expr.nodes {
-        if let Kind::Call { function, target, args } = &node.kind {
-            if &**function == "format" {
-                open.extend(target.iter().chain(args));
-            }
+        if let Kind::Call { function, target, args } = &node.kind
+            && &**function == "format"
+        {
+            open.extend(target.iter().chain(args));
         }
     }
     while let Some(id) = open.pop() {

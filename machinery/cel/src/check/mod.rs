@@ -149,15 +149,14 @@ impl Checker<'_> {
     }
 
     fn check_select(&mut self, id: Id, operand: Id, field: &str, test: bool) {
-        if !test {
-            if let Some(name) = self.expr.qualified_name(id) {
-                if let Some((reference, ty)) = self.lookup(&name) {
-                    self.set(id, ty);
-                    self.references[id as usize] = reference;
-                    self.expr.nodes[id as usize].kind = Kind::Ident(name.into());
-                    return;
-                }
-            }
+        if !test
+            && let Some(name) = self.expr.qualified_name(id)
+            && let Some((reference, ty)) = self.lookup(&name)
+        {
+            self.set(id, ty);
+            self.references[id as usize] = reference;
+            self.expr.nodes[id as usize].kind = Kind::Ident(name.into());
+            return;
         }
         let selected = self.select_type(id, operand, field, false);
         let ty = if test { Type::Bool } else { self.unifier.substitute(&selected, false) };
@@ -223,13 +222,13 @@ impl Checker<'_> {
             return;
         };
         // `a.b.c()` is the function `a.b.c`, if there is one, and else `c` of `a.b`.
-        if let Some(prefix) = self.expr.qualified_name(target) {
-            if let Some(function) = functions::find(&format!("{prefix}.{name}"), self.environment) {
-                let args_again = args.to_vec();
-                self.expr.nodes[id as usize].kind =
-                    Kind::Call { function: function.name.into(), target: None, args: args_again };
-                return self.resolve(id, function, None, args);
-            }
+        if let Some(prefix) = self.expr.qualified_name(target)
+            && let Some(function) = functions::find(&format!("{prefix}.{name}"), self.environment)
+        {
+            let args_again = args.to_vec();
+            self.expr.nodes[id as usize].kind =
+                Kind::Call { function: function.name.into(), target: None, args: args_again };
+            return self.resolve(id, function, None, args);
         }
         self.check(target);
         match functions::find(name, self.environment) {
@@ -472,6 +471,3 @@ pub(crate) fn constructible(name: &str) -> Option<Object> {
         _ => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

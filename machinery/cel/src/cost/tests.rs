@@ -12,7 +12,9 @@ impl Authorize for Allow {
 }
 
 /// An expression, its cost at least and at most by the estimate, and its cost when run.
-const CASES: &[(&str, Option<(u64, u64)>, u64)] = &[
+type Case = (&'static str, Option<(u64, u64)>, u64);
+
+const CASES: &[Case] = &[
     ("'ABCDEFGHIJ abcdefghij'.lowerAscii()", Some((3, 3)), 3),
     ("'ABCDEFGHIJ abcdefghij'.lowerAscii() == 'abcdefghij ABCDEFGHIJ'.lowerAscii()", Some((7, 9)), 9),
     ("'ABCDEFGHIJ abcdefghij'.upperAscii()", Some((3, 3)), 3),

@@ -1,5 +1,6 @@
 //! Operations: names resolved to places, functions to code, chains of selections gathered, constants worked out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use regex::Regex;
@@ -11,7 +12,7 @@ use crate::expr::{Id, Kind, Literal, op};
 use crate::functions::{self, Call, Function, Overload};
 use crate::re2;
 use crate::types::{Object, Type};
-use crate::value::Value;
+use crate::value::{Key, Map, Value};
 
 /// The index of an operation.
 pub(super) type OpId = u32;
@@ -75,6 +76,8 @@ pub(super) struct CallOp {
     pub(super) regex: Option<Regex>,
     /// The first argument is an accumulator that nobody reads again before it is set: it is taken, not copied.
     pub(super) takes: Option<usize>,
+    /// Membership in a written list of simple values; upstream looks into a set, which it does not charge.
+    pub(super) free: bool,
 }
 
 #[derive(Debug)]
@@ -136,7 +139,7 @@ impl<'c> Planner<'c> {
             Kind::Map(entries) => {
                 let entries =
                     entries.iter().map(|e| (self.node(e.key), self.node(e.value), e.optional)).collect();
-                self.push(Op::Map(entries))
+                self.map(entries)
             }
             Kind::Struct { fields, .. } => {
                 let Type::Object(object) = &checked.types[id as usize] else {
@@ -172,12 +175,12 @@ impl<'c> Planner<'c> {
     }
 
     fn qualify(&mut self, operand: OpId, qualifier: Qualifier, test: bool) -> OpId {
-        if let Op::Attribute(attribute) = &mut self.ops[operand as usize] {
-            if !attribute.test {
-                attribute.path.push(qualifier);
-                attribute.test = test;
-                return operand;
-            }
+        if let Op::Attribute(attribute) = &mut self.ops[operand as usize]
+            && !attribute.test
+        {
+            attribute.path.push(qualifier);
+            attribute.test = test;
+            return operand;
         }
         self.push(Op::Attribute(Box::new(Attribute {
             base: Base::Computed(operand),
@@ -234,13 +237,15 @@ impl<'c> Planner<'c> {
         overload: Option<&'static Overload>,
         args: Vec<OpId>,
     ) -> OpId {
-        if self.folds && functions::is_conversion(function.name) {
-            if let [Some(value)] = args.iter().map(|&arg| self.constant(arg)).collect::<Vec<_>>()[..] {
-                let (activation, meter) = (Activation::new(), Meter::unlimited());
-                let call = Call { activation: &activation, meter: &meter, overload, regex: None };
-                if let Ok(value) = (function.run.0)(&call, &[value.clone()]) {
-                    return self.push(Op::Constant(value));
-                }
+        if self.folds
+            && functions::is_conversion(function.name)
+            && let [Some(value)] = args.iter().map(|&arg| self.constant(arg)).collect::<Vec<_>>()[..]
+        {
+            let (activation, meter) = (Activation::new(), Meter::unlimited());
+            let call = Call { activation: &activation, meter: &meter, overload, regex: None };
+            let args = [value.clone()];
+            if let Ok(value) = (function.run.0)(&call, &args) {
+                return self.push(Op::Constant(value));
             }
         }
         let pattern = match (function.name, args.as_slice()) {
@@ -263,7 +268,10 @@ impl<'c> Planner<'c> {
             }
             _ => None,
         };
-        self.push(Op::Call(Box::new(CallOp { function, overload, args: args.into(), regex, takes })))
+        let free = self.folds
+            && overload.is_some_and(|overload| overload.id == "in_list")
+            && matches!(self.constant(args[1]), Some(Value::List(list)) if list.iter().all(|item| item.is_ok_and(is_simple)));
+        self.push(Op::Call(Box::new(CallOp { function, overload, args: args.into(), regex, takes, free })))
     }
 
     fn list(&mut self, elements: Box<[(OpId, bool)]>) -> OpId {
@@ -275,6 +283,22 @@ impl<'c> Planner<'c> {
             }
         }
         self.push(Op::List(elements))
+    }
+
+    fn map(&mut self, entries: Box<[(OpId, OpId, bool)]>) -> OpId {
+        if self.folds && entries.iter().all(|(_, _, optional)| !optional) {
+            let constants: Option<Vec<(Key<'static>, Value<'static>)>> = entries
+                .iter()
+                .map(|(key, value, _)| Some((Key::of(self.constant(*key)?)?, self.constant(*value)?.clone())))
+                .collect();
+            let map: Option<BTreeMap<Key<'static>, Value<'static>>> =
+                constants.map(|list| list.into_iter().collect());
+            // A key that comes twice is an error when it runs.
+            if let Some(map) = map.filter(|map| map.len() == entries.len()) {
+                return self.push(Op::Constant(Value::Map(Map::Made(Arc::new(map)))));
+            }
+        }
+        self.push(Op::Map(entries))
     }
 
     fn fold(&mut self, fold: &'c crate::expr::Fold) -> OpId {
@@ -302,6 +326,10 @@ impl<'c> Planner<'c> {
         self.locals += 1;
         self.locals - 1
     }
+}
+
+fn is_simple(value: Value<'_>) -> bool {
+    matches!(value, Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_))
 }
 
 fn value_of(literal: &Literal) -> Value<'static> {

@@ -78,10 +78,10 @@ impl<'a> Run<'_, 'a> {
             Op::Fold(fold) => self.fold(fold),
             Op::Bind(place, value, result) => {
                 let value = self.eval(*value);
-                if let Err(error) = &value {
-                    if error.is_fatal() {
-                        return value;
-                    }
+                if let Err(error) = &value
+                    && error.is_fatal()
+                {
+                    return value;
                 }
                 self.locals[*place] = value;
                 self.eval(*result)
@@ -204,8 +204,10 @@ impl<'a> Run<'_, 'a> {
             };
             args.push(value);
         }
-        let before = cost::of_call(call.function.name, call.overload.map(|o| o.id), &args, self.meter)?;
-        self.meter.charge(before)?;
+        if !call.free {
+            let cost = cost::of_call(call.function.name, call.overload.map(|o| o.id), &args, self.meter)?;
+            self.meter.charge(cost)?;
+        }
         if call.takes.is_some() {
             let first = std::mem::take(&mut args[0]);
             return match call.function.name {

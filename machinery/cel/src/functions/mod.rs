@@ -130,6 +130,3 @@ pub(crate) fn find(name: &str, environment: &Environment) -> Option<&'static Fun
 pub(crate) fn no_overload<'a>() -> Outcome<'a> {
     Err(EvalError::NoSuchOverload)
 }
-
-#[cfg(test)]
-mod tests;

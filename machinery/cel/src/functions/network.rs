@@ -120,10 +120,10 @@ fn is_link_local(ip: &IpAddr) -> bool {
 
 /// Neither zones nor IPv4 addresses mapped into IPv6.
 fn parse_ip(text: &str) -> Result<IpAddr, String> {
-    if let Some((address, _)) = text.split_once('%') {
-        if address.parse::<Ipv6Addr>().is_ok() {
-            return Err(format!("IP address {} with zone value is not allowed", quoted(text)));
-        }
+    if let Some((address, _)) = text.split_once('%')
+        && address.parse::<Ipv6Addr>().is_ok()
+    {
+        return Err(format!("IP address {} with zone value is not allowed", quoted(text)));
     }
     let ip: IpAddr = text.parse().map_err(|_| {
         let text = quoted(text);

@@ -243,12 +243,9 @@ fn last_index_of<'a>(call: &Call<'_, 'a>, args: &[Value<'a>]) -> Outcome<'a> {
     if start == text.len() {
         return Ok(Value::Int(-1));
     }
-    // The last place that is not after `from`.
-    let end = (start + part.len()).min(text.len());
-    let end = (end..=text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(text.len());
-    let found = text[..end].rmatch_indices(&**part).map(|(at, _)| at).find(|at| *at <= start);
-    let found = found.or_else(|| text[..end].rfind(&**part).filter(|at| *at <= start));
-    Ok(Value::Int(found.map_or(-1, |found| count(text, found))))
+    // What starts at `from` at the latest ends within this.
+    let end = text.floor_char_boundary(start.saturating_add(part.len()).min(text.len()));
+    Ok(Value::Int(text[..end].rfind(&**part).map_or(-1, |found| count(text, found))))
 }
 
 fn replace<'a>(call: &Call<'_, 'a>, args: &[Value<'a>]) -> Outcome<'a> {

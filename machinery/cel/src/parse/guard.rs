@@ -59,14 +59,7 @@ fn measure(source: &str) -> usize {
                 level.note();
                 levels.push(Level::default());
             }
-            b')' | b']' | b'}' => {
-                if levels.len() > 1 {
-                    let closed = levels.pop().expect("there are two").greatest;
-                    let level = levels.last_mut().expect("there is another");
-                    level.inner = level.inner.max(closed);
-                    level.note();
-                }
-            }
+            b')' | b']' | b'}' => close(&mut levels),
             b'.' => level.postfix += 1,
             b',' | b':' | b'&' | b'|' => {
                 let ternary = if bytes[at] == b':' { level.ternary } else { 0 };
@@ -93,6 +86,17 @@ fn measure(source: &str) -> usize {
     }
     // Unclosed brackets nest all the same.
     levels.iter().map(|level| level.greatest).sum::<usize>()
+}
+
+/// A bracket is closed; one that was never opened is the parser's to find.
+fn close(levels: &mut Vec<Level>) {
+    if levels.len() < 2 {
+        return;
+    }
+    let closed = levels.pop().expect("there are two").greatest;
+    let level = levels.last_mut().expect("there is another");
+    level.inner = level.inner.max(closed);
+    level.note();
 }
 
 fn word_end(bytes: &[u8], at: usize) -> usize {

@@ -73,15 +73,15 @@ impl Lowering<'_> {
                 return macros::expand(self, at, &call.func_name, target, args);
             }
             Parsed::List(list) => {
-                let elements = list.elements.into_iter().enumerate();
-                let optional = |index| list.optional_indices.contains(&index);
-                let elements: Vec<Element> = if list.optional_indices.is_empty() {
-                    elements.map(|(_, value)| Element { value: self.node(value), optional: false }).collect()
-                } else {
-                    elements
-                        .map(|(i, value)| Element { value: self.node(value), optional: optional(i) })
-                        .collect()
-                };
+                let mut elements: Vec<Element> = Vec::with_capacity(list.elements.len());
+                for value in list.elements {
+                    elements.push(Element { value: self.node(value), optional: false });
+                }
+                for index in list.optional_indices {
+                    if let Some(element) = elements.get_mut(index) {
+                        element.optional = true;
+                    }
+                }
                 Kind::List(elements)
             }
             Parsed::Map(map) => {

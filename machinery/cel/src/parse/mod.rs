@@ -42,7 +42,6 @@ fn parse_here(source: &str) -> Result<Expr, Vec<Issue>> {
         Parser::new()
             .max_recursion_depth(guard::DEPTH_MAX as u16)
             .enable_optional_syntax(true)
-            .enable_ident_escape_syntax(true)
             .parse_with_source_info(source)
     }));
     match parsed {
@@ -75,6 +74,3 @@ fn issues(source: &str, errors: &ParseErrors) -> Vec<Issue> {
         })
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

@@ -58,13 +58,13 @@ fn array(schema: &Structural, name: &str, depth: usize) -> Option<Decl> {
 }
 
 fn object(schema: &Structural, root: bool, name: &str, depth: usize) -> Option<Decl> {
-    if let Additional::Schema(values) = &schema.additional {
-        if !root && schema.properties.is_empty() {
-            let value = declare(values, values.embedded, &format!("{name}.@elem"), depth + 1)?;
-            let max =
-                length(schema, "maxProperties").unwrap_or((REQUEST_BYTES_MAX - 2) / (value.min_size + 6));
-            return Some(Decl::sized(Type::map(Decl::sized(Type::String, 0, 0), value), max, MIN_STRING));
-        }
+    if let Additional::Schema(values) = &schema.additional
+        && !root
+        && schema.properties.is_empty()
+    {
+        let value = declare(values, values.embedded, &format!("{name}.@elem"), depth + 1)?;
+        let max = length(schema, "maxProperties").unwrap_or((REQUEST_BYTES_MAX - 2) / (value.min_size + 6));
+        return Some(Decl::sized(Type::map(Decl::sized(Type::String, 0, 0), value), max, MIN_STRING));
     }
     let required: Vec<&str> = schema
         .validation

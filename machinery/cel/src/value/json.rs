@@ -43,7 +43,7 @@ pub(crate) fn read<'a>(json: &'a Json, decl: &'a Decl) -> Result<Value<'a>, Eval
             .decode(text)
             .map(|bytes| Value::Bytes(bytes.into()))
             .map_err(|error| EvalError::Message(format!("Invalid byte formatted string {text}: {error}"))),
-        (Type::Optional(of), _) => inside_optional(json, of),
+        (Type::Optional(of), _) => inside_optional(json, of, decl),
         (Type::List(_), _) => {
             Err(EvalError::message("invalid data, expected an array for the provided schema with type=array"))
         }
@@ -60,14 +60,14 @@ pub(crate) fn read<'a>(json: &'a Json, decl: &'a Decl) -> Result<Value<'a>, Eval
 }
 
 /// An optional that is there. Its inside is typed through the same declaration, so only the outermost may be optional.
-fn inside_optional<'a>(json: &'a Json, of: &'a Type) -> Result<Value<'a>, EvalError> {
+fn inside_optional<'a>(json: &'a Json, of: &'a Type, decl: &Decl) -> Result<Value<'a>, EvalError> {
     let inside = match (of, json) {
         (Type::Object(object), Json::Object(entries)) if object.decl().is_some() => {
             Value::Map(Map::Object { entries, decl: object.decl().expect("it was just found") })
         }
         (Type::List(ty), Json::Array(items)) => Value::List(List::Json { items, ty }),
         (Type::Map(ty), Json::Object(entries)) => Value::Map(Map::Json { entries, value: &ty.value }),
-        (Type::Timestamp, Json::String(text)) => timestamp(text, &Decl::default())?,
+        (Type::Timestamp, Json::String(text)) => timestamp(text, decl)?,
         (Type::Duration, Json::String(text)) => Value::Duration(
             time::parse_loose_duration(text)
                 .map_err(|error| EvalError::Message(format!("Invalid duration {text}: {error}")))?,

@@ -226,8 +226,8 @@ impl<'a> Value<'a> {
             Self::Bytes(bytes) => bytes.is_empty(),
             Self::Duration(d) => *d == 0,
             Self::Timestamp(t) => t.is_first(),
-            Self::List(list) => list.len() == 0,
-            Self::Map(map) => map.len() == 0,
+            Self::List(list) => list.is_empty(),
+            Self::Map(map) => map.is_empty(),
             Self::Optional(inside) => inside.is_none(),
             Self::Object(made) => made.fields.is_empty(),
             Self::Type(_) | Self::Library(_) => false,
@@ -299,6 +299,3 @@ pub(crate) fn shown(value: &Value<'_>) -> String {
 pub(crate) fn key_error(key: &Value<'_>) -> EvalError {
     EvalError::NoSuchKey(shown(key))
 }
-
-#[cfg(test)]
-mod tests;
