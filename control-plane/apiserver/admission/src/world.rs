@@ -57,12 +57,21 @@ impl World {
         serde_json::from_slice(&bytes).map_err(Status::internal)
     }
 
-    /// A tree that somebody changed, read as an object of its kind: checked, in normal form, with defaults.
-    pub(crate) fn read_back(&self, kind: &GroupVersionKind, mut object: Value) -> Result<Value, String> {
+    /// A tree that somebody changed, read as an object of its kind: checked, in normal form, with defaults. What its kind
+    /// does not know is dropped, or, if `strict`, an error.
+    pub(crate) fn read_back(
+        &self,
+        kind: &GroupVersionKind,
+        mut object: Value,
+        strict: bool,
+    ) -> Result<Value, String> {
         match self.schema(kind) {
             Schema::Typed(ty) => {
                 let decoded =
                     oarlock_api::codec::check(Table::builtin(), ty, &object).map_err(|e| e.to_string())?;
+                if let Some(error) = decoded.strict_error().filter(|_| strict) {
+                    return Err(error);
+                }
                 object = decoded.value;
                 oarlock_api::defaults::apply_defaults(kind, &mut object);
             }

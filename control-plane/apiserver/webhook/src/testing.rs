@@ -90,14 +90,22 @@ impl TestServer {
         names: &[&str],
         handler: impl Fn(&Received) -> Answer + Send + Sync + 'static,
     ) -> Self {
+        let mut subjects: Vec<SubjectName> =
+            names.iter().map(|name| SubjectName::Dns((*name).into())).collect();
+        subjects.push(SubjectName::Ip(Ipv4Addr::LOCALHOST.into()));
+        Self::start_as(&Profile::server("hook", subjects), handler).await
+    }
+
+    /// With a certificate of this profile.
+    pub async fn start_as(
+        profile: &Profile,
+        handler: impl Fn(&Received) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         oarlock_pki::install_crypto_provider();
         let folder = tempfile::tempdir().expect("a temporary folder");
         let ca = Authority::load_or_create(&folder.path().join("c"), &folder.path().join("k"), "hooks")
             .expect("an authority");
-        let mut subjects: Vec<SubjectName> =
-            names.iter().map(|name| SubjectName::Dns((*name).into())).collect();
-        subjects.push(SubjectName::Ip(Ipv4Addr::LOCALHOST.into()));
-        let identity = ca.issue(&Profile::server("hook", subjects)).expect("a certificate");
+        let identity = ca.issue(profile).expect("a certificate");
         let tls = oarlock_pki::server_config(&identity, Some(ca.cert_pem()), &["h2", "http/1.1"])
             .expect("a configuration");
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a port");

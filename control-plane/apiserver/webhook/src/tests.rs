@@ -90,6 +90,20 @@ async fn failures_are_told_in_upstreams_words() {
 }
 
 #[tokio::test]
+async fn a_certificate_with_only_an_old_name_is_explained() {
+    let nameless = oarlock_pki::Profile::server("hook.ns.svc", Vec::new());
+    let server = TestServer::start_as(&nameless, |_| Answer::json(&json!({}))).await;
+    let known = OneService { namespace: "ns", name: "hook", address: server.address };
+    let (clients, _tasks) = clients(Arc::new(known));
+    let error = call(&clients, &service(&server)).await.expect_err("no names").to_string();
+    let want = "x509: certificate relies on legacy Common Name field, use SANs instead";
+    assert!(error.ends_with(want), "{error}");
+    let error = call(&clients, &config(&server, "/x")).await.expect_err("no addresses").to_string();
+    let want = "x509: cannot validate certificate for 127.0.0.1 because it doesn't contain any IP SANs";
+    assert!(error.ends_with(want), "{error}");
+}
+
+#[tokio::test]
 async fn a_port_that_nobody_listens_on_refuses() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("bound");

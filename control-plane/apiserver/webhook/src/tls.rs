@@ -2,9 +2,10 @@
 
 use std::sync::{Arc, LazyLock};
 
+use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 
@@ -37,7 +38,9 @@ pub(crate) fn client_config(config: &ClientConfig, http2: bool) -> Result<rustls
     let builder = if config.insecure_skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
     } else {
-        builder.with_root_certificates(roots(config)?)
+        // Without any roots there is no verifier, and nobody is trusted.
+        let known = WebPkiServerVerifier::builder_with_provider(roots(config)?, provider.clone()).build();
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Explaining(known.ok(), provider)))
     };
     let mut made = match &config.credentials.certificate {
         None => builder.with_no_client_auth(),
@@ -65,6 +68,75 @@ fn roots(config: &ClientConfig) -> Result<Arc<RootCertStore>, ConfigError> {
         roots.add(certificate).map_err(|_| ConfigError::CaBundle)?;
     }
     if roots.is_empty() { Err(ConfigError::CaBundle) } else { Ok(Arc::new(roots)) }
+}
+
+/// Verifies as ever; but says of a certificate without names that it has an old one, as Go does: it is what most often is
+/// wrong with the certificate of a webhook.
+#[derive(Debug)]
+struct Explaining(Option<Arc<WebPkiServerVerifier>>, Arc<CryptoProvider>);
+
+pub(crate) const LEGACY_NAME: &str = "certificate relies on legacy Common Name field, use SANs instead";
+
+impl Explaining {
+    fn explained(
+        error: rustls::Error,
+        certificate: &CertificateDer<'_>,
+        name: &ServerName<'_>,
+    ) -> rustls::Error {
+        let nameless = matches!(
+            &error,
+            rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { presented, .. })
+                if presented.is_empty()
+        );
+        if nameless && common_name(certificate).is_some_and(|old| old.eq_ignore_ascii_case(&name.to_str())) {
+            return rustls::Error::General(LEGACY_NAME.into());
+        }
+        error
+    }
+}
+
+fn common_name(certificate: &CertificateDer<'_>) -> Option<String> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let name = parsed.subject().iter_common_name().next()?;
+    name.as_str().ok().map(ToString::to_string)
+}
+
+impl ServerCertVerifier for Explaining {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(known) = &self.0 else { return Err(CertificateError::UnknownIssuer.into()) };
+        known
+            .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+            .map_err(|error| Self::explained(error, end_entity, server_name))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, dss, &self.1.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, dss, &self.1.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.1.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// `insecure-skip-tls-verify` of a kubeconfig: who the server is does not matter, that it holds its key does.

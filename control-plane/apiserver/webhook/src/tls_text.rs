@@ -5,6 +5,8 @@ use std::io;
 use rustls::{AlertDescription, CertificateError, InvalidMessage};
 use rustls_pki_types::{ServerName, UnixTime};
 
+use crate::tls::LEGACY_NAME;
+
 pub(crate) fn handshake_text(error: &io::Error) -> String {
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return match error.kind() {
@@ -16,6 +18,9 @@ pub(crate) fn handshake_text(error: &io::Error) -> String {
     match tls {
         rustls::Error::InvalidCertificate(why) => {
             format!("tls: failed to verify certificate: x509: {}", certificate_text(why))
+        }
+        rustls::Error::General(why) if why == LEGACY_NAME => {
+            format!("tls: failed to verify certificate: x509: {why}")
         }
         rustls::Error::AlertReceived(alert) => format!("remote error: tls: {}", alert_text(*alert)),
         // The first byte of an HTTP answer is none of a TLS record.

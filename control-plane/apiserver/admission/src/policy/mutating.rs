@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::definition::{Policy, compile_all};
 use super::dispatch::{Meeting, Met, by_rules, namespace_object};
-use super::mutation::{Mutations, Trouble, mutate};
+use super::mutation::{Mutation, Mutations, Trouble, mutate};
 use crate::World;
 use crate::compiled::Compiled;
 use crate::expressions::{Asker, Inputs, Outcome, Scope, request_value};
@@ -229,7 +229,8 @@ impl Round<'_> {
             }
         });
         let mutated = mutated.await?;
-        world.read_back(kind, mutated).map_err(Trouble::Internal)
+        let strict = matches!(mutation, Mutation::JsonPatch(..));
+        world.read_back(kind, mutated, strict).map_err(Trouble::Internal)
     }
 }
 

@@ -289,6 +289,12 @@ async fn mutations_that_fail_refuse_or_not() {
             "policy 'p' with binding 'p' denied request: expression '{broken}' resulted in error: no such key: nothing"
         )
     );
+    let unknown = "[JSONPatch{op: 'add', path: '/spec', value: 1}]";
+    let mut policy = json_patch(unknown);
+    policy["failurePolicy"] = "Ignore".into();
+    let (code, _, message) = mutate(policy).await.expect_err("whatever the failure policy");
+    let told = "Internal error occurred: strict decoding error: unknown field \"spec\"";
+    assert_eq!((code, message.as_str()), (500, told));
     let mut ignored = apply(broken);
     ignored["failurePolicy"] = "Ignore".into();
     mutate(ignored).await.expect("ignored");

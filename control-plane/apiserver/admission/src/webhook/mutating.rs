@@ -232,6 +232,6 @@ impl Round<'_> {
         let written = self.world.on_the_wire(&matched.kind, object)?;
         let patched = patch::json_patch(&written, text).map_err(Status::internal)?;
         annotate::patch(request.annotations, self.number, index, hook, &operations);
-        self.world.read_back(&matched.kind, patched).map(Some).map_err(Status::internal)
+        self.world.read_back(&matched.kind, patched, false).map(Some).map_err(Status::internal)
     }
 }
