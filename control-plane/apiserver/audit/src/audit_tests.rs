@@ -200,9 +200,7 @@ async fn stages_are_told_in_order_and_what_is_dropped_is_complete() {
     gone.request_received().await.expect("stored");
     drop(gone);
     let deleted = begin(false);
-    deleted.response_object(
-        &json!({ "kind": "Status", "apiVersion": "v1", "status": "Success", "message": "gone" }),
-    );
+    deleted.response_json(br#"{"kind":"Status","apiVersion":"v1","status":"Success","message":"gone"}"#);
     deleted.response_complete(200).await;
     drop(deleted);
     let failed = begin(false);

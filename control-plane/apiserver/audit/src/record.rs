@@ -17,6 +17,10 @@ use crate::policy::{Level, Stage, Verdict};
 /// Requests that took longer say so in an annotation.
 const SLOW_MS: i64 = 500;
 
+/// What a Status has among its first bytes, and how many these are at most.
+const STATUS: &[u8] = br#""kind":"Status""#;
+const HEAD: usize = 128;
+
 /// The event of the beginning could not be stored, and the mode is strict: the request must fail (500, reason
 /// InternalError).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -153,16 +157,16 @@ impl Record {
         }
     }
 
-    /// The same from the JSON that goes on the wire.
+    /// The same from the JSON that goes on the wire. Other bytes (protobuf) tell nothing.
     pub fn response_json(&self, json: &[u8]) {
-        if !self.wants_response() {
-            return;
-        }
-        if self.verdict.omit_managed_fields {
+        let is_status = json.get(..HEAD).unwrap_or(json).windows(STATUS.len()).any(|part| part == STATUS);
+        if is_status || (self.wants_response() && self.verdict.omit_managed_fields) {
             if let Ok(object) = serde_json::from_slice::<Value>(json) {
                 self.response_object(&object);
             }
-        } else if let Some(kept) = std::str::from_utf8(json).ok().and_then(raw_text) {
+        } else if self.wants_response()
+            && let Some(kept) = std::str::from_utf8(json).ok().and_then(raw_text)
+        {
             self.state.lock().event.response_object = Some(kept);
         }
     }

@@ -143,6 +143,8 @@ pub fn dangling(schemas: &[Arc<Value>], levels: &[Arc<Value>], now: &str) -> Vec
 
 #[cfg(test)]
 mod tests {
+    use oarlock_api::GroupVersionKind;
+
     use super::*;
 
     fn bootstrap(plural: &str) -> Vec<Value> {
@@ -164,6 +166,15 @@ mod tests {
             assert_eq!(actions.len(), all.len());
             let existing: Vec<_> = all.iter().map(|object| Arc::new(stored(object.clone(), 1))).collect();
             assert_eq!(maintain(&all, &existing), [], "{plural} as they should be");
+            // As the server stores them: with defaults, and through JSON that says every field.
+            let defaulted = all.iter().map(|object| {
+                let mut object = stored(object.clone(), 1);
+                let kind = object["kind"].as_str().expect("a kind").to_string();
+                let gvk = GroupVersionKind::new("flowcontrol.apiserver.k8s.io", "v1", &kind);
+                oarlock_api::defaults::apply_defaults(&gvk, &mut object);
+                Arc::new(object)
+            });
+            assert_eq!(maintain(&all, &defaulted.collect::<Vec<_>>()), [], "{plural} with defaults");
         }
     }
 

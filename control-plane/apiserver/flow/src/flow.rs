@@ -182,19 +182,19 @@ impl Flow {
         Member { level, spec, bounds, smoothed, metrics }
     }
 
-    /// Lends seats between levels: every period while somebody has to wait, and not at all while nobody does.
+    /// Lends seats between levels: at once when somebody has to wait, then every period while somebody does, and not at all
+    /// while nobody does.
     pub async fn run(self: Arc<Self>, stop: Shutdown) {
         while stop.or(self.shared.contention.notified()).await.is_some() {
             for member in self.current().levels.values() {
                 // The time before the contention tells nothing of it.
                 member.level.sample();
             }
-            while self.shared.contended.load(Ordering::Relaxed) {
-                self.shared.contended.store(false, Ordering::Relaxed);
+            while self.shared.contended.swap(false, Ordering::Relaxed) {
+                self.adjust();
                 if stop.or(tokio::time::sleep(ADJUSTMENT_PERIOD)).await.is_none() {
                     return;
                 }
-                self.adjust();
             }
         }
     }

@@ -216,8 +216,10 @@ async fn a_busy_level_borrows_from_an_idle_one_and_gives_back() {
     let classified = w.flow.classify(&request);
     let limit = |name: &str| w.flow.current().levels[name].level.limit();
     assert_eq!((limit("busy"), limit("idle")), (10, 10));
+    let before = Instant::now();
     let permits: Vec<_> =
         futures::future::join_all((0..14).map(|_| classified.admit(&request, Work::ONE))).await;
+    assert_eq!(before.elapsed(), Duration::ZERO, "who lends need not be waited for");
     assert!(permits.iter().all(Result::is_ok), "four wait for borrowed seats");
     assert_eq!((limit("busy"), limit("idle")), (18, 3), "what nobody needs is lent");
     drop(permits);
