@@ -15,8 +15,8 @@ mod mvcc;
 mod types;
 
 pub use embedded::{
-    Embedded, EmbeddedOptions, Facts, Report, Restore, advance_embedded, ask_embedded, check_embedded,
-    copy_embedded, defragment_embedded, open_embedded, restore_embedded,
+    Answered, Embedded, EmbeddedOptions, Facts, Report, Restore, advance_embedded, ask_embedded,
+    check_embedded, copy_embedded, defragment_embedded, open_embedded, restore_embedded,
 };
 pub use etcd::Etcd;
 pub use memory::MemoryStore;

@@ -13,6 +13,7 @@ use common::{Cluster, Setup, connect, impatient};
 use futures::future::join_all;
 use oarlock_store::{EmbeddedOptions, MemoryStore, Revision, Store, etcd, open_embedded};
 use parking_lot::Mutex;
+use tokio::task::JoinSet;
 
 const CLIENTS: u64 = 8;
 
@@ -32,16 +33,20 @@ async fn run(
     count: u64,
     ids: Arc<AtomicU64>,
 ) {
-    let clients = (0..CLIENTS).map(|i| {
-        let work = client(store.clone(), sink.clone(), Random(seed ^ (i << 32)), ids.clone(), count);
-        tokio::spawn(work)
-    });
-    let clients: Vec<_> = clients.collect();
+    let mut clients = JoinSet::new();
+    for i in 0..CLIENTS {
+        clients.spawn(client(store.clone(), sink.clone(), Random(seed ^ (i << 32)), ids.clone(), count));
+    }
+    let done = async {
+        while let Some(ended) = clients.join_next().await {
+            ended.expect("no client panics");
+        }
+    };
     let watches = join_all(
         (0..2).map(|_| watcher(store.clone(), sink.clone(), ids.fetch_add(1, Ordering::Relaxed), start)),
     );
     tokio::select! {
-        done = join_all(clients) => done.into_iter().for_each(|c| c.expect("no client panics")),
+        () = done => {}
         _ = watches => unreachable!("they never end"),
     }
 }
@@ -147,17 +152,18 @@ async fn etcd_is_linearizable_while_members_come_and_go() {
     let (sink, lines) = keep();
     let ids = Arc::new(AtomicU64::new(1));
     let done = Arc::new(AtomicU64::new(0));
-    let work = {
+    let mut work = JoinSet::new();
+    {
         let (store, sink, ids, done) = (store.clone(), sink.clone(), ids.clone(), done.clone());
-        tokio::spawn(async move {
+        work.spawn(async move {
             // A second connection, as a second API server has one.
             let other = connect(config).await;
             let one = run(store, &sink, seed, start, 400, ids.clone());
             let two = run(other, &sink, seed ^ 7, start, 400, ids.clone());
             tokio::join!(one, two);
             done.store(1, Ordering::Relaxed);
-        })
-    };
+        });
+    }
     let mut random = Random(seed);
     let mut kills = 0;
     while done.load(Ordering::Relaxed) == 0 {
@@ -168,14 +174,13 @@ async fn etcd_is_linearizable_while_members_come_and_go() {
         let before = ids.load(Ordering::Relaxed);
         while ids.load(Ordering::Relaxed) < before + 100 && done.load(Ordering::Relaxed) == 0 {
             tokio::task::yield_now().await;
-            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         }
         cluster.members[victim].start();
         let alone =
             etcd::Config { endpoints: vec![cluster.members[victim].endpoint.clone()], ..cluster.config() };
         connect(alone).await;
     }
-    work.await.expect("no client panics");
+    work.join_next().await.expect("it was started").expect("no client panics");
     let log = read_log(&*store, start).await;
     let (ended, written) = judge(&lines.lock(), &log, start.0);
     println!("{kills} members killed, {ended} operations ended, {written} revisions");

@@ -181,11 +181,11 @@ fn facts_text(facts: &Facts) -> String {
     )
 }
 
+/// What a store answers an operator: names and values, or why not.
+pub type Answered = Result<Vec<(String, String)>, String>;
+
 /// Asks the process that has the store open. `None` if none listens there; the inner error is its refusal.
-pub fn ask_embedded(
-    socket: &Path,
-    request: &str,
-) -> io::Result<Option<Result<Vec<(String, String)>, String>>> {
+pub fn ask_embedded(socket: &Path, request: &str) -> io::Result<Option<Answered>> {
     let mut stream = match UnixStream::connect(socket) {
         Ok(stream) => stream,
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {

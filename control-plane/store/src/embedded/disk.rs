@@ -55,7 +55,7 @@ impl Disk {
 
     /// What it holds, and what is wrong with it.
     pub(super) fn inspect(&self) -> Result<(Facts, Vec<String>)> {
-        self.read(|txn| Ok(inspect(txn)?))
+        self.read(inspect)
     }
 
     /// Gives back the file's free space. Reads and writes wait for it.

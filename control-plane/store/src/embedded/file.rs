@@ -14,7 +14,7 @@ use redb::{BackendError, StorageBackend};
 
 /// Where the store's bytes are.
 pub(super) trait Medium: Send + Sync + 'static {
-    /// Opens it, or makes it.
+    /// Opens it. A store that is not there is made beside its place, and put there whole.
     fn open(&self) -> Io<Box<dyn StorageBackend>>;
 
     /// What to call it.
@@ -25,7 +25,7 @@ pub(super) struct FileMedium(pub(super) PathBuf);
 
 impl Medium for FileMedium {
     fn open(&self) -> Io<Box<dyn StorageBackend>> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&self.0)?;
+        let file = OpenOptions::new().read(true).write(true).open(&self.0)?;
         Ok(Box::new(FileBackend::new(file).map_err(io::Error::other)?))
     }
 

@@ -98,8 +98,8 @@ pub(crate) fn write_new(path: &Path, batch: &Batch) -> Result<()> {
 
 pub(super) fn create_new(path: &Path) -> Result<Database, Failure> {
     let made = OpenOptions::new().read(true).write(true).create_new(true).open(path);
-    let file = made
-        .map_err(|source| StoreError::Backend { tried: "make the snapshot's file", source: source.into() })?;
+    let file =
+        made.map_err(|source| StoreError::Backend { tried: "make a new file", source: source.into() })?;
     let database = redb::Builder::new().set_cache_size(1 << 20).create_file(file)?;
     create_tables(&database)?;
     Ok(database)

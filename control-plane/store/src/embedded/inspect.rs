@@ -44,7 +44,6 @@ struct Seen {
     key: Vec<u8>,
     revision: u64,
     live: bool,
-    lease: u64,
 }
 
 pub(super) fn inspect(txn: &ReadTransaction) -> Result<(Facts, Vec<String>), Failure> {
@@ -107,7 +106,7 @@ fn check_versions(
             facts.keys -= u64::from(before.live);
         }
         facts.keys += u64::from(live);
-        last = Some(Seen { key: key.to_vec(), revision, live, lease });
+        last = Some(Seen { key: key.to_vec(), revision, live });
         if lease != 0 && !leases.contains(&lease) {
             let newest = newest_version(txn, key)?;
             faults.check(newest != revision, || format!("{}: its lease {lease} is not there", name()));

@@ -27,7 +27,7 @@ use crate::types::{
     KeyValue, LeaseId, ListOptions, Listing, Result, Revision, Store, StoreError, Txn, TxnReply, WatchStream,
 };
 use control::Control;
-pub use control::ask_embedded;
+pub use control::{Answered, ask_embedded};
 use disk::Disk;
 use file::FileMedium;
 pub(crate) use format::write_new;
@@ -85,6 +85,7 @@ struct Writing {
 /// `Unavailable`.
 pub fn open_embedded(path: &Path, options: EmbeddedOptions) -> Result<Arc<Embedded>> {
     let (keep_history, socket) = (options.keep_history, options.control.clone());
+    tools::create(path)?;
     let (engine, writer) = Engine::open(Disk::open(Arc::new(FileMedium(path.to_owned())), options)?)?;
     let engine = Arc::new(engine);
     let (queue, requests) = mpsc::channel(WRITE_QUEUE);

@@ -121,10 +121,13 @@ impl Loop {
     }
 
     /// Lets a group grow while writes come fast.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the thread is the writer's own, and a timer of tokio's is too coarse"
+    )]
     fn gather(&mut self, taken: usize, requests: &mut mpsc::Receiver<Request>) {
         let now = Instant::now();
         if self.pace.worth_waiting(taken, now) {
-            // The thread is the writer's own, and nothing else could run on it.
             std::thread::sleep(LINGER);
             while self.group.len() < WRITE_QUEUE
                 && let Ok(request) = requests.try_recv()

@@ -10,7 +10,7 @@ use super::EmbeddedOptions;
 use super::disk::open_database;
 use super::failure::Failure;
 use super::file::FileMedium;
-use super::format::{COMPACTED, COUNTERS, REVISION, write_copy};
+use super::format::{COMPACTED, COUNTERS, REVISION, create_new, write_copy};
 use super::inspect::{Facts, inspect};
 use crate::types::{Result, Revision, StoreError};
 
@@ -111,6 +111,27 @@ fn advance(database: &Database, revision: Revision) -> Result<(), Failure> {
         counters.insert(COMPACTED, newest)?;
     }
     Ok(txn.commit()?)
+}
+
+/// Makes an empty store at `path`, unless there is one. It is made whole elsewhere first: a crash leaves a store or none.
+pub(super) fn create(path: &Path) -> Result<()> {
+    if path.exists() {
+        return Ok(());
+    }
+    let failed = |source| failed("make the store's file", source);
+    let new = beside(path, &format!("new-{}", std::process::id()));
+    match std::fs::remove_file(&new) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
+        _ => {}
+    }
+    drop(create_new(&new).map_err(Failure::into_error)?);
+    // Unlike a rename, a link takes nobody's place.
+    let linked = std::fs::hard_link(&new, path);
+    std::fs::remove_file(&new).map_err(failed)?;
+    match linked {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(failed(e)),
+        _ => sync_folder(path),
+    }
 }
 
 /// Moves what is at the file's end into its holes, and cuts it off.

@@ -21,17 +21,17 @@ impl Keys {
         Self { prefix: (prefix.as_bytes() != REGISTRY).then(|| prefix.into()) }
     }
 
-    pub(super) fn to_etcd(&self, key: &[u8]) -> Bytes {
+    pub(super) fn outward(&self, key: &[u8]) -> Bytes {
         let Some(prefix) = &self.prefix else { return Bytes::copy_from_slice(key) };
         exchange(key, REGISTRY, prefix)
     }
 
-    /// As [`to_etcd`](Self::to_etcd), of a key that we own.
-    pub(super) fn into_etcd(&self, key: Bytes) -> Bytes {
-        if self.prefix.is_none() { key } else { self.to_etcd(&key) }
+    /// As [`outward`](Self::outward), of a key that we own.
+    pub(super) fn outward_owned(&self, key: Bytes) -> Bytes {
+        if self.prefix.is_none() { key } else { self.outward(&key) }
     }
 
-    pub(super) fn from_etcd(&self, key: Bytes) -> Bytes {
+    pub(super) fn inward(&self, key: Bytes) -> Bytes {
         match &self.prefix {
             None => key,
             Some(prefix) => exchange(&key, prefix, REGISTRY),
@@ -95,8 +95,8 @@ mod tests {
     fn another_prefix_stands_in_for_registry() {
         let check = |prefix: &str, key: &str, etcd: &str| {
             let keys = Keys::new(prefix);
-            assert_eq!(keys.to_etcd(key.as_bytes()), etcd.as_bytes());
-            assert_eq!(keys.from_etcd(Bytes::copy_from_slice(etcd.as_bytes())), key.as_bytes());
+            assert_eq!(keys.outward(key.as_bytes()), etcd.as_bytes());
+            assert_eq!(keys.inward(Bytes::copy_from_slice(etcd.as_bytes())), key.as_bytes());
         };
         check("/registry", "/registry/pods/a", "/registry/pods/a");
         check("registry/", "/registry/pods/a", "/registry/pods/a");

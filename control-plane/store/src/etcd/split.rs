@@ -6,7 +6,7 @@ use crate::types::{Event, EventKind, KeyValue, LeaseId, Revision, WatchBatch};
 
 pub(super) fn key_value(kv: wire::KeyValue, keys: &Keys) -> KeyValue {
     KeyValue {
-        key: keys.from_etcd(kv.key),
+        key: keys.inward(kv.key),
         value: kv.value,
         create_revision: Revision(kv.create_revision.max(0) as u64),
         mod_revision: Revision(kv.mod_revision.max(0) as u64),

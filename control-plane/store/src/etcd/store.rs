@@ -64,7 +64,7 @@ impl Etcd {
     async fn pages(&self, prefix: &[u8], options: &ListOptions) -> Result<Listing> {
         let range_end = end_of(prefix);
         let mut key = match &options.after {
-            Some(last) if &last[..] >= prefix => after(&self.shared.keys.to_etcd(last)),
+            Some(last) if &last[..] >= prefix => after(&self.shared.keys.outward(last)),
             _ => start_of(Bytes::copy_from_slice(prefix)),
         };
         let mut revision = options.at.map(state_at);
@@ -111,7 +111,7 @@ impl Store for Etcd {
     async fn get(&self, key: &[u8], at: Option<Revision>) -> Result<(Option<KeyValue>, Revision)> {
         let revision = at.map_or(0, |at| state_at(at).0 as i64);
         let request =
-            RangeRequest { key: self.shared.keys.to_etcd(key), revision, ..RangeRequest::default() };
+            RangeRequest { key: self.shared.keys.outward(key), revision, ..RangeRequest::default() };
         let answer = self.range(request).await?;
         let newest = revision_of(answer.header.as_ref());
         let found = answer.kvs.into_iter().next().map(|kv| key_value(kv, &self.shared.keys));
@@ -119,7 +119,7 @@ impl Store for Etcd {
     }
 
     async fn list(&self, prefix: &[u8], options: ListOptions) -> Result<Listing> {
-        let prefix = self.shared.keys.to_etcd(prefix);
+        let prefix = self.shared.keys.outward(prefix);
         loop {
             match self.pages(&prefix, &options).await {
                 // The revision of our own choice was compacted between two pages: a newer one will do as well.
@@ -133,8 +133,11 @@ impl Store for Etcd {
         crate::engine::check_size(&txn)?;
         let bytes = crate::engine::size_of(&txn);
         let keys = &self.shared.keys;
-        let guards: Vec<Compare> =
-            txn.guards.into_iter().map(|guard| Compare { key: keys.into_etcd(guard.key), ..guard }).collect();
+        let guards: Vec<Compare> = txn
+            .guards
+            .into_iter()
+            .map(|guard| Compare { key: keys.outward_owned(guard.key), ..guard })
+            .collect();
         let request = wire::TxnRequest {
             compare: guards.iter().map(compare).collect(),
             success: last_of_each_key(txn.ops).into_iter().map(|op| request_op(op, keys)).collect(),
@@ -152,7 +155,7 @@ impl Store for Etcd {
     }
 
     async fn watch(&self, prefix: &[u8], after: Revision) -> Result<WatchStream> {
-        let prefix = self.shared.keys.to_etcd(prefix);
+        let prefix = self.shared.keys.outward(prefix);
         // etcd would begin a watch in the future, and take a while to say that the past has gone.
         let probe = RangeRequest {
             key: Bytes::from_static(b"\0"),
@@ -232,13 +235,14 @@ fn request_op(op: Op, keys: &super::Keys) -> RequestOp {
     RequestOp {
         request: Some(match op {
             Op::Put { key, value, lease } => OneRequest::Put(PutRequest {
-                key: keys.into_etcd(key),
+                key: keys.outward_owned(key),
                 value,
                 lease: lease.map_or(0, |lease| lease.0 as i64),
             }),
-            Op::Delete { key } => {
-                OneRequest::Delete(DeleteRangeRequest { key: keys.into_etcd(key), range_end: Bytes::new() })
-            }
+            Op::Delete { key } => OneRequest::Delete(DeleteRangeRequest {
+                key: keys.outward_owned(key),
+                range_end: Bytes::new(),
+            }),
         }),
     }
 }
