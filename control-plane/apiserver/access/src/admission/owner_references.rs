@@ -56,8 +56,14 @@ impl OwnerReferencesPermissionEnforcement {
             ..attributes(request, "update")
         };
         self.may(asked).await.map_err(|reason| {
-            let told = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-            refuse(request, format!("cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers on{told}, "))
+            // As upstream prints it, the error that there is none of included.
+            refuse(
+                request,
+                format!(
+                    "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set finalizers \
+                     on: {reason}, <nil>"
+                ),
+            )
         })
     }
 }
@@ -114,8 +120,8 @@ impl AdmissionPlugin for OwnerReferencesPermissionEnforcement {
         if request.operation == Operation::Update {
             let asked = attributes(request, "delete");
             self.may(asked).await.map_err(|reason| {
-                let told = if reason.is_empty() { String::new() } else { format!(": {reason}") };
-                refuse(request, format!("cannot set an ownerRef on a resource you can't delete{told}, "))
+                let why = format!("cannot set an ownerRef on a resource you can't delete: {reason}, <nil>");
+                refuse(request, why)
             })?;
         }
         let blocking: Vec<&Value> = newly_blocking(new, old).collect();

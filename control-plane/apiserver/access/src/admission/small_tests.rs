@@ -456,3 +456,66 @@ async fn debug_containers_borrow_no_secrets() {
                allowed because service account strict does not reference that secret";
     assert_eq!(told(ask.through(ServiceAccount::new(objects)).await), no(403, why));
 }
+
+struct NoQuotas;
+
+#[async_trait::async_trait]
+impl QuotaUpdater for NoQuotas {
+    async fn update_status(&self, _quota: Value) -> Result<Arc<Value>, Status> {
+        Err(Status::internal("no quota is there to be written"))
+    }
+}
+
+#[test]
+fn a_plain_write_concerns_no_plugin() {
+    let objects = FakeObjects::with(&[(&crate::resources::NAMESPACES, object("", "default", ""))]);
+    let parts = AdmissionParts {
+        objects: objects.clone(),
+        rbac: Rbac::new(objects.clone()),
+        authorizer: Arc::new(Fixed(|_| true)),
+        surface: Arc::new(NoSurface),
+        quotas: Arc::new(NoQuotas),
+        metrics: crate::AccessMetrics::new(),
+        config: AdmissionConfig::default(),
+        not_ready_toleration_seconds: 300,
+        unreachable_toleration_seconds: 300,
+        others: Vec::new(),
+    };
+    let plugins = parts.build(&PluginChoice::default());
+    let names: Vec<&str> = plugins.iter().map(|plugin| plugin.name()).collect();
+    let mut in_order: Vec<&str> = ALL_PLUGINS.into_iter().filter(|name| names.contains(name)).collect();
+    in_order.push("RBACEscalation");
+    assert_eq!(names, in_order);
+    assert!(
+        ["LimitRanger", "NodeRestriction", "PodSecurity", "ResourceQuota"].iter().all(|n| names.contains(n))
+    );
+    let concerned = |resource: &str| {
+        let (kind, resource) =
+            (GroupVersionKind::new("", "v1", "X"), GroupVersionResource::new("", "v1", resource));
+        let mut thing = object("default", "x", "");
+        let request = AdmissionRequest {
+            operation: Operation::Create,
+            kind: &kind,
+            resource: &resource,
+            subresource: "",
+            namespace: "default",
+            name: "x",
+            user: &Arc::new(user("jane", &[])),
+            object: Some(&mut thing),
+            old_object: None,
+            options: &Value::Null,
+            dry_run: false,
+            warnings: &mut Vec::new(),
+            annotations: &crate::Annotations::default(),
+        };
+        let phases = [Phase::Mutate, Phase::Validate];
+        let concerned = |plugin: &&Arc<dyn AdmissionPlugin>| {
+            plugin.handles(Operation::Create) && phases.iter().any(|phase| plugin.concerns(*phase, &request))
+        };
+        plugins.iter().filter(concerned).map(|plugin| plugin.name()).collect::<Vec<_>>()
+    };
+    assert_eq!(concerned("configmaps"), [""; 0]);
+    let quota = object("default", "q", "");
+    objects.put(&crate::resources::RESOURCE_QUOTAS, quota);
+    assert_eq!(concerned("configmaps"), ["ResourceQuota"]);
+}

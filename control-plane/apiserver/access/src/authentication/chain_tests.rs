@@ -143,15 +143,38 @@ async fn front_proxies_and_clients() {
     assert_eq!(ask(&proxy, &HeaderMap::new()).await, Err(401), "a proxy is no client");
 }
 
-fn build(config: &AuthenticationConfig) -> Result<Authentication, Vec<String>> {
+fn parts() -> AuthenticationParts {
     let objects = FakeObjects::with(&[]);
     let (clients, _tasks) = clients(Arc::new(NoServices));
-    config.build(AuthenticationParts {
+    AuthenticationParts {
         objects: objects.clone(),
         service_accounts: Arc::new(ServiceAccountTokens::new(vec![], vec![], vec![], objects)),
         clients,
         metrics: AccessMetrics::new(),
-    })
+    }
+}
+
+fn build(config: &AuthenticationConfig) -> Result<Authentication, Vec<String>> {
+    config.build(parts())
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_taken_where_it_is_valid() {
+    let file = |enabled: bool| {
+        let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthenticationConfiguration\nanonymous:\n";
+        format!("{head}  enabled: {enabled}\n").into_bytes()
+    };
+    let config = AuthenticationConfig { file: Some(file(false)), ..AuthenticationConfig::default() };
+    let authentication = ReloadableAuthentication::new(config, parts()).expect("valid");
+    let asks = async || {
+        let credentials = Credentials { headers: &HeaderMap::new(), client_certificates: &[], path: "/x" };
+        authentication.authenticate(&credentials).await.is_ok()
+    };
+    assert!(!asks().await);
+    assert_eq!(authentication.reload(file(false)), Ok(false));
+    assert!(authentication.reload(b"kind: Nonsense".to_vec()).is_err() && !asks().await);
+    assert_eq!(authentication.reload(file(true)), Ok(true));
+    assert!(asks().await);
 }
 
 #[tokio::test]

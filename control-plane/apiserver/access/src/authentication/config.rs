@@ -65,6 +65,7 @@ pub struct AuthenticationConfig {
 }
 
 /// What authentication is made from.
+#[derive(Clone)]
 pub struct AuthenticationParts {
     pub objects: Arc<dyn Objects>,
     pub service_accounts: Arc<ServiceAccountTokens>,

@@ -43,6 +43,7 @@ impl Default for AuthorizationConfig {
 }
 
 /// What authorisation is made from.
+#[derive(Clone)]
 pub struct AuthorizationParts {
     pub node: Arc<NodeAuthorizer>,
     pub rbac: Arc<Rbac>,

@@ -176,3 +176,24 @@ authorizers:
         Ok(())
     );
 }
+
+#[tokio::test]
+async fn a_file_that_changes_is_taken_where_it_is_valid() {
+    let file = |kind: &str| {
+        let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: AuthorizationConfiguration\nauthorizers:\n";
+        format!("{head}- {{type: {kind}, name: one}}\n").into_bytes()
+    };
+    let config = AuthorizationConfig { file: Some(file("AlwaysDeny")), ..AuthorizationConfig::default() };
+    let objects = FakeObjects::with(&[]);
+    let (clients, _tasks) = clients(Arc::new(NoServices));
+    let node = NodeAuthorizer::new(objects.clone(), &[]);
+    let parts = AuthorizationParts { node, rbac: Rbac::new(objects), clients };
+    let authorizer = ReloadableAuthorization::new(config, parts).expect("valid");
+    let asked = ask(&user("jane", &[]), "get", "pods", "default", "");
+    let allowed = async || matches!(authorizer.authorize(&asked).await, Decision::Allow(_));
+    assert_eq!(authorizer.reload(file("AlwaysDeny")), Ok(false));
+    assert!(!allowed().await);
+    assert!(authorizer.reload(file("Magic")).is_err() && !allowed().await, "what held goes on to hold");
+    assert_eq!(authorizer.reload(file("AlwaysAllow")), Ok(true));
+    assert!(allowed().await);
+}

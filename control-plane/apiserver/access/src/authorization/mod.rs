@@ -4,6 +4,7 @@ mod config;
 mod node;
 mod plain;
 mod rbac;
+mod reload;
 mod review_spec;
 mod webhook;
 
@@ -17,6 +18,7 @@ pub use node::NodeAuthorizer;
 pub use plain::{Abac, AlwaysAllow, AlwaysDeny};
 pub(crate) use rbac::escalation;
 pub use rbac::{BindingAction, Rbac, aggregate, reconcile_binding, reconcile_role};
+pub use reload::ReloadableAuthorization;
 pub use webhook::{WebhookAuthorizer, WebhookAuthorizerConfig};
 
 use crate::names::MASTERS;

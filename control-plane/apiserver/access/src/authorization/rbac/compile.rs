@@ -22,12 +22,13 @@ pub(super) struct Sources {
 /// What a binding gives to one of its subjects. A role that does not exist is an error that a refusal tells.
 #[derive(Clone)]
 pub(super) struct Grant {
-    pub(super) binding: Arc<BindingName>,
-    pub(super) subject: Arc<str>,
+    binding: Arc<BindingName>,
+    /// `RBAC: allowed by ClusterRoleBinding "b" of ClusterRole "r" to Group "g"`, printed once for all decisions.
+    pub(super) reason: Arc<str>,
     pub(super) rules: Result<Arc<[Rule]>, Arc<str>>,
 }
 
-pub(super) struct BindingName {
+struct BindingName {
     kind: &'static str,
     name: String,
     role_kind: String,
@@ -35,10 +36,10 @@ pub(super) struct BindingName {
 }
 
 impl Grant {
-    /// `ClusterRoleBinding "b" of ClusterRole "r" to Group "g"`.
-    pub(super) fn describe(&self) -> String {
+    fn to(&self, subject: &str) -> Self {
         let BindingName { kind, name, role_kind, role_name } = &*self.binding;
-        format!("{kind} {name:?} of {role_kind} {role_name:?} to {}", self.subject)
+        let reason = format!("RBAC: allowed by {kind} {name:?} of {role_kind} {role_name:?} to {subject}");
+        Self { reason: reason.into(), ..self.clone() }
     }
 }
 
@@ -131,7 +132,7 @@ impl Compiled {
                 role_kind: text(role_ref, &["kind"]).into(),
                 role_name: text(role_ref, &["name"]).into(),
             }),
-            subject: "".into(),
+            reason: "".into(),
         }
     }
 }
@@ -154,6 +155,6 @@ fn index(subjects: &mut Subjects, binding: &Value, grant: &Grant) {
             }
             _ => continue,
         };
-        map.entry(key.into()).or_default().push(Grant { subject: described.into(), ..grant.clone() });
+        map.entry(key.into()).or_default().push(grant.to(&described));
     }
 }

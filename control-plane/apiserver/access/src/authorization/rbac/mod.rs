@@ -105,7 +105,7 @@ fn decide(compiled: &Compiled, asked: &Attributes) -> Decision {
     for grant in grants(compiled, &asked.user, &asked.namespace) {
         match &grant.rules {
             Ok(rules) if rules.iter().any(|rule| rule.allows(asked)) => {
-                return Decision::Allow(format!("RBAC: allowed by {}", grant.describe()));
+                return Decision::Allow(grant.reason.to_string());
             }
             Ok(_) => {}
             Err(error) => errors.push(error.to_string()),
