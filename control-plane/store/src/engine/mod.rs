@@ -5,6 +5,7 @@
 //! up, and the values from the log without it.
 
 mod hub;
+mod pages;
 mod watch;
 mod writer;
 
@@ -15,6 +16,7 @@ use bytes::Bytes;
 use parking_lot::RwLock;
 
 pub(crate) use hub::{End, Hub};
+use pages::Pages;
 pub(crate) use writer::{Answer, Writer};
 
 use crate::REQUEST_LIMIT;
@@ -46,6 +48,7 @@ pub(crate) struct Engine<L> {
     pub(crate) log: L,
     index: RwLock<Index>,
     hub: Arc<Hub>,
+    pages: Pages,
 }
 
 impl<L: Log> Engine<L> {
@@ -54,7 +57,7 @@ impl<L: Log> Engine<L> {
         let mut index = log.load()?;
         let writer = Writer::new(&mut index);
         let hub = Arc::new(Hub::new(index.revision));
-        Ok((Self { log, index: RwLock::new(index), hub }, writer))
+        Ok((Self { log, index: RwLock::new(index), hub, pages: Pages::default() }, writer))
     }
 
     /// The newest revision. Every watch reports progress up to it, so who waits for its cache to catch up can.
@@ -86,9 +89,14 @@ impl<L: Log> Engine<L> {
             let (found, remaining, revision) = {
                 let index = self.index.read();
                 let revision = index.check(options.at)?;
-                let (found, remaining) = index.list(prefix, options.after.as_deref(), limit, revision);
+                let after = options.after.as_deref();
+                let known = after.and_then(|last| self.pages.take(prefix, revision, last));
+                let (found, remaining) = index.list(prefix, after, limit, revision, known);
                 (found, remaining, revision)
             };
+            if let Some((last, _)) = found.last().filter(|_| remaining > 0) {
+                self.pages.keep(prefix, revision, last.clone(), remaining);
+            }
             let records = self.log.records(&found)?;
             let items: Option<Vec<KeyValue>> = found
                 .into_iter()

@@ -39,10 +39,21 @@ struct Lease {
     keys: BTreeSet<Bytes>,
 }
 
-/// The durable state. Versions of a key are in order of revision.
+/// One key.
+#[derive(Debug, Default)]
+struct Entry {
+    /// In order of revision.
+    versions: Vec<Version>,
+    /// It is among those that a compaction must look at.
+    has_past: bool,
+}
+
+/// The durable state.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
-    keys: BTreeMap<Bytes, Vec<Version>>,
+    keys: BTreeMap<Bytes, Entry>,
+    /// Keys that have more than one version, or are gone: a compaction costs what changed, not what exists.
+    with_past: Vec<Bytes>,
     leases: BTreeMap<LeaseId, Lease>,
     pub(crate) revision: Revision,
     pub(crate) compacted: Revision,
@@ -53,12 +64,12 @@ pub(crate) struct Index {
 impl Index {
     /// The key's newest version, if that is not a deletion.
     pub(crate) fn current(&self, key: &[u8]) -> Option<Version> {
-        self.keys.get(key)?.last().copied().filter(|v| v.live)
+        self.keys.get(key)?.versions.last().copied().filter(|v| v.live)
     }
 
     /// The key's version at a revision that [`check`](Self::check) let pass.
     pub(crate) fn at(&self, key: &[u8], at: Revision) -> Option<Version> {
-        newest_at(self.keys.get(key)?, at)
+        newest_at(&self.keys.get(key)?.versions, at)
     }
 
     /// May the state at `at` be read? Gives the revision to read at.
@@ -73,13 +84,15 @@ impl Index {
         Ok(asked)
     }
 
-    /// The first `limit` keys under `prefix` after `after` that live at `at`, and how many more there are.
+    /// The first `limit` keys under `prefix` after `after` that live at `at`, and how many more there are. To count these is
+    /// the greater part of the work, unless it is `known` how many keys there are after `after`.
     pub(crate) fn list(
         &self,
         prefix: &[u8],
         after: Option<&[u8]>,
         limit: usize,
         at: Revision,
+        known: Option<usize>,
     ) -> (Vec<VersionRef>, usize) {
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
@@ -87,11 +100,14 @@ impl Index {
         };
         let mut found = Vec::new();
         let mut remaining = 0;
-        for (key, versions) in self.keys.range::<[u8], _>((start, Bound::Unbounded)) {
+        for (key, entry) in self.keys.range::<[u8], _>((start, Bound::Unbounded)) {
             if !key.starts_with(prefix) {
                 break;
             }
-            match newest_at(versions, at) {
+            if let Some(known) = known.filter(|_| found.len() >= limit) {
+                return (found, known.saturating_sub(limit));
+            }
+            match newest_at(&entry.versions, at) {
                 Some(version) if found.len() < limit => found.push((key.clone(), version.revision)),
                 Some(_) => remaining += 1,
                 None => {}
@@ -134,7 +150,7 @@ impl Index {
 
     /// Adds a key's next version; leases must be known by now.
     pub(crate) fn push(&mut self, key: Bytes, version: Version) {
-        let before = self.keys.get(&key).and_then(|v| v.last()).and_then(|v| v.lease);
+        let before = self.keys.get(&key).and_then(|e| e.versions.last()).and_then(|v| v.lease);
         if before != version.lease {
             if let Some(lease) = before.and_then(|id| self.leases.get_mut(&id)) {
                 lease.keys.remove(&key);
@@ -143,14 +159,25 @@ impl Index {
                 lease.keys.insert(key.clone());
             }
         }
-        self.keys.entry(key).or_insert_with(|| Vec::with_capacity(1)).push(version);
+        let entry = self
+            .keys
+            .entry(key.clone())
+            .or_insert_with(|| Entry { versions: Vec::with_capacity(1), has_past: false });
+        entry.versions.push(version);
+        if !entry.has_past && (entry.versions.len() > 1 || !version.live) {
+            entry.has_past = true;
+            self.with_past.push(key);
+        }
     }
 
     /// Forgets what is not current at `through`; gives what it forgot.
     pub(crate) fn compact(&mut self, through: Revision) -> Vec<VersionRef> {
         self.compacted = self.compacted.max(through);
         let mut forgotten = Vec::new();
-        self.keys.retain(|key, versions| {
+        let mut still = Vec::new();
+        for key in std::mem::take(&mut self.with_past) {
+            let Some(entry) = self.keys.get_mut(&key) else { continue };
+            let versions = &mut entry.versions;
             let known = versions.partition_point(|v| v.revision <= through);
             let gone = match known.checked_sub(1) {
                 Some(last) if versions[last].live => last,
@@ -160,8 +187,15 @@ impl Index {
             if gone > 0 {
                 versions.shrink_to(1);
             }
-            !versions.is_empty()
-        });
+            if versions.is_empty() {
+                self.keys.remove(&key);
+            } else if versions.len() == 1 && versions[0].live {
+                entry.has_past = false;
+            } else {
+                still.push(key);
+            }
+        }
+        self.with_past = still;
         forgotten
     }
 }

@@ -121,10 +121,12 @@ fn compare(index: &Index, model: &Model) {
     assert_eq!(index.revision.0, model.states.len() as u64 - 1);
     for (at, state) in model.states.iter().enumerate().skip(model.compacted as usize) {
         let at = Revision(at as u64);
-        let (found, remaining) = index.list(b"/", None, usize::MAX, at);
+        let (found, remaining) = index.list(b"/", None, usize::MAX, at, None);
         let versions = found.iter().map(|(key, _)| (key.clone(), index.at(key, at).expect("listed")));
         let found: State = versions.map(|(key, v)| (key, (v.revision.0, v.create.0, v.lease))).collect();
         assert_eq!((&found, remaining), (state, 0), "at {at}");
+        let (page, remaining) = index.list(b"/", None, 2, at, None);
+        assert_eq!(index.list(b"/", None, 2, at, Some(state.len())), (page, remaining), "at {at}");
     }
 }
 
