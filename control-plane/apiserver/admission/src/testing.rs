@@ -120,6 +120,10 @@ pub(crate) struct Admins;
 #[async_trait]
 impl Authorizer for Admins {
     async fn authorize(&self, attributes: &Attributes) -> Decision {
+        if attributes.verb == "list" {
+            // As one that asks a webhook.
+            tokio::task::yield_now().await;
+        }
         if attributes.user.name == "admin" {
             Decision::Allow("admin".into())
         } else {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use oarlock_api::{GroupResource, GroupVersionKind, Schema, Status, Table, TypeId};
+use oarlock_api::{GroupResource, GroupVersionKind, Schema, Status, Table, TypeId, meta};
 use oarlock_apiserver_access::{Authorizer, Objects, Surface};
 use serde_json::Value;
 
@@ -65,6 +65,10 @@ impl World {
         mut object: Value,
         strict: bool,
     ) -> Result<Value, String> {
+        let became = meta::gvk(&object);
+        if !object.is_object() || became != *kind {
+            return Err(format!("unable to convert the object from {became} to {kind}"));
+        }
         match self.schema(kind) {
             Schema::Typed(ty) => {
                 let decoded =

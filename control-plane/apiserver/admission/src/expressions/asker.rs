@@ -1,10 +1,11 @@
-//! The `authorizer` of expressions. CEL does not wait; where an answer is not known yet, the evaluation stops, the
-//! answer is fetched and kept, and the evaluation starts again.
+//! The `authorizer` of expressions. CEL does not wait; an authoriser that answers at once is asked in passing. Where one
+//! must wait, the evaluation stops, the answer is fetched and kept, and the evaluation starts again.
 
 use std::collections::HashMap;
 use std::str::FromStr as _;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
 use oarlock_api::selector::{FieldSelector, LabelSelector};
 use oarlock_apiserver_access::{Attributes, Authorizer, Decision as Answer, User};
 use oarlock_cel::{Authorize, AuthorizerCheck, CheckResult, Decision, ResourceCheck, Subject, Target};
@@ -114,9 +115,14 @@ fn service_account(namespace: &str, name: &str) -> User {
 
 impl Authorize for Asker {
     fn check(&self, check: &AuthorizerCheck) -> CheckResult {
-        match self.answers.lock().get(check) {
-            Some(decision) => CheckResult::Decided(decision.clone()),
+        let known = self.answers.lock().get(check).cloned();
+        // A look that does not wait; what it began is dropped if the answer is not there.
+        match known.or_else(|| self.ask(check).now_or_never()) {
             None => CheckResult::Pending,
+            Some(decision) => {
+                self.answers.lock().insert(check.clone(), decision.clone());
+                CheckResult::Decided(decision)
+            }
         }
     }
 }

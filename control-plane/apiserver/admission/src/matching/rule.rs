@@ -100,10 +100,11 @@ impl Rule {
             && (self.names.is_empty() || self.names.iter().any(|name| *name == facts.name))
     }
 
-    /// Whether the rule may mean the request as one for another resource.
+    /// Whether the rule may mean the request in another group or version of its resource. Saves the look-up of those: the
+    /// name of a resource is the same in all of them.
     pub(crate) fn may_match(&self, facts: &Facts<'_>) -> bool {
         self.operations & bit(facts.operation) != 0
-            && self.resources.iter().any(|(_, s)| s == "*" || s == facts.subresource)
+            && self.resource(facts.resource, facts.subresource)
             && self.scope(facts)
     }
 

@@ -132,6 +132,7 @@ async fn the_authorizer_is_asked_and_answers() {
     // Each question costs a third of what one expression may cost.
     let policy = json!({"validations": [
         {"expression": "authorizer.requestResource.check('delete').allowed() && authorizer.path('/x').check('get').allowed()"},
+        {"expression": "authorizer.requestResource.check('list').allowed() && authorizer.path('/y').check('list').allowed()"},
         {"expression": "!authorizer.serviceAccount('ns', 'sa').group('').resource('pods').check('get').allowed()"},
     ]});
     assert_eq!(validate(policy, json!({}), &mut sent).await, Ok(()));

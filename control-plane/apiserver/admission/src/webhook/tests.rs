@@ -75,6 +75,9 @@ async fn server() -> TestServer {
                 {"op": "add", "path": format!("/data/{key}"), "value": "x"},
             ])),
             ["length"] => patch(review, &json!([{"op": "replace", "path": "/spec/length", "value": 9}])),
+            ["kind"] => patch(review, &json!([{"op": "replace", "path": "/kind", "value": "Secret"}])),
+            ["nothing"] => patch(review, &json!([{"op": "replace", "path": "", "value": 5}])),
+            ["wrong-type"] => patch(review, &json!([{"op": "add", "path": "/data", "value": 5}])),
             ["bad-patch"] => patch(review, &json!([{"op": "remove", "path": "/spec/nothing"}])),
             ["wrong-uid"] => Answer::json(&json!({
                 "apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": {"uid": "x", "allowed": true},
@@ -273,12 +276,31 @@ async fn patches_that_do_not_apply_refuse() {
     };
     let wrong = "Internal error occurred: remove operation does not apply: doc is missing path: \"/spec/nothing\": missing value";
     check("/bad-patch", config_map("a", json!({})), wrong).await;
+    let other =
+        "Internal error occurred: unable to convert the object from v1, Kind=Secret to v1, Kind=ConfigMap";
+    check("/kind", config_map("a", json!({})), other).await;
     let mut delete = config_map("a", json!({}));
     delete.operation = Operation::Delete;
     delete.old = delete.object.take();
     let gone = "Internal error occurred: admission webhook \"m.test\" attempted to modify the object, which is not supported \
                 for this operation";
     check("/label/x", delete, gone).await;
+}
+
+#[tokio::test]
+async fn patches_that_leave_no_object_of_the_kind_refuse() {
+    let server = server().await;
+    for path in ["/nothing", "/wrong-type"] {
+        let (world, objects) = world();
+        let (clients, _tasks) = clients(Arc::new(NoServices));
+        mutating(&objects, "m", &server.client_config(path), json!({}));
+        let plugin = MutatingAdmissionWebhook::new(world, clients);
+        let mut sent = config_map("a", json!({"k": "v"}));
+        let before = sent.object.clone();
+        let status = plugin.mutate(&mut sent.request()).await.expect_err(path);
+        assert_eq!((status.code, status.reason.as_str()), (500, "InternalError"), "{}", status.message);
+        assert_eq!(sent.object, before);
+    }
 }
 
 #[tokio::test]
