@@ -93,6 +93,19 @@ pub static ALL: &[Target] = &[
         words: streaming::WORDS,
     },
     Target { name: "token", run: access::token, shape: Shape::Text, words: access::WORDS },
+    Target { name: "jwt", run: access::jwt, shape: Shape::Json, words: access::CLAIMS },
+    Target {
+        name: "bootstrap-token",
+        run: access::bootstrap_token,
+        shape: Shape::Text,
+        words: &["abcdef", ".", "0123456789abcdef"],
+    },
+    Target {
+        name: "token-file",
+        run: access::token_file,
+        shape: Shape::Text,
+        words: &["\"", ",", "\n", "\r\n", "token1", "\"a,b\""],
+    },
     Target { name: "certificate", run: access::certificate, shape: Shape::Bytes, words: &[] },
     Target { name: "key", run: access::key, shape: Shape::Text, words: access::PEM_WORDS },
 ];
