@@ -9,6 +9,8 @@ use crate::authorizer::AuthorizerCheck;
 pub struct CompileError {
     source: Box<str>,
     issues: Vec<Issue>,
+    /// It checks, and is no program all the same.
+    instantiation: bool,
 }
 
 /// One thing wrong at one place.
@@ -27,11 +29,18 @@ const ISSUES_MAX: usize = 100;
 impl CompileError {
     pub(crate) fn new(source: &str, mut issues: Vec<Issue>) -> Self {
         issues.sort_by_key(|issue| issue.at);
-        Self { source: source.into(), issues }
+        Self { source: source.into(), issues, instantiation: false }
     }
 
-    /// The issues as upstream prints them, without `compilation failed: `.
+    pub(crate) fn instantiation(message: String) -> Self {
+        Self { source: "".into(), issues: vec![Issue { at: None, message }], instantiation: true }
+    }
+
+    /// The issues as upstream prints them, without `compilation failed: ` or `program instantiation failed: `.
     pub fn issues(&self) -> String {
+        if self.instantiation {
+            return self.issues.iter().map(|issue| issue.message.as_str()).collect();
+        }
         let mut text = String::new();
         for (index, issue) in self.issues.iter().take(ISSUES_MAX).enumerate() {
             if index > 0 {
@@ -84,7 +93,8 @@ fn underline(snippet: &str, column: usize, text: &mut String) {
 
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "compilation failed: {}", self.issues())
+        let what = if self.instantiation { "program instantiation" } else { "compilation" };
+        write!(f, "{what} failed: {}", self.issues())
     }
 }
 

@@ -52,8 +52,26 @@ fn rewrite(pattern: &str) -> Result<String, String> {
     let mut out = String::with_capacity(pattern.len() + 16);
     let mut rest = pattern;
     let mut class = false;
+    // How much repetition stands right before, and whether a group was just opened.
+    let (mut repeated, mut opened) = (0, false);
     while let Some(c) = rest.chars().next() {
         rest = &rest[c.len_utf8()..];
+        let repeats =
+            matches!(c, '*' | '+') || (c == '?' && !opened) || (c == '{' && repetition(rest).is_some());
+        match (repeats && !class, repeated) {
+            (false, _) => repeated = 0,
+            (true, 0) => repeated = 1,
+            (true, 1) if c == '?' => repeated = 2,
+            (true, _) => {
+                let before = &pattern[..pattern.len() - rest.len()];
+                let start = before.trim_end_matches(['*', '+', '?']).len();
+                return Err(format!(
+                    "error parsing regexp: invalid nested repetition operator: `{}`",
+                    &before[start..]
+                ));
+            }
+        }
+        opened = c == '(' && !class;
         match c {
             '\\' => rest = escape(rest, class, &mut out),
             '[' if class => {
@@ -171,6 +189,9 @@ mod tests {
             (r"[a&&b]", "&", true),
             (r"(?i)ABC", "abc", true),
             (r"\bfoo\b", "a foo b", true),
+            (r"^[\w-.]+$", "a-b.c", true),
+            (r"^a+?b??c*?$", "abcc", true),
+            (r"(?P<x>a)(?:b)\+\*", "ab+*", true),
         ] {
             let regex = compile(pattern).expect(pattern);
             assert_eq!(regex.is_match(text), matches, "{pattern} on {text}");
@@ -179,7 +200,19 @@ mod tests {
 
     #[test]
     fn bombs_are_refused() {
-        for pattern in ["(((a{100}){100}){100})", "a{1001}", "((", "(?=a)", "[a", "*a", &"(".repeat(5000)] {
+        for pattern in [
+            "(((a{100}){100}){100})",
+            "a{1001}",
+            "((",
+            "(?=a)",
+            "[a",
+            "*a",
+            "x++",
+            "x**",
+            "x{2}{3}",
+            "x+??",
+            &"(".repeat(5000),
+        ] {
             let error = compile(pattern).expect_err("it must not compile");
             assert!(error.starts_with("error parsing regexp: "), "{error}");
         }

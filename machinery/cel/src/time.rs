@@ -1,15 +1,40 @@
 //! Timestamps and durations, and both as text.
 
+use std::cmp::Ordering;
+
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, date};
 use jiff::tz::TimeZone;
 
-/// A point in time. CEL's reach to the last nanosecond of the year 9999, further than `jiff::Timestamp`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+/// A point in time. CEL's reach to the last nanosecond of the year 9999, further than `jiff::Timestamp`. Compared by the
+/// time it is, and written in the offset in which it was read.
+#[derive(Debug, Clone, Copy)]
 pub struct Instant {
     seconds: i64,
     nanos: u32,
+    /// Seconds ahead of UTC.
+    offset: i32,
 }
+
+impl Ord for Instant {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.seconds, self.nanos).cmp(&(other.seconds, other.nanos))
+    }
+}
+
+impl PartialOrd for Instant {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Instant {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Instant {}
 
 /// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59Z, the first and the last second of CEL's timestamps.
 pub(crate) const SECONDS_MIN: i64 = -62_135_596_800;
@@ -20,11 +45,11 @@ const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
 impl Instant {
-    pub(crate) const EPOCH: Self = Self { seconds: 0, nanos: 0 };
+    pub(crate) const EPOCH: Self = Self { seconds: 0, nanos: 0, offset: 0 };
 
     /// Seconds since 1970, if CEL has that time.
     pub(crate) fn from_seconds(seconds: i64) -> Option<Self> {
-        (SECONDS_MIN..=SECONDS_MAX).contains(&seconds).then_some(Self { seconds, nanos: 0 })
+        (SECONDS_MIN..=SECONDS_MAX).contains(&seconds).then_some(Self { seconds, nanos: 0, offset: 0 })
     }
 
     pub(crate) fn seconds(self) -> i64 {
@@ -46,7 +71,11 @@ impl Instant {
         let total = self.nanoseconds() + nanos;
         let second = i128::from(NANOS_PER_SECOND);
         let seconds = i64::try_from(total.div_euclid(second)).ok()?;
-        Some(Self { nanos: total.rem_euclid(second) as u32, ..Self::from_seconds(seconds)? })
+        Some(Self {
+            nanos: total.rem_euclid(second) as u32,
+            offset: self.offset,
+            ..Self::from_seconds(seconds)?
+        })
     }
 
     fn from_utc(at: DateTime) -> Option<Self> {
@@ -102,7 +131,8 @@ pub(crate) fn parse_timestamp(text: &str) -> Result<Instant, String> {
         format!("{}{}", &text[..19], &rest[..fraction.min(10)]).parse().map_err(|_| wrong())?;
     let ahead = if offset == "Z" { Some(0) } else { offset_seconds(offset) }.ok_or_else(wrong)?;
     let utc = local.checked_sub(SignedDuration::from_secs(ahead)).map_err(|_| wrong())?;
-    Instant::from_utc(utc).ok_or_else(wrong)
+    let instant = Instant::from_utc(utc).ok_or_else(wrong)?;
+    Ok(Instant { offset: ahead as i32, ..instant })
 }
 
 /// `+01:30`
@@ -139,7 +169,12 @@ pub(crate) fn parse_date(text: &str) -> Result<Instant, String> {
 }
 
 pub(crate) fn format_timestamp(instant: Instant) -> String {
-    format!("{}Z", instant.utc())
+    if instant.offset == 0 {
+        return format!("{}Z", instant.utc());
+    }
+    let local = instant.utc().saturating_add(SignedDuration::from_secs(i64::from(instant.offset)));
+    let (sign, minutes) = (if instant.offset < 0 { '-' } else { '+' }, instant.offset.abs() / 60);
+    format!("{local}{sign}{:02}:{:02}", minutes / 60, minutes % 60)
 }
 
 /// As CEL writes durations: seconds, `5400s`, `1.5s`.

@@ -255,15 +255,17 @@ impl ObjectDecl {
         &self.fields
     }
 
+    /// The field of exactly this name.
+    pub(crate) fn exact(&self, name: &str) -> Option<&FieldDecl> {
+        let at = self.fields.binary_search_by(|f| (*f.name).cmp(name)).ok()?;
+        Some(&self.fields[at])
+    }
+
     /// The field that expressions call `name`.
     pub fn field(&self, name: &str) -> Option<&FieldDecl> {
-        let find = |name: &str| {
-            let at = self.fields.binary_search_by(|f| (*f.name).cmp(name)).ok()?;
-            Some(&self.fields[at])
-        };
-        find(name).or_else(|| {
+        self.exact(name).or_else(|| {
             let keyword = self.keywords && crate::schema::is_keyword(name);
-            keyword.then(|| find(&format!("__{name}__"))).flatten()
+            keyword.then(|| self.exact(&format!("__{name}__"))).flatten()
         })
     }
 }

@@ -101,6 +101,9 @@ fn syntax() {
         ("", "ERROR: <input>:1:1: Syntax error: mismatched input '<EOF>' expecting "),
         ("'abc", "ERROR: <input>:1:1: Syntax error: token recognition error at: ''abc'"),
         ("'éé' + )", "ERROR: <input>:1:8: Syntax error: "),
+        ("self.true", "ERROR: <input>:1:6: Syntax error: mismatched input 'true' expecting IDENTIFIER"),
+        ("timestamp(-62135596801)", "ERROR: <input>:1:11: invalid timestamp argument"),
+        ("'x'.matches('x++')", "ERROR: <input>:1:13: invalid matches argument"),
         ("self.`foo`", "ERROR: <input>:1:5: unsupported syntax: '`'"),
         ("if", "ERROR: <input>:1:1: reserved identifier: if"),
         ("has(1)", "ERROR: <input>:1:5: invalid argument to has() macro"),
@@ -113,6 +116,12 @@ fn syntax() {
         assert!(error.issues().starts_with(issue), "{expression}: {}", error.issues());
         assert!(error.to_string().starts_with("compilation failed: ERROR: <input>:"), "{error}");
     }
+}
+
+#[test]
+fn patterns_are_compiled_with_the_program() {
+    let error = environment().compile("'x'.find(')') == ''").expect_err("the pattern is not closed");
+    assert_eq!(error.to_string(), "program instantiation failed: error parsing regexp: unexpected ): `)`");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn expressions_of_random_tokens_do_not_panic() {
     ];
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut compiled = 0;
-    for _ in 0..3000 {
+    for _ in 0..1000 {
         let mut expression = String::new();
         for _ in 0..(state % 12 + 1) {
             state ^= state << 13;
@@ -204,5 +204,5 @@ fn expressions_of_random_tokens_do_not_panic() {
             let _ = outcome.value.and_then(|value| value.to_json());
         }
     }
-    assert!(compiled > 50, "some of them mean something: {compiled}");
+    assert!(compiled > 20, "some of them mean something: {compiled}");
 }

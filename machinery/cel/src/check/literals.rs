@@ -4,8 +4,9 @@
 use super::{Checked, Reference};
 use crate::error::Issue;
 use crate::expr::{Id, Kind, Literal};
+use crate::re2;
+use crate::time::{self, Instant};
 use crate::types::Type;
-use crate::{re2, time};
 
 pub(super) fn validate(checked: &Checked, issues: &mut Vec<Issue>) {
     let exempt = inside_format(checked);
@@ -19,11 +20,14 @@ pub(super) fn validate(checked: &Checked, issues: &mut Vec<Issue>) {
                 _ => None,
             };
             let Some(arg) = pattern else { continue };
-            let Kind::Literal(Literal::String(text)) = checked.expr.kind(arg) else { continue };
-            let wrong = match function.name {
-                "duration" => time::parse_duration(text).is_err(),
-                "timestamp" => time::parse_timestamp(text).is_err(),
-                _ => re2::compile(text).is_err(),
+            let wrong = match (function.name, checked.expr.kind(arg)) {
+                ("duration", Kind::Literal(Literal::String(text))) => time::parse_duration(text).is_err(),
+                ("timestamp", Kind::Literal(Literal::String(text))) => time::parse_timestamp(text).is_err(),
+                ("timestamp", Kind::Literal(Literal::Int(seconds))) => {
+                    Instant::from_seconds(*seconds).is_none()
+                }
+                ("matches", Kind::Literal(Literal::String(text))) => re2::compile(text).is_err(),
+                _ => false,
             };
             if wrong {
                 issues.push(Issue {
@@ -36,6 +40,24 @@ pub(super) fn validate(checked: &Checked, issues: &mut Vec<Issue>) {
             homogeneous(checked, &node.kind, issues);
         }
     }
+}
+
+/// A written pattern of `find` and `findAll` must be well formed; upstream finds out when it makes the program.
+pub(super) fn patterns(checked: &Checked) -> Option<String> {
+    checked.expr.nodes.iter().zip(&checked.references).find_map(|(node, reference)| {
+        let (Kind::Call { args, target: Some(_), .. }, Reference::Call(function, _)) =
+            (&node.kind, reference)
+        else {
+            return None;
+        };
+        let (true, Some(&pattern)) = (matches!(function.name, "find" | "findAll"), args.first()) else {
+            return None;
+        };
+        match checked.expr.kind(pattern) {
+            Kind::Literal(Literal::String(text)) => re2::compile(text).err(),
+            _ => None,
+        }
+    })
 }
 
 /// Whatever is handed to `format` may be mixed.

@@ -68,7 +68,11 @@ pub(crate) fn check(environment: &Environment, source: &str, expr: Expr) -> Resu
     if issues.is_empty() {
         literals::validate(&checked, &mut issues);
     }
-    if issues.is_empty() { Ok(checked) } else { Err(CompileError::new(source, issues)) }
+    match literals::patterns(&checked) {
+        _ if !issues.is_empty() => Err(CompileError::new(source, issues)),
+        Some(message) => Err(CompileError::instantiation(message)),
+        None => Ok(checked),
+    }
 }
 
 impl Checker<'_> {

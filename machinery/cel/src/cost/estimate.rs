@@ -321,7 +321,7 @@ fn key_of(decl: Option<&Decl>) -> Option<&Decl> {
 /// The declaration of a field, as expressions call it.
 fn field_of<'c>(decl: &'c Decl, name: &str) -> Option<&'c Decl> {
     match &decl.ty {
-        Type::Object(object) => object.decl()?.field(name).map(|field| &field.decl),
+        Type::Object(object) => object.decl()?.exact(name).map(|field| &field.decl),
         _ => None,
     }
 }

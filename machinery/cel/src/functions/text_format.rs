@@ -150,7 +150,7 @@ fn fixed(d: f64, precision: usize) -> String {
     infinite(d).map_or_else(|| format!("{d:.precision$}"), str::to_owned)
 }
 
-/// As upstream's locale writes it: `1.052033 × 10⁰³`.
+/// As upstream's locale writes it: `1.052033×10⁰³`.
 fn scientific(d: f64, precision: usize) -> String {
     if let Some(name) = infinite(d) {
         return name.to_owned();
@@ -164,7 +164,7 @@ fn scientific(d: f64, precision: usize) -> String {
             ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][c.to_digit(10).unwrap_or_default() as usize]
         })
         .collect();
-    format!("{digits} × 10{}{raised}", if exponent < 0 { "⁻" } else { "" })
+    format!("{digits}×10{}{raised}", if exponent < 0 { "⁻" } else { "" })
 }
 
 /// `%s` of anything; strings inside lists and maps are quoted.

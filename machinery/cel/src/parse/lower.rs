@@ -44,6 +44,14 @@ impl Lowering<'_> {
         self.expr.nodes.len() > NODES_MAX
     }
 
+    /// A negative number starts with its sign; the parser tells where its digits are.
+    fn number_at(&self, id: u64) -> u32 {
+        let byte = self.info.offset_for(id).map_or(0, |(start, _)| start as usize);
+        let before = self.info.source.get(..byte).unwrap_or_default().trim_end();
+        let byte = if before.ends_with('-') { before.len() - 1 } else { byte };
+        self.places.get(byte).copied().unwrap_or(byte as u32)
+    }
+
     fn at(&self, id: u64) -> u32 {
         let byte = self.info.offset_for(id).map_or(0, |(start, _)| start);
         self.places.get(byte as usize).copied().unwrap_or(byte)
@@ -54,7 +62,13 @@ impl Lowering<'_> {
     }
 
     fn node(&mut self, tree: IdedExpr) -> Id {
-        let at = self.at(tree.id);
+        let at = match &tree.expr {
+            Parsed::Literal(LiteralValue::Int(number)) if *number.inner() < 0 => self.number_at(tree.id),
+            Parsed::Literal(LiteralValue::Double(number)) if number.inner().is_sign_negative() => {
+                self.number_at(tree.id)
+            }
+            _ => self.at(tree.id),
+        };
         let kind = match tree.expr {
             // The parser reports an error with each of these.
             Parsed::Unspecified => {

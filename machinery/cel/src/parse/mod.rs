@@ -51,6 +51,18 @@ fn parse_here(source: &str) -> Result<Expr, Vec<Issue>> {
     }
 }
 
+/// Where Go's parser, with the same grammar, says it otherwise: a keyword after a dot.
+fn in_go(message: &str) -> String {
+    let keyword = message
+        .strip_prefix("Syntax error: no viable alternative at input '.")
+        .and_then(|rest| rest.strip_suffix('\''))
+        .filter(|word| matches!(*word, "true" | "false" | "null" | "in"));
+    keyword.map_or_else(
+        || message.to_owned(),
+        |word| format!("Syntax error: mismatched input '{word}' expecting IDENTIFIER"),
+    )
+}
+
 fn internal(message: &str) -> Vec<Issue> {
     vec![Issue { at: None, message: message.to_owned() }]
 }
@@ -70,7 +82,7 @@ fn issues(source: &str, errors: &ParseErrors) -> Vec<Issue> {
                 .and_then(|line| starts.get(line))
                 .zip(column)
                 .map(|(start, column)| (start + column) as u32);
-            Issue { at, message: error.msg.clone() }
+            Issue { at, message: in_go(&error.msg) }
         })
         .collect()
 }

@@ -103,7 +103,7 @@ fn object(schema: &Structural, root: bool, name: &str, depth: usize) -> Option<D
 }
 
 fn declared(name: String, fields: Vec<FieldDecl>, min_size: u64) -> Decl {
-    let object = ObjectDecl::new(name.into(), fields, false);
+    let object = ObjectDecl::new(name.into(), fields, true);
     Decl { min_size, ..Decl::sized(Type::Object(Object::Shared(object.into())), 0, 2) }
 }
 

@@ -231,7 +231,7 @@ fn objects_are_read_against_their_schema() {
         ("self.labels.app", r#""web""#),
         ("'app' in self.labels", "true"),
         ("has(self.maybe)", "false"),
-        ("self.my__dash__prop + self.__namespace__", r#""pns""#),
+        ("self.my__dash__prop + self.__namespace__ + self.namespace", r#""pnsns""#),
         ("self.when.getFullYear() + self.day.getDate()", "2022"),
         ("self.wait == duration('90m')", "true"),
         ("string(self.data)", r#""hi""#),
@@ -256,7 +256,7 @@ fn objects_are_read_against_their_schema() {
         ("self.metadata.labels", "undefined field 'labels'"),
         ("self.free.x", "undefined field 'x'"),
         ("self.untyped", "undefined field 'untyped'"),
-        ("self.namespace", "undefined field 'namespace'"),
+        ("self.metadata.namespace", "undefined field 'namespace'"),
         ("self.replicas.x", "type 'int' does not support field selection"),
     ] {
         let error = environment.compile(rule).expect_err(rule).to_string();

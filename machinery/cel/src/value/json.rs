@@ -43,6 +43,12 @@ pub(crate) fn read<'a>(json: &'a Json, decl: &'a Decl) -> Result<Value<'a>, Eval
             .decode(text)
             .map(|bytes| Value::Bytes(bytes.into()))
             .map_err(|error| EvalError::Message(format!("Invalid byte formatted string {text}: {error}"))),
+        // Nothing but int-or-string is declared with a size and without a type.
+        (Type::Dyn, Json::String(_)) => Ok(natural(json)),
+        (Type::Dyn, Json::Number(n)) if n.is_i64() => Ok(natural(json)),
+        (Type::Dyn, _) if decl.max_elements.is_some() => Err(EvalError::message(
+            "invalid data, expected XIntOrString value to be either a string or integer",
+        )),
         (Type::Optional(of), _) => inside_optional(json, of, decl),
         (Type::List(_), _) => {
             Err(EvalError::message("invalid data, expected an array for the provided schema with type=array"))
