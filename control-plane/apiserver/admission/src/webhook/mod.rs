@@ -2,6 +2,7 @@
 
 mod annotate;
 mod call;
+mod configuration;
 mod hook;
 mod mutating;
 mod review;

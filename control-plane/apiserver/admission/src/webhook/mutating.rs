@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::annotate;
 use super::call::{Failure, ask, may_ask};
+use super::configuration::authentication;
 use super::hook::{Hook, compile};
 use super::review::{Reviews, print_tail};
 use super::validating::{by_conditions, by_rules};
@@ -48,9 +49,10 @@ impl MutatingAdmissionWebhook {
         Self { world, clients, authentication: Authentication::default(), hooks: Compiled::default() }
     }
 
-    /// Who the server is to the webhooks, from the file that the admission configuration names.
-    pub fn with_authentication(self, authentication: Authentication) -> Self {
-        Self { authentication, ..self }
+    /// With its part of the admission configuration: a `WebhookAdmissionConfiguration`, or null. The error is for who starts
+    /// the server.
+    pub fn with_configuration(self, configuration: &Value) -> Result<Self, String> {
+        Ok(Self { authentication: authentication(configuration)?, ..self })
     }
 
     fn hooks(&self) -> Arc<Vec<Hook>> {

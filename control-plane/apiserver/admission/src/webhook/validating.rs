@@ -9,9 +9,11 @@ use futures::future::join_all;
 use oarlock_api::{GroupResource, Status};
 use oarlock_apiserver_access::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
 use oarlock_apiserver_webhook::{Authentication, Clients};
+use serde_json::Value;
 
 use super::annotate;
 use super::call::{Failure, ask, may_ask};
+use super::configuration::authentication;
 use super::hook::{Hook, compile};
 use super::review::{ReviewVersion, Reviews, print_tail};
 use crate::World;
@@ -46,9 +48,10 @@ impl ValidatingAdmissionWebhook {
         Self { world, clients, authentication: Authentication::default(), hooks: Compiled::default() }
     }
 
-    /// Who the server is to the webhooks, from the file that the admission configuration names.
-    pub fn with_authentication(self, authentication: Authentication) -> Self {
-        Self { authentication, ..self }
+    /// With its part of the admission configuration: a `WebhookAdmissionConfiguration`, or null. The error is for who starts
+    /// the server.
+    pub fn with_configuration(self, configuration: &Value) -> Result<Self, String> {
+        Ok(Self { authentication: authentication(configuration)?, ..self })
     }
 
     fn hooks(&self) -> Arc<Vec<Hook>> {
