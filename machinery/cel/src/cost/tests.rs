@@ -252,3 +252,106 @@ fn costs_are_upstreams() {
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
+
+/// The costs of the language itself, as the tests of cel-go state them.
+#[test]
+fn costs_of_the_language_are_upstreams() {
+    let text: String = "x".repeat(500);
+    let long = serde_json::json!({
+        "m": {"key": "v"}, "l": ["v"], "o": {"a": {"b": {"c": 1}}}, "t": text, "idc": "idc", "five": "500",
+        "deep": {"val": {"single": 1}}, "none": {}, "one": [{}], "empty": [], "s1": "val1", "s2": "val2222222", "n": 1,
+        "f": false,
+    });
+    let fields = [
+        ("m", Type::map(Type::String, Type::String)),
+        ("l", Type::list(Type::String)),
+        ("o", Type::Dyn),
+        ("t", Type::String),
+        ("idc", Type::String),
+        ("five", Type::String),
+        ("deep", Type::map(Type::String, Type::Dyn)),
+        ("none", Type::map(Type::String, Type::map(Type::String, Type::Dyn))),
+        ("one", Type::list(Type::Dyn)),
+        ("empty", Type::list(Type::Int)),
+        ("s1", Type::String),
+        ("s2", Type::String),
+        ("n", Type::Int),
+        ("f", Type::Bool),
+    ];
+    let mut environment = Environment::kubernetes().unfolded();
+    for (name, ty) in fields.clone() {
+        environment = environment.variable(name, ty);
+    }
+    let cases = [
+        ("'Hello World!'", 0),
+        ("l", 1),
+        ("m['key']", 2),
+        ("l[0]", 2),
+        ("m['ke' + 'y']", 3),
+        ("l[3-3]", 3),
+        ("has(o.a)", 1),
+        ("has(o.a.b)", 2),
+        ("[1, 2, 3]", 10),
+        ("{'a': 1, 'b': 2, 'c': 3}", 30),
+        ("empty.all(x, true)", 2),
+        ("[1, 2, 3].all(x, true)", 20),
+        ("t.matches('[0-9]')", 103),
+        ("'123'.matches('[0-9]')", 2),
+        ("false || false", 0),
+        ("f || f || f || f", 4),
+        ("true && false", 0),
+        ("1 < 2", 1),
+        ("1 == 2", 1),
+        ("2 in [1, 2, 3]", 13),
+        ("1 + 1", 1),
+        ("true ? 1 : 2", 0),
+        ("size('123')", 1),
+        ("'12345678901234567890' == '123456789012345678901234567890'", 2),
+        ("bytes(t)", 51),
+        ("string(1)", 1),
+        ("t.contains(t)", 2502),
+        ("idc.startsWith(idc)", 3),
+        ("five.size()", 2),
+        ("size(five)", 2),
+        ("(n > 2 ? one : one).all(y, true)", 6),
+        ("true ? false : 1 > 3", 0),
+        ("false ? false : 1 > 3", 1),
+        ("deep.all(k, deep[k].single > 3)", 9),
+        ("none.all(k, none[k].all(x, true))", 2),
+        ("none.all(k, k.contains(k))", 2),
+        ("(empty + empty).all(x, true)", 4),
+        ("'abcdefg'.contains(s1 + s2)", 6),
+        ("(1 > 2 ? 5 : 3) > 1", 2),
+        ("(1 > 2 || 2 > 1) == true", 3),
+        ("[{'k1': 1}, {'k2': 2}].all(x, true)", 77),
+        ("[1,2,3,4,5].filter(x, x % 2 == 0)", 62),
+        ("[1,2,3,4,5].map(x, x)", 86),
+        ("[1,2,3,4,5].map(x, x).filter(x, x % 2 == 0)", 138),
+        ("[1,2,3,4,5].map(x, x).exists(x, x == 5) == true", 118),
+        ("[1,2,3,4,5].map(x, x).map(x, x)", 162),
+        ("[1,2,3,4,5].map(x, [x, x]).filter(z, z.size() == 2)", 232),
+        ("[1,2,3,4,5].map(x, [x, x]).all(y, y.all(y, y == 1))", 171),
+        ("[1,2,3,4,5].map(x, x).map(x, x) + [1]", 173),
+        ("[1,2,3].all(i, i in [1,2,3].map(j, j + j))", 86),
+    ];
+    let mut wrong = Vec::new();
+    for (expression, cost) in cases {
+        let program = match environment.compile(expression) {
+            Ok(program) => program,
+            Err(error) => panic!("{expression}: {error}"),
+        };
+        let mut activation = Activation::new();
+        for (name, _) in &fields {
+            activation.json(name, &long[*name]);
+        }
+        let outcome = program.evaluate(&activation, RUNTIME_COST_BUDGET);
+        if outcome.value.is_err() || outcome.cost != cost {
+            wrong.push(format!(
+                "{expression}: {:?} cost {}, upstream {cost}",
+                outcome.value.err(),
+                outcome.cost
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

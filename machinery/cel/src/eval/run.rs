@@ -120,7 +120,8 @@ impl<'a> Run<'_, 'a> {
 
     fn attribute(&mut self, attribute: &'a Attribute, name_cost: u64) -> Eval<'a> {
         let mut path = attribute.path.as_slice();
-        self.meter.charge(name_cost)?;
+        // A test of presence costs its selections only.
+        self.meter.charge(if attribute.test { 0 } else { name_cost })?;
         let mut value = match &attribute.base {
             Base::Local(place) => self.locals[*place].clone()?,
             Base::Computed(id) => self.eval(*id)?,
