@@ -1,14 +1,18 @@
 //! Takes a changed configuration file over. A file that cannot be used changes nothing.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use oarlock_base::Shutdown;
 
 use crate::changes::FileChanges;
 use crate::config::{ConfigError, EncryptionConfiguration};
 use crate::encryption::Encryption;
+
+/// How often the file is looked at while it cannot be watched.
+const BLIND: Duration = Duration::from_secs(60);
 
 /// What follows the file. (`--encryption-provider-config-automatic-reload`)
 pub struct Reload {
@@ -28,13 +32,22 @@ impl Reload {
         Ok(Self { encryption, path, changes, known })
     }
 
-    /// Follows the file until the shutdown.
-    pub async fn run(mut self, stop: Shutdown) -> Result<(), ConfigError> {
+    /// Follows the file until the shutdown. Where the kernel cannot tell any more (the directory is gone), it is looked at
+    /// every minute, as upstream does.
+    pub async fn run(mut self, stop: Shutdown) -> Result<(), Infallible> {
         loop {
             match stop.or(self.changes.changed()).await {
                 None => return Ok(()),
-                Some(Err(source)) => return Err(ConfigError::Watch { path: self.path, source }),
                 Some(Ok(())) => {}
+                Some(Err(error)) => {
+                    tracing::error!(path = %self.path.display(), %error, "the encryption configuration cannot be watched");
+                    if stop.or(tokio::time::sleep(BLIND)).await.is_none() {
+                        return Ok(());
+                    }
+                    if let Ok(changes) = FileChanges::of([self.path.clone()]) {
+                        self.changes = changes;
+                    }
+                }
             }
             // A file that is away for a moment is about to be replaced.
             if let Ok(bytes) = tokio::fs::read(&self.path).await

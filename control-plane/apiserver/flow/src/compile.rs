@@ -155,11 +155,10 @@ fn read_level(object: &Value) -> LevelSpec {
     }
 }
 
-/// No request is wider than this.
-const SEATS_MAX: u32 = 10;
+/// The part of a level that its widest request may take.
+const SEATS_MAX_PART: f64 = 0.15;
 
-/// The widest request of a level: a hand of them fits into it.
+/// The widest request of a level; an exempt one has no bound of its own.
 pub(crate) fn seats_max(level: &LevelSpec, bounds: &Bounds) -> u32 {
-    let hand = level.shape.map_or(1, |shape| shape.hand);
-    if level.exempt { SEATS_MAX } else { bounds.nominal.div_ceil(hand).clamp(1, SEATS_MAX) }
+    if level.exempt { u32::MAX } else { ((f64::from(bounds.nominal) * SEATS_MAX_PART).ceil() as u32).max(1) }
 }

@@ -279,8 +279,15 @@ impl Level {
         }
         let receiver = receiver.expect("one that is queued has an owner");
         schema.metrics.waiting.inc();
-        let waiting =
-            InQueue { level: self, schema, ticket, receiver: Some(receiver), since: self.shared.now() };
+        schema.metrics.waiting_seats.add(i64::from(work.seats()));
+        let waiting = InQueue {
+            level: self,
+            schema,
+            ticket,
+            receiver: Some(receiver),
+            since: self.shared.now(),
+            seats: work.seats(),
+        };
         waiting.wait(work, patience).await
     }
 
@@ -307,6 +314,7 @@ struct InQueue<'a> {
     ticket: Ticket,
     receiver: Option<oneshot::Receiver<Grant>>,
     since: u64,
+    seats: u32,
 }
 
 impl InQueue<'_> {
@@ -351,6 +359,7 @@ impl InQueue<'_> {
 impl Drop for InQueue<'_> {
     fn drop(&mut self) {
         self.schema.metrics.waiting.dec();
+        self.schema.metrics.waiting_seats.sub(i64::from(self.seats));
         // Still there: the request was dropped while it waited.
         if self.receiver.is_some() {
             if let Some(grant) = self.leave() {

@@ -23,7 +23,7 @@ mod shard;
 
 pub use bootstrap::{Maintenance, dangling, maintain};
 pub use compile::{FLOW_SCHEMAS, PRIORITY_LEVELS};
-pub use estimate::{ListShape, Work, list_work, mutating_work};
+pub use estimate::{ListShape, Work, list_work, list_work_by_size, mutating_work};
 pub use flow::{Classified, Flow, Options};
 pub use level::{Permit, RejectReason, Rejection};
 pub use matching::Digest;

@@ -19,6 +19,7 @@ pub struct Metrics {
     rejected: IntCounterVec,
     dispatched: IntCounterVec,
     waiting: IntGaugeVec,
+    waiting_seats: IntGaugeVec,
     executing: IntGaugeVec,
     seats: IntGaugeVec,
     wait: HistogramVec,
@@ -40,6 +41,7 @@ pub struct Metrics {
 pub(crate) struct FlowMetrics {
     pub(crate) dispatched: IntCounter,
     pub(crate) waiting: IntGauge,
+    pub(crate) waiting_seats: IntGauge,
     pub(crate) executing: IntGauge,
     pub(crate) seats: IntGauge,
     pub(crate) waited_served: Histogram,
@@ -105,6 +107,10 @@ impl Metrics {
             waiting: int_gauges(
                 "current_inqueue_requests",
                 "Number of requests currently pending in queues of the API Priority and Fairness subsystem",
+            ),
+            waiting_seats: int_gauges(
+                "current_inqueue_seats",
+                "Number of seats currently pending in queues of the API Priority and Fairness subsystem",
             ),
             executing: int_gauges(
                 "current_executing_requests",
@@ -175,6 +181,7 @@ impl Metrics {
             Box::new(self.rejected.clone()),
             Box::new(self.dispatched.clone()),
             Box::new(self.waiting.clone()),
+            Box::new(self.waiting_seats.clone()),
             Box::new(self.executing.clone()),
             Box::new(self.seats.clone()),
             Box::new(self.wait.clone()),
@@ -207,6 +214,7 @@ impl Metrics {
         FlowMetrics {
             dispatched: self.dispatched.with_label_values(&labels),
             waiting: self.waiting.with_label_values(&labels),
+            waiting_seats: self.waiting_seats.with_label_values(&labels),
             executing: self.executing.with_label_values(&labels),
             seats: self.seats.with_label_values(&labels),
             waited_served: self.wait.with_label_values(&[level, schema, "true"]),
