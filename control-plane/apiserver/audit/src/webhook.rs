@@ -21,6 +21,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 const TRIES: u32 = 5;
 /// Batches under way at once: what comes meanwhile waits in the buffer.
 const CALLS_MAX: usize = 16;
+/// How long a call may go on when the server stops: a webhook that is away does not keep it.
+const GRACE: Duration = Duration::from_secs(10);
 
 /// Where batches go: a webhook, or a test.
 #[async_trait]
@@ -137,7 +139,14 @@ impl Backend {
 
     async fn deliver(&self, items: Vec<Item>) {
         let events: Vec<Bytes> = items.iter().map(|item| item.event.clone()).collect();
-        let sent = self.sender.send(list(&events), self.initial_backoff).await;
+        let too_late = async {
+            self.tasks.shutdown().wait().await;
+            tokio::time::sleep(GRACE).await;
+        };
+        let sent = tokio::select! {
+            sent = self.sender.send(list(&events), self.initial_backoff) => sent,
+            () = too_late => Err("the server stopped before the webhook answered".into()),
+        };
         if let Err(error) = &sent {
             self.metrics.failed("webhook", items.len(), error);
         }

@@ -132,3 +132,34 @@ async fn who_waits_is_told() {
         assert_eq!(w.metrics.counts().1, u64::from(fails));
     }
 }
+
+/// Never answers.
+struct Silent;
+
+#[async_trait]
+impl Sender for Silent {
+    async fn send(&self, _: Bytes, _: Duration) -> Result<(), String> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_is_away_does_not_keep_the_server() {
+    let root = Shutdown::new();
+    let mut tasks = Tasks::new("test", &root);
+    let metrics = Metrics::new();
+    let backend = Arc::new(Backend {
+        sender: Arc::new(Silent),
+        initial_backoff: Duration::from_secs(10),
+        options: options(Mode::Batch),
+        metrics: metrics.clone(),
+        tasks: tasks.spawner(),
+    });
+    let (queue, items) = mpsc::channel(8);
+    tasks.spawn("webhook", move |stop| backend.run(items, stop));
+    queue.send(Item { event: "{}".into(), written: None }).await.expect("it runs");
+    root.trigger();
+    let before = Instant::now();
+    tasks.join().await.expect("it ends well");
+    assert_eq!((before.elapsed(), metrics.counts().1), (GRACE, 1));
+}

@@ -257,6 +257,26 @@ async fn a_level_that_changes_goes_on_with_its_requests() {
     assert!(w.flow.dump_priority_levels().contains("catch-all,"));
 }
 
+/// An arrival is the first to see that seats are free again, and takes one: who waited before it gets his, too.
+#[tokio::test(start_paused = true)]
+async fn an_arrival_wakes_those_before_it() {
+    let w = world(2);
+    let queuing = json!({ "queues": 4, "handSize": 2, "queueLengthLimit": 10 });
+    w.objects.set(vec![schema("ann", "one", 10, None)], vec![level("one", 1000, 0, queuing)]);
+    let ann = user("ann", &["g"]);
+    let request = digest(&ann, "create", "pods", "a");
+    let classified = w.flow.classify(&request);
+    // No task watches the clock.
+    w.flow.current().levels["one"].level.ticking.store(true, Ordering::Relaxed);
+    let work = Work { initial_seats: 1, final_seats: 2, additional_latency: Duration::from_millis(5) };
+    drop(classified.admit(&request, work).await.expect("two seats"));
+    let mut waiting = Box::pin(classified.admit(&request, Work::ONE));
+    assert!(waiting.as_mut().now_or_never().is_none(), "the seats linger");
+    tokio::time::advance(Duration::from_millis(10)).await;
+    let _later = classified.admit(&request, Work::ONE).await.expect("a seat");
+    let _before = waiting.now_or_never().expect("woken").expect("a seat");
+}
+
 /// Many tasks on several threads: the core's counts return to nothing, whoever was cancelled when.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_is_left_after_a_storm() {

@@ -100,8 +100,8 @@ pub(crate) struct Level {
     pub(crate) name: Arc<str>,
     pub(crate) kind: Kind,
     pub(crate) shared: Arc<Shared>,
-    /// Somebody waits for the clock to give lingering seats back.
-    ticking: AtomicBool,
+    /// A task waits for the clock to give lingering seats back.
+    pub(crate) ticking: AtomicBool,
     retry_after: Mutex<RetryAfter>,
 }
 
@@ -257,6 +257,11 @@ impl Level {
             let arrival = queues.arrive(self.shared.now(), flow, work, owner, &mut released);
             (arrival, queues.next_tick())
         };
+        // Time has passed on the way: others may begin, whatever became of this one.
+        self.wake(released);
+        if tick.is_some() {
+            self.tick();
+        }
         let ticket = match arrival {
             Arrival::Begins(grant) => {
                 schema.metrics.waited_served.observe(0.0);
@@ -273,10 +278,6 @@ impl Level {
             Arrival::Queued(ticket) => ticket,
         };
         self.shared.contend();
-        self.wake(released);
-        if tick.is_some() {
-            self.tick();
-        }
         let receiver = receiver.expect("one that is queued has an owner");
         schema.metrics.waiting.inc();
         schema.metrics.waiting_seats.add(i64::from(work.seats()));
