@@ -25,6 +25,9 @@ async fn name(
     holder.map(|holder| holder.map(|h| h.user.name)).map_err(|error| error.0)
 }
 
+/// Whose a token is, by name.
+type Known = Result<Option<String>, String>;
+
 fn bootstrap_secret(change: impl Fn(&mut Value)) -> Value {
     let mut secret = object("kube-system", "bootstrap-token-abcdef", "");
     secret["type"] = "bootstrap.kubernetes.io/token".into();
@@ -45,7 +48,7 @@ async fn bootstrap_tokens() {
     const TOKEN: &str = "abcdef.0123456789abcdef";
     let some = Ok(Some("system:bootstrap:abcdef".to_string()));
     type Change = fn(&mut Value);
-    let cases: [(&str, Change, &str, Result<Option<String>, String>); 6] = [
+    let cases: [(&str, Change, &str, Known); 6] = [
         ("good", |_| {}, TOKEN, some),
         ("another secret", |_| {}, "abcdef.0123456789abcdee", Ok(None)),
         ("no bootstrap token", |_| {}, "abcdef", Ok(None)),

@@ -133,4 +133,6 @@ fn is_health(path: &str) -> bool {
 #[cfg(test)]
 mod chain_tests;
 #[cfg(test)]
+mod hostile_tests;
+#[cfg(test)]
 mod tests;

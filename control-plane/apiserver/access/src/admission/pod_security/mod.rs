@@ -93,7 +93,7 @@ impl PodSecurity {
         if policy.is_privileged() || policy.equals(&self.config.defaults) {
             return None;
         }
-        let name = name(namespace);
+        let (name, policy) = (name(namespace), policy.said_by(namespace));
         Some(format!(
             "namespace {name:?} is exempt from Pod Security, and the policy ({policy}) will be ignored"
         ))

@@ -152,15 +152,22 @@ impl Policy {
     }
 }
 
-/// `enforce=baseline:latest, audit=…`; the privileged are left out.
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Policy {
+    /// `enforce=baseline:latest, audit=…`: what the namespace's labels say, the privileged left out.
+    pub(super) fn said_by(&self, namespace: &Value) -> String {
+        let said = |mode: &str| {
+            let label = |suffix: &str| {
+                let key = format!("{PREFIX}{mode}{suffix}");
+                namespace["metadata"]["labels"].get(key).is_some()
+            };
+            label("") || label("-version")
+        };
         let modes = [("enforce", self.enforce), ("audit", self.audit), ("warn", self.warn)];
         let told: Vec<String> = modes
             .iter()
-            .filter(|(_, mode)| mode.level != Level::Privileged)
+            .filter(|(name, mode)| mode.level != Level::Privileged && said(name))
             .map(|(name, mode)| format!("{name}={mode}"))
             .collect();
-        f.write_str(&told.join(", "))
+        told.join(", ")
     }
 }

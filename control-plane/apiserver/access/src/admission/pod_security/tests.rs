@@ -217,3 +217,14 @@ async fn updates_count_where_they_could_weaken() {
     assert!(refused(update("two")).await);
     assert!(!refused(update("two").sub("status")).await);
 }
+
+#[tokio::test]
+async fn labels_of_exempt_namespaces_are_told_to_be_idle() {
+    let config =
+        PodSecurityConfig { exempt_namespaces: vec!["default".into()], ..PodSecurityConfig::default() };
+    let (result, warnings, _) =
+        labelled(enforce("baseline")).telling(Arc::new(plugin(json!({}), config))).await;
+    assert!(result.is_ok());
+    let want = "namespace \"default\" is exempt from Pod Security, and the policy (enforce=baseline:latest) will be ignored";
+    assert_eq!(warnings, [want]);
+}

@@ -173,5 +173,11 @@ impl TokenAuthenticator for OidcTokens {
     }
 }
 
+/// Whether a key set verifies a token.
+#[cfg(test)]
+pub(super) fn verified_by(keys: &Value, token: &str) -> bool {
+    KeySet::read(keys).verify(token, &["ES256".into(), "RS256".into()]) == Verdict::Good
+}
+
 #[cfg(test)]
 mod tests;
