@@ -2,6 +2,7 @@
 //! cells), one file per kind. Pure: no IO, no clock but the one it is given.
 
 mod apps;
+pub mod asked;
 mod batch;
 mod check;
 mod cluster;

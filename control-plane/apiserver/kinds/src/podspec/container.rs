@@ -83,7 +83,8 @@ pub(super) fn common(container: &Value, whole: &Whole<'_>, path: &Path, errors: 
     resources::requirements(&container["resources"], &at, errors);
     resources::claimed(&container["resources"]["claims"], &whole.claims, &at.child("claims"), errors);
     restart::resize_policy(container, whole.spec, &path.child("resizePolicy"), errors);
-    security::container(container, whole.spec, &path.child("securityContext"), errors);
+    let context = &container["securityContext"];
+    security::container(context, whole.spec, &path.child("securityContext"), errors);
 }
 
 fn running(container: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {

@@ -5,6 +5,7 @@ mod devices;
 mod jobs;
 mod networking;
 mod pods;
+mod podspecs;
 mod rest;
 mod rows;
 mod services;
