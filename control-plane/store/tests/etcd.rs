@@ -232,3 +232,28 @@ async fn closing_ends_watches() {
     assert!(matches!(end, Err(StoreError::Unavailable(_))), "{end:?}");
     assert!(store.revision().await.is_err());
 }
+
+#[tokio::test]
+async fn a_frozen_member_is_left_behind() {
+    let Some(binary) = common::binary() else { return };
+    let cluster = Cluster::start(&binary, Setup { members: 3, ..Setup::default() });
+    let store = connect(common::impatient(cluster.config())).await;
+    let mut watch = store.watch(b"/registry/", Revision(0)).await.expect("watch");
+    let first = put(&*store, "/registry/a", "1").await.expect("put");
+    while watch.next().await.expect("goes on").expect("no error").revision < first {}
+    // Calls stay with a member as long as it answers.
+    let member = cluster.members.iter().find(|m| m.endpoint == store.endpoint()).expect("one of them");
+    member.freeze(true);
+    let lost = put(&*store, "/registry/b", "1").await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "nobody knows what became of it: {lost:?}");
+    let second = put(&*store, "/registry/c", "1").await.expect("another member takes it");
+    assert!(store.revision().await.expect("reads go on") >= second);
+    let mut reached = first;
+    while reached < second {
+        let batch = watch.next().await.expect("goes on").expect("it has moved");
+        assert!(batch.revision > reached, "{} after {reached}", batch.revision);
+        reached = batch.revision;
+    }
+    assert_ne!(store.endpoint(), member.endpoint);
+    member.freeze(false);
+}

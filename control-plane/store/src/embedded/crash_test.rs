@@ -273,7 +273,7 @@ fn what_was_acknowledged_survives_power_failures() {
     let seed: u64 = given.unwrap_or(now.as_nanos() as u64);
     println!("OARLOCK_SEED={seed}");
     let mut random = Random(seed);
-    for life in 0..6 {
+    for life in 0..4 {
         let disk = FaultyDisk::default();
         // A store is made whole beside its place, so no crash meets a half of it.
         drop(open(&disk).expect("nothing fails yet"));

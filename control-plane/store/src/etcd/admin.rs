@@ -65,6 +65,11 @@ impl Etcd {
         Ok(Health { revision, no_space, corrupt })
     }
 
+    /// The endpoint that calls go to now.
+    pub fn endpoint(&self) -> &str {
+        &self.shared.connection.current().endpoint
+    }
+
     /// Every endpoint's own word, or why there was none.
     pub async fn members(&self) -> Vec<(String, Result<MemberStatus>)> {
         let limit = self.request_timeout();

@@ -25,7 +25,7 @@ use super::wire::{self, OneWatchRequest, WatchCancel, WatchCreate, WatchRequest,
 use crate::types::{Result, Revision, StoreError, WatchBatch};
 
 /// Answers of etcd that may wait for one watcher; each holds one revision, or up to a thousand while it catches up.
-const WATCH_QUEUE: usize = 1024;
+const WATCH_QUEUE: usize = 8192;
 /// Requests that may wait for the stream; more than that, and the stream is broken.
 const REQUESTS: usize = 1024;
 /// Calls that may wait for the task.

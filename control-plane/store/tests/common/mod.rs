@@ -45,6 +45,14 @@ impl Member {
         self.child = Some(self.command.spawn().expect("start etcd"));
     }
 
+    /// Stops it as if the machine had frozen: connections stay, nothing answers.
+    pub(crate) fn freeze(&self, frozen: bool) {
+        use nix::sys::signal::{Signal, kill};
+        let pid = self.child.as_ref().expect("it runs").id();
+        let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
+        kill(nix::unistd::Pid::from_raw(pid as i32), signal).expect("a signal");
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
