@@ -6,7 +6,7 @@ use std::cell::Cell;
 use crate::error::EvalError;
 
 /// Elements looked at; far beyond what the cost limit lets an honest expression reach.
-const STEPS_MAX: u64 = 20_000_000;
+const STEPS_MAX: u64 = 5_000_000;
 /// Elements of one list or map, and bytes of one string, that an expression may make.
 const ELEMENTS_MAX: usize = 2_000_000;
 pub(crate) const BYTES_MAX: usize = 32 * 1024 * 1024;

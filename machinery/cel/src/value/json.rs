@@ -132,23 +132,24 @@ pub(crate) fn natural(json: &Json) -> Value<'_> {
 }
 
 /// Integers beyond this are strings in JSON, as protobuf's JSON has them.
-const SAFE_INTEGER: i64 = (1 << 53) - 1;
+const SAFE_INTEGER: u64 = (1 << 53) - 1;
 
 impl Value<'_> {
     /// The value as JSON. What was read is given back as it was.
     pub fn to_json(&self) -> Result<Json, EvalError> {
-        write(self, &Meter::unlimited())
+        write(self, &Meter::unlimited(), false)
     }
 }
 
-fn write(value: &Value<'_>, meter: &Meter) -> Result<Json, EvalError> {
+/// `patch`: within the value of a JSONPatch, which upstream hands through protobuf's JSON.
+fn write(value: &Value<'_>, meter: &Meter, patch: bool) -> Result<Json, EvalError> {
     meter.step(1)?;
     Ok(match value {
         Value::Null => Json::Null,
         Value::Bool(b) => Json::Bool(*b),
-        Value::Int(i) if i.abs() > SAFE_INTEGER => Json::String(i.to_string()),
+        Value::Int(i) if patch && i.unsigned_abs() > SAFE_INTEGER => Json::String(i.to_string()),
         Value::Int(i) => Json::from(*i),
-        Value::Uint(u) if *u > SAFE_INTEGER as u64 => Json::String(u.to_string()),
+        Value::Uint(u) if patch && *u > SAFE_INTEGER => Json::String(u.to_string()),
         Value::Uint(u) => Json::from(*u),
         Value::Double(d) => Number::from_f64(*d)
             .map(Json::Number)
@@ -162,10 +163,10 @@ fn write(value: &Value<'_>, meter: &Meter) -> Result<Json, EvalError> {
         Value::Duration(d) => Json::String(time::format_duration(*d)),
         Value::Type(ty) => Json::String(ty.runtime_name().into_owned()),
         Value::Optional(None) => Json::Null,
-        Value::Optional(Some(inside)) => meter.deeper(|| write(inside, meter))?,
+        Value::Optional(Some(inside)) => meter.deeper(|| write(inside, meter, patch))?,
         Value::List(List::Json { items, .. }) => Json::Array(items.to_vec()),
         Value::List(list) => Json::Array(
-            list.iter().map(|item| meter.deeper(|| write(&item?, meter))).collect::<Result<_, _>>()?,
+            list.iter().map(|item| meter.deeper(|| write(&item?, meter, patch))).collect::<Result<_, _>>()?,
         ),
         Value::Map(Map::Json { entries, .. } | Map::Object { entries, .. }) => {
             Json::Object((*entries).clone())
@@ -174,11 +175,11 @@ fn write(value: &Value<'_>, meter: &Meter) -> Result<Json, EvalError> {
             let mut object = JsonMap::new();
             for key in map.keys(meter)? {
                 let value = map.require(&key)?;
-                object.insert(super::shown(&key), meter.deeper(|| write(&value, meter))?);
+                object.insert(super::shown(&key), meter.deeper(|| write(&value, meter, patch))?);
             }
             Json::Object(object)
         }
-        Value::Object(made) => write_made(made, meter)?,
+        Value::Object(made) => write_made(made, meter, patch)?,
         Value::Library(opaque) => {
             let name = opaque.library().name();
             return Err(EvalError::Message(format!("a value of type {name} has no JSON form")));
@@ -186,10 +187,11 @@ fn write(value: &Value<'_>, meter: &Meter) -> Result<Json, EvalError> {
     })
 }
 
-fn write_made(made: &Made<'_>, meter: &Meter) -> Result<Json, EvalError> {
+fn write_made(made: &Made<'_>, meter: &Meter, patch: bool) -> Result<Json, EvalError> {
     let mut object = JsonMap::new();
+    let patch = patch || matches!(made.ty, Object::Patch);
     for (name, value) in &made.fields {
-        let json = meter.deeper(|| write(value, meter))?;
+        let json = meter.deeper(|| write(value, meter, patch))?;
         // An empty `from` of a patch is no `from`.
         if matches!(made.ty, Object::Patch) && &**name == "from" && json.as_str() == Some("") {
             continue;
