@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use oarlock_apiserver::{ApiServer, Connector, Encryption, KubeletTls, ServiceAccountKeys, User};
+use oarlock_apiserver::{ApiServer, Connector, KubeletTls, ServiceAccountKeys, User};
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::Identity;
-use oarlock_store::{Embedded, EmbeddedOptions, open_embedded};
+use oarlock_store::Store;
 
+use crate::api_flags::OpenStore;
 use crate::identities::{ClusterKeys, SCHEDULER, ServerNames};
 use crate::layout::Layout;
 use crate::preflight;
@@ -25,7 +26,7 @@ pub(crate) struct ControlPlane {
     /// The API server as this machine's clients reach it.
     pub url: String,
     pub kubeconfig: PathBuf,
-    store: Arc<Embedded>,
+    store: OpenStore,
     api: Tasks,
     loops: Option<Tasks>,
     api_stop: Shutdown,
@@ -50,15 +51,14 @@ impl ControlPlane {
             host: &host,
             further: &flags.tls_san,
         })?;
-        let options = EmbeddedOptions { control: Some(layout.store_socket()), ..EmbeddedOptions::default() };
-        let store = open_embedded(&layout.store(), options)
-            .with_context(|| format!("open the store {}", layout.store().display()))?;
-        let config = api_config(layout, common, flags, &keys, store.clone(), serving, advertise.into())?;
+        let api_stop = Shutdown::new();
+        // The store ends after everything that uses it, not with it.
+        let store = flags.api.open_store(layout, &Shutdown::new())?;
+        let config = api_config(layout, common, flags, &keys, store.shared(), serving, advertise.into())?;
         let server = ApiServer::new(config).await?;
         let url = format!("https://127.0.0.1:{}", server.address().port());
         let connector = server.connector();
         let mut ready = server.ready();
-        let api_stop = Shutdown::new();
         let mut api = Tasks::new("control-plane", &api_stop);
         api.spawn("kube-apiserver", |stop| server.run(stop));
         tokio::select! {
@@ -115,7 +115,7 @@ impl ControlPlane {
         };
         self.api_stop.trigger();
         let api = self.api.join().await;
-        self.store.close();
+        self.store.close().await;
         loops.and(api).map_err(Into::into)
     }
 }
@@ -147,7 +147,7 @@ fn api_config(
     common: &Common,
     flags: &ServerFlags,
     keys: &ClusterKeys,
-    store: Arc<Embedded>,
+    store: Arc<dyn Store>,
     serving: Identity,
     advertise: IpAddr,
 ) -> Result<oarlock_apiserver::Config> {
@@ -171,13 +171,12 @@ fn api_config(
             ca_pem: Some(keys.authority.cert_pem().to_string()),
         },
         front_proxy: keys.front_proxy()?,
-        encryption: match &flags.encryption_provider_config {
-            Some(path) => Encryption::File {
-                path: path.clone(),
-                reload: flags.encryption_provider_config_automatic_reload,
-            },
-            None => Encryption::Default { directory: layout.data().to_path_buf() },
-        },
+        encryption: flags.api.encryption(layout),
+        admission: flags.api.admission(),
+        requests_in_flight: flags.api.requests_in_flight(),
+        audit: flags.api.audit(),
+        authentication: flags.api.authentication()?,
+        authorization: flags.api.authorization()?,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The one binary: subcommands, flags, wiring, signals. What it starts lives in the components.
 
 mod addons;
+mod api_flags;
 mod cli;
 mod commands;
 mod control_plane;

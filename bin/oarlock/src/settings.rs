@@ -10,6 +10,7 @@ use clap::Args;
 use oarlock_base::Cidr;
 use serde_json::Value;
 
+use crate::api_flags::ApiFlags;
 use crate::layout::DEFAULT_DATA_DIR;
 
 /// Where the cluster keeps its state; all commands about a cluster on this machine take it.
@@ -60,12 +61,8 @@ pub(crate) struct ServerFlags {
     /// Further names and addresses for the API server's certificate
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub tls_san: Vec<String>,
-    /// What is encrypted at rest, and how (EncryptionConfiguration) [default: Secrets, with a key made at the first start]
-    #[arg(long, value_name = "FILE")]
-    pub encryption_provider_config: Option<PathBuf>,
-    /// Read it again when it changes
-    #[arg(long, requires = "encryption_provider_config")]
-    pub encryption_provider_config_automatic_reload: bool,
+    #[command(flatten)]
+    pub api: ApiFlags,
 }
 
 /// What `up` and `agent` take for the node.

@@ -8,6 +8,11 @@ use oarlock_apiserver_access::admission::{
 };
 use oarlock_apiserver_access::authorization::Rbac;
 use oarlock_apiserver_access::{AccessMetrics, AdmissionPlugin, Authorizer, Objects, Surface};
+use oarlock_apiserver_admission::{
+    MutatingAdmissionPolicy, MutatingAdmissionWebhook, PolicyParamAccess, ValidatingAdmissionPolicy,
+    ValidatingAdmissionWebhook, World,
+};
+use oarlock_apiserver_webhook::Clients;
 
 use crate::config::{Admission, Error};
 
@@ -18,10 +23,19 @@ pub(crate) struct Ground {
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) rbac: Arc<Rbac>,
     pub(crate) quotas: Arc<dyn QuotaUpdater>,
+    pub(crate) clients: Clients,
     pub(crate) metrics: AccessMetrics,
 }
 
 impl Ground {
+    pub(crate) fn world(&self) -> World {
+        World {
+            objects: self.objects.clone(),
+            surface: self.surface.clone(),
+            authorizer: self.authorizer.clone(),
+        }
+    }
+
     /// The chain as it is configured; all faults of the configuration come together.
     pub(crate) fn chain(self, configured: &Admission) -> Result<AdmissionChain, Error> {
         let choice = PluginChoice::new(&configured.enable, &configured.disable);
@@ -33,7 +47,13 @@ impl Ground {
                 return Err(Error::Admission(faults.collect::<Vec<_>>().join("; ")));
             }
         };
-        let others: Vec<Arc<dyn AdmissionPlugin>> = Vec::new();
+        let (world, clients) = (self.world(), self.clients);
+        let others: Vec<Arc<dyn AdmissionPlugin>> = vec![
+            Arc::new(MutatingAdmissionPolicy::new(world.clone())),
+            Arc::new(MutatingAdmissionWebhook::new(world.clone(), clients.clone())),
+            Arc::new(ValidatingAdmissionPolicy::new(world.clone())),
+            Arc::new(ValidatingAdmissionWebhook::new(world.clone(), clients)),
+        ];
         let parts = AdmissionParts {
             objects: self.objects,
             rbac: self.rbac,
@@ -46,7 +66,10 @@ impl Ground {
             unreachable_toleration_seconds: configured.unreachable_toleration_seconds,
             others,
         };
-        Ok(AdmissionChain::new(parts.build(&choice)))
+        let mut plugins = parts.build(&choice);
+        // Upstream has this in its storage layer: nobody can turn it off.
+        plugins.push(Arc::new(PolicyParamAccess::new(world)));
+        Ok(AdmissionChain::new(plugins))
     }
 }
 

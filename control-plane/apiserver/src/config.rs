@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use oarlock_api::Status;
+use oarlock_apiserver_access::authentication::AuthenticationConfig;
+use oarlock_apiserver_access::authorization::AuthorizationConfig;
 use oarlock_pki::{Identity, PkiError};
 use oarlock_store::{Store, StoreError};
 
@@ -34,6 +36,21 @@ pub struct Config {
     /// `--max-requests-inflight` and `--max-mutating-requests-inflight` together: what priority levels share.
     pub requests_in_flight: u32,
     pub audit: Option<Audit>,
+    /// Beside client certificates, service account tokens and the front proxy, which the server knows of itself.
+    pub authentication: AuthenticationConfig,
+    pub authorization: AuthorizationConfig,
+}
+
+impl Config {
+    /// Whose client certificates the handshake takes: of clients, and of front proxies.
+    pub(crate) fn handshake_authorities(&self) -> Option<String> {
+        let proxies = match &self.authentication.request_header {
+            Some(header) => Some(&header.client_ca_pem),
+            None => self.front_proxy.ca_pem.as_ref(),
+        };
+        let all: Vec<&str> = self.client_ca_pem.iter().chain(proxies).map(String::as_str).collect();
+        (!all.is_empty()).then(|| all.join("\n"))
+    }
 }
 
 /// `--audit-policy-file` and where the events go.
@@ -133,6 +150,8 @@ pub enum Error {
     Audit(String),
     #[error("register metrics")]
     Metrics(#[from] prometheus::Error),
+    #[error("configure authentication and authorisation: {0}")]
+    Access(String),
     #[error("configure admission: {0}")]
     Admission(String),
     #[error(transparent)]
@@ -140,6 +159,10 @@ pub enum Error {
 }
 
 impl Error {
+    pub(crate) fn access(faults: Vec<String>) -> Self {
+        Self::Access(faults.join("; "))
+    }
+
     pub(crate) fn custom(status: Status) -> Self {
         Self::Custom(Box::new(status))
     }

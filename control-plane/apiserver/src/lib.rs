@@ -25,12 +25,16 @@ mod impersonate;
 mod kubelet;
 mod listen;
 mod metrics;
+mod policies;
 mod registry;
 mod request_info;
 mod server;
+mod start;
 
 pub use aggregate::FrontProxy;
-pub use config::{Admission, Audit, Config, Encryption, Error, ServiceAccountKeys};
+pub use config::{Admission, Audit, AuditLog, Config, Encryption, Error, ServiceAccountKeys};
 pub use kubelet::KubeletTls;
 pub use oarlock_apiserver_access::User;
+pub use oarlock_apiserver_access::authentication::{Anonymous, AuthenticationConfig};
+pub use oarlock_apiserver_access::authorization::AuthorizationConfig;
 pub use server::{ApiServer, Connector};

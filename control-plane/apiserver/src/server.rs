@@ -4,46 +4,34 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
-use oarlock_api::{GroupResource, Status};
-use oarlock_apiserver_access::authentication::{
-    AuthenticationChain, ClientCertificates, ServiceAccountTokens, SigningKey, VerifyingKey,
-};
-use oarlock_apiserver_access::authorization::{
-    AuthorizationChain, NodeAuthorizer, Rbac, Superusers, forbidden,
-};
+use oarlock_api::Status;
+use oarlock_apiserver_access::authentication::{AuthenticationChain, VerifyingKey};
+use oarlock_apiserver_access::authorization::forbidden;
 use oarlock_apiserver_access::reviews::Reviews;
 use oarlock_apiserver_access::token::TokenIssuer;
-use oarlock_apiserver_access::{AccessMetrics, Authorizer, Decision, Objects, User};
+use oarlock_apiserver_access::{Authorizer, Decision, Objects, User};
 use oarlock_apiserver_audit::Audit;
-use oarlock_apiserver_flow::{Flow, Options};
-use oarlock_apiserver_webhook::Clients;
+use oarlock_apiserver_flow::Flow;
 use oarlock_base::{Shutdown, TaskSpawner, Tasks};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::admission::Ground;
-use crate::aggregate::{self, Aggregator, ServiceEnds};
+use crate::aggregate::Aggregator;
 use crate::body::{Body, wrap};
-use crate::cache::{Cache, CachedObjects};
+use crate::cache::Cache;
 use crate::chain::Peer;
-use crate::config::{Config, Error, ServiceAccountKeys};
-use crate::custom::{self, Caller, Definitions};
+use crate::config::{Config, Error};
 use crate::discovery::Discovery;
-use crate::flow_control::{self, InFlight};
-use crate::kubelet::{Dialer, client_tls};
+use crate::flow_control::InFlight;
+use crate::kubelet::Dialer;
 use crate::metrics::Metrics;
-use crate::registry::services::{ServiceAllocator, parse_ranges};
-use crate::registry::{Catalogue, QuotaWriter, Registry, Resources, ServedSurface};
+use crate::registry::{Catalogue, Registry};
 use crate::request_info::RequestInfo;
-use crate::{audit, authorise, bootstrap, chain, listen};
-
-/// How long a request waits for a seat at most.
-const QUEUE_PATIENCE: Duration = Duration::from_secs(15);
+use crate::{authorise, chain, listen, start};
 
 /// What every request may need.
 pub(crate) struct Server {
@@ -108,97 +96,11 @@ impl ApiServer {
 
     async fn start(config: Config) -> Result<Self, Error> {
         oarlock_pki::install_crypto_provider();
-        let tls = Arc::new(listen::Tls::new(&config.serving, config.client_ca_pem.as_deref())?);
+        let tls = Arc::new(listen::Tls::new(&config.serving, config.handshake_authorities().as_deref())?);
         let listener = bind(config.bind).await?;
         let address = listener.local_addr().map_err(|source| Error::Bind { address: config.bind, source })?;
-        let root = Shutdown::new();
-        let mut tasks = Tasks::new("apiserver", &root);
-        let resources = Resources::builtin();
-        let store =
-            crate::encryption::around(config.store.clone(), &config.encryption, &resources, &mut tasks)?;
-        let cache = Arc::new(Cache::new(store.clone(), resources.caches()));
-        let resources = Arc::new(Catalogue::new(resources));
-        let revision = cache.load().await?;
-        let objects: Arc<dyn Objects> = Arc::new(CachedObjects {
-            cache: cache.clone(),
-            resources: resources.clone(),
-            tasks: tasks.spawner(),
-        });
-        let deciders = Deciders::new(&objects);
-        let services = allocator(&config, &objects)?;
-        let metrics = Metrics::new();
-        let flow = Flow::new(
-            objects.clone(),
-            Options { seats: config.requests_in_flight, patience: QUEUE_PATIENCE },
-            tasks.spawner(),
-        );
-        for collector in flow.metrics().collectors() {
-            metrics.registry().register(collector)?;
-        }
-        let access_metrics = AccessMetrics::new();
-        access_metrics.register(metrics.registry())?;
-        let clients = Clients::new(Arc::new(ServiceEnds(objects.clone())), tasks.spawner());
-        let surface =
-            Arc::new(ServedSurface { resources: resources.clone(), conversions: Caller(clients.clone()) });
-        let ground = Ground {
-            objects: objects.clone(),
-            surface,
-            authorizer: deciders.authorizer.clone(),
-            rbac: deciders.rbac,
-            quotas: Arc::new(QuotaWriter { store: store.clone(), resources: resources.clone() }),
-            metrics: access_metrics,
-        };
-        let admission = ground.chain(&config.admission)?;
-        let audit = audit::start(config.audit.as_ref(), &clients, metrics.registry(), &mut tasks)?;
-        let registry = Registry::new(store, admission, services, Caller(clients));
-        let accounts = Accounts::new(&config.service_accounts, &objects)?;
-        let server = Arc::new(Server {
-            discovery: Discovery::new(),
-            aggregator: Aggregator::new(config.front_proxy.clone()),
-            authenticator: AuthenticationChain::new(vec![
-                Arc::new(ClientCertificates),
-                accounts.checker.clone(),
-            ]),
-            reviews: Reviews::new(accounts.checker, deciders.authorizer.clone()),
-            authorizer: deciders.authorizer,
-            tokens: accounts.issuer,
-            keys: accounts.keys,
-            issuer: config.service_accounts.issuer.clone(),
-            dialer: Dialer::new(Some(client_tls(&config.kubelet)?), tasks.spawner()),
-            metrics,
-            in_flight: InFlight::default(),
-            flow: flow.clone(),
-            audit,
-            ready: watch::Sender::new(false),
-            draining: tasks.shutdown().child(),
-            tasks: tasks.spawner(),
-            cleaning: Mutex::default(),
-            resources,
-            cache: cache.clone(),
-            registry,
-            objects,
-        });
-        let follower = cache.clone();
-        tasks.spawn("cache", move |stop| async move { follower.follow(revision, stop).await });
-        tasks.spawn("bookmarks", move |stop| async move { cache.bookmark_loop(stop).await });
-        let definitions = Definitions::at_start(&server).await.map_err(Error::custom)?;
-        let defining = server.clone();
-        tasks.spawn("custom-resources", move |stop| async move {
-            custom::run(&defining, definitions, stop).await
-        });
-        let nodes = deciders.nodes;
-        tasks.spawn("node-authorizer", move |stop| nodes.run(stop));
-        let plan = bootstrap::Plan::new(&config, address.port());
-        let aggregating = server.clone();
-        tasks.spawn("aggregator", move |stop| async move { aggregate::run(&aggregating, stop).await });
-        tasks.spawn("flow", move |stop| async move {
-            flow.run(stop).await;
-            Ok::<_, Infallible>(())
-        });
-        let keeping = server.clone();
-        tasks.spawn("flow-objects", move |stop| async move { flow_control::keep(&keeping, stop).await });
-        let starting = server.clone();
-        tasks.spawn("bootstrap", move |stop| async move { bootstrap::run(&starting, plan, stop).await });
+        let mut tasks = Tasks::new("apiserver", &Shutdown::new());
+        let server = start::assemble(&config, address.port(), &mut tasks).await?;
         Ok(Self { server, listener, tls, tasks, address })
     }
 
@@ -269,63 +171,4 @@ impl Connector {
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
     TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
-}
-
-/// Who may do what.
-struct Deciders {
-    rbac: Arc<Rbac>,
-    nodes: Arc<NodeAuthorizer>,
-    authorizer: Arc<dyn Authorizer>,
-}
-
-impl Deciders {
-    fn new(objects: &Arc<dyn Objects>) -> Self {
-        let bootstrap = oarlock_api::table::bootstrap_objects();
-        let roles = bootstrap.get("clusterroles").and_then(|roles| roles.as_array()).into_iter().flatten();
-        let node_role = roles.into_iter().find(|role| role["metadata"]["name"] == "system:node");
-        let rules = node_role.and_then(|role| role["rules"].as_array()).map_or(&[][..], Vec::as_slice);
-        let rbac = Rbac::new(objects.clone());
-        let nodes = NodeAuthorizer::new(objects.clone(), rules);
-        let links: Vec<Arc<dyn Authorizer>> = vec![Arc::new(Superusers), nodes.clone(), rbac.clone()];
-        Self { rbac, nodes, authorizer: Arc::new(AuthorizationChain::new(links)) }
-    }
-}
-
-/// Tokens of service accounts.
-struct Accounts {
-    issuer: TokenIssuer,
-    checker: Arc<ServiceAccountTokens>,
-    keys: Vec<VerifyingKey>,
-}
-
-impl Accounts {
-    fn new(settings: &ServiceAccountKeys, objects: &Arc<dyn Objects>) -> Result<Self, Error> {
-        let failed =
-            |error: oarlock_apiserver_access::authentication::KeyError| Error::Keys(error.to_string());
-        let signing = SigningKey::from_pem(&settings.signing_pem).map_err(failed)?;
-        let mut keys = vec![signing.verifying_key()];
-        for pem in &settings.verification_pem {
-            for key in VerifyingKey::all_from_pem(pem).map_err(failed)? {
-                if !keys.iter().any(|known| known.id() == key.id()) {
-                    keys.push(key);
-                }
-            }
-        }
-        let issuer = settings.issuer.clone();
-        let audiences =
-            if settings.audiences.is_empty() { vec![issuer.clone()] } else { settings.audiences.clone() };
-        let checker =
-            ServiceAccountTokens::new(vec![issuer.clone()], audiences.clone(), keys.clone(), objects.clone());
-        let issuer = TokenIssuer::new(issuer, audiences, signing, objects.clone());
-        Ok(Self { issuer, checker: Arc::new(checker), keys })
-    }
-}
-
-fn allocator(config: &Config, objects: &Arc<dyn Objects>) -> Result<ServiceAllocator, Error> {
-    let ranges =
-        parse_ranges(&config.service_cidr).ok_or_else(|| Error::ServiceRange(config.service_cidr.clone()))?;
-    let allocator = ServiceAllocator::new(ranges, config.node_ports.clone());
-    let services = objects.list(&GroupResource::new("", "services"), "");
-    allocator.adopt(services.iter().map(|service| &**service));
-    Ok(allocator)
 }

@@ -65,10 +65,6 @@ impl Aggregator {
         }
     }
 
-    pub(crate) fn front(&self) -> &FrontProxy {
-        &self.front
-    }
-
     /// The backends as the APIServices are now; read again only when one has changed.
     pub(crate) fn backends(&self, objects: &dyn Objects) -> Arc<Backends> {
         let resource = api_services();

@@ -59,11 +59,13 @@ async fn delete_instances(server: &Arc<Server>, definition: &Value) -> Cleanup {
     }
     let text = |path: &str| definition.pointer(path).and_then(Value::as_str).unwrap_or_default();
     let resource = GroupResource::new(text("/spec/group"), text("/status/acceptedNames/plural"));
-    let now = server.resources.now();
-    let served = now.served().iter().find(|s| s.custom.is_some() && s.group_resource == resource).cloned();
-    let Some(served) = served else { return Cleanup::ListFailed(format!("{resource} is not served")) };
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
+        // Looked up anew: a change of the definition gives it a new cache.
+        let now = server.resources.now();
+        let served =
+            now.served().iter().find(|s| s.custom.is_some() && s.group_resource == resource).cloned();
+        let Some(served) = served else { return Cleanup::ListFailed(format!("{resource} is not served")) };
         let faults = delete_all(server, &served).await;
         if !faults.is_empty() {
             return Cleanup::DeleteFailed(faults);

@@ -53,12 +53,15 @@ struct Source {
 
 impl Source {
     fn of(definition: &Value) -> Self {
-        let conditions = definition["status"]["conditions"].as_array().into_iter().flatten();
+        let is = |kind: &str| {
+            let mut conditions = definition["status"]["conditions"].as_array().into_iter().flatten();
+            conditions.any(|c| c["type"] == kind && c["status"] == "True")
+        };
         Self {
             generation: definition["metadata"]["generation"].as_i64().unwrap_or(0),
             accepted: definition["status"]["acceptedNames"].clone(),
-            established: conditions.into_iter().any(|c| c["type"] == "Established" && c["status"] == "True"),
-            terminating: !definition["metadata"]["deletionTimestamp"].is_null(),
+            established: is("Established"),
+            terminating: is("Terminating"),
         }
     }
 }

@@ -6,7 +6,7 @@ use oarlock_api::Status;
 
 use super::{Call, options};
 use crate::body::Body;
-use crate::decode::{self, Expected, Format};
+use crate::decode::{self, Format};
 use crate::encode;
 
 pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {

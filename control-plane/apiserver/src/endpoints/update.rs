@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::ownership::Owner;
 use super::{Call, options};
 use crate::body::Body;
-use crate::decode::{self, Expected, Format};
+use crate::decode::{self, Format};
 use crate::encode::to_served;
 use crate::registry::Served;
 

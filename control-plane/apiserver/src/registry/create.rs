@@ -62,6 +62,7 @@ impl Registry {
         let held = self.services.for_create(storage, &mut object).map_err(refused)?;
         let mut errors = meta::validate_create(&object, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_create(&context(write, namespace), &object));
+        errors.extend(super::further_errors(storage, &object, None));
         if !errors.is_empty() {
             return Err(refused(Status::invalid(&served.group_kind, &name, &errors)));
         }

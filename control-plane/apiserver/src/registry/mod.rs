@@ -29,9 +29,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use oarlock_api::Status;
+use oarlock_api::{FieldErrors, Status};
 use oarlock_apiserver_access::admission::AdmissionChain;
 use oarlock_apiserver_access::{AdmissionRequest, Annotations, Operation, User};
+use oarlock_apiserver_admission::World;
 use oarlock_apiserver_kinds::Context;
 use oarlock_store::{Compare, KeyValue, Op, Revision, Store, StoreError, Txn, TxnReply};
 use serde_json::Value;
@@ -49,6 +50,7 @@ pub(crate) struct Registry {
     pub(crate) services: ServiceAllocator,
     leases: Leases,
     pub(crate) conversions: Caller,
+    pub(crate) world: World,
 }
 
 /// Who writes, how, and what the client is to be warned of.
@@ -74,9 +76,10 @@ impl Registry {
         admission: AdmissionChain,
         services: ServiceAllocator,
         conversions: Caller,
+        world: World,
     ) -> Self {
         let leases = Leases::new(store.clone());
-        Self { store, admission, services, leases, conversions }
+        Self { store, admission, services, leases, conversions, world }
     }
 
     /// The object as the store has it now.
@@ -100,7 +103,7 @@ impl Registry {
 
     /// The mutating half of admission, in order.
     pub(crate) async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
-        let done = self.admission.mutate(request).await;
+        let done = oarlock_apiserver_admission::mutate(&self.admission, request).await;
         let told = request.annotations.take_warnings();
         request.warnings.extend(told);
         done
@@ -182,6 +185,18 @@ impl Registry {
         }
     }
 }
+
+/// What configures admission is validated by the crate that acts on it.
+fn further_errors(storage: &Storage, new: &Value, old: Option<&Value>) -> FieldErrors {
+    if storage.api.group != ADMISSION_GROUP {
+        return FieldErrors::new();
+    }
+    oarlock_apiserver_admission::validate::for_kind(storage.api.kind)
+        .map(|check| check(new, old))
+        .unwrap_or_default()
+}
+
+const ADMISSION_GROUP: &str = "admissionregistration.k8s.io";
 
 /// The storage of a resource that is served with the verbs of stored objects.
 pub(crate) fn stored(served: &Served) -> Result<&Arc<Storage>, Status> {

@@ -89,6 +89,9 @@ impl Registry {
         let held = self.services.for_update(storage, &mut new, &old)?;
         let mut errors = meta::validate_update(&new, &old, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_update(&context(write, &namespace), &new, &old));
+        if write.subresource.is_empty() {
+            errors.extend(super::further_errors(storage, &new, Some(&old)));
+        }
         if !errors.is_empty() {
             return Err(Status::invalid(&served.group_kind, &name, &errors));
         }

@@ -11,7 +11,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use oarlock_apiserver::{
-    Admission, ApiServer, Config, Encryption, FrontProxy, KubeletTls, ServiceAccountKeys, User,
+    Admission, ApiServer, AuthenticationConfig, AuthorizationConfig, Config, Encryption, FrontProxy,
+    KubeletTls, ServiceAccountKeys, User,
 };
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::{Authority, Identity, Profile, SigningKey, SubjectName, client_config};
@@ -66,6 +67,8 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
         admission: Admission::default(),
         requests_in_flight: 600,
         audit: None,
+        authentication: AuthenticationConfig::default(),
+        authorization: AuthorizationConfig::default(),
     };
     let server = ApiServer::new(config).await.expect("the server starts");
     let (address, client) = (server.address(), server.client(admin()));

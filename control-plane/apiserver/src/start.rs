@@ -1,0 +1,260 @@
+//! The parts of a server put together in the order in which they need each other, and the tasks that keep it going.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use oarlock_api::GroupResource;
+use oarlock_apiserver_access::authentication::{
+    Authentication, AuthenticationParts, RequestHeaderConfig, ServiceAccountTokens, SigningKey, VerifyingKey,
+};
+use oarlock_apiserver_access::authorization::{AuthorizationParts, NodeAuthorizer, Rbac};
+use oarlock_apiserver_access::reviews::Reviews;
+use oarlock_apiserver_access::token::TokenIssuer;
+use oarlock_apiserver_access::{AccessMetrics, Authorizer, Objects};
+use oarlock_apiserver_flow::{Flow, Options};
+use oarlock_apiserver_webhook::Clients;
+use oarlock_base::Tasks;
+use oarlock_store::{Revision, Store};
+use parking_lot::Mutex;
+use tokio::sync::watch;
+
+use crate::admission::Ground;
+use crate::aggregate::{self, Aggregator, ServiceEnds};
+use crate::cache::{Cache, CachedObjects};
+use crate::config::{Config, Error, ServiceAccountKeys};
+use crate::custom::{self, Caller, Definitions};
+use crate::discovery::Discovery;
+use crate::flow_control::{self, InFlight};
+use crate::kubelet::{Dialer, client_tls};
+use crate::metrics::Metrics;
+use crate::policies;
+use crate::registry::services::{ServiceAllocator, parse_ranges};
+use crate::registry::{Catalogue, QuotaWriter, Registry, Resources, ServedSurface};
+use crate::server::Server;
+use crate::{audit, bootstrap, encryption};
+
+/// How long a request waits for a seat at most.
+const QUEUE_PATIENCE: Duration = Duration::from_secs(15);
+
+/// What everything else stands on: the store, and the cache that has read it.
+struct Foundation {
+    store: Arc<dyn Store>,
+    cache: Arc<Cache>,
+    resources: Arc<Catalogue>,
+    objects: Arc<dyn Objects>,
+    revision: Revision,
+}
+
+impl Foundation {
+    async fn read(config: &Config, tasks: &mut Tasks) -> Result<Self, Error> {
+        let resources = Resources::builtin();
+        let store = encryption::around(config.store.clone(), &config.encryption, &resources, tasks)?;
+        let cache = Arc::new(Cache::new(store.clone(), resources.caches()));
+        let resources = Arc::new(Catalogue::new(resources));
+        let revision = cache.load().await?;
+        let objects: Arc<dyn Objects> = Arc::new(CachedObjects {
+            cache: cache.clone(),
+            resources: resources.clone(),
+            tasks: tasks.spawner(),
+        });
+        Ok(Self { store, cache, resources, objects, revision })
+    }
+}
+
+/// A server whose tasks run among `tasks`.
+pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> Result<Arc<Server>, Error> {
+    let ground = Foundation::read(config, tasks).await?;
+    let metrics = Metrics::new();
+    let access_metrics = AccessMetrics::new();
+    access_metrics.register(metrics.registry())?;
+    let clients = Clients::new(Arc::new(ServiceEnds(ground.objects.clone())), tasks.spawner());
+    let deciders = Deciders::new(config, &ground.objects, &clients)?;
+    let accounts = Accounts::new(&config.service_accounts, &ground.objects)?;
+    let authentication = authentication(config, &ground.objects, &accounts, &clients, &access_metrics)?;
+    let surface =
+        Arc::new(ServedSurface { resources: ground.resources.clone(), conversions: Caller(clients.clone()) });
+    let admission = Ground {
+        objects: ground.objects.clone(),
+        surface: surface.clone(),
+        authorizer: deciders.authorizer.clone(),
+        rbac: deciders.rbac.clone(),
+        quotas: Arc::new(QuotaWriter { store: ground.store.clone(), resources: ground.resources.clone() }),
+        clients: clients.clone(),
+        metrics: access_metrics,
+    };
+    let world = admission.world();
+    let admission = admission.chain(&config.admission)?;
+    oarlock_apiserver_admission::register_metrics(metrics.registry())?;
+    let flow = flow(config, &ground.objects, &metrics, tasks)?;
+    let audit = audit::start(config.audit.as_ref(), &clients, metrics.registry(), tasks)?;
+    let services = allocator(config, &ground.objects)?;
+    let server = Arc::new(Server {
+        discovery: Discovery::new(),
+        aggregator: Aggregator::new(config.front_proxy.clone()),
+        authenticator: authentication.chain,
+        reviews: Reviews::with(authentication.tokens, deciders.authorizer.clone()),
+        authorizer: deciders.authorizer,
+        tokens: accounts.issuer,
+        keys: accounts.keys,
+        issuer: config.service_accounts.issuer.clone(),
+        dialer: Dialer::new(Some(client_tls(&config.kubelet)?), tasks.spawner()),
+        metrics,
+        in_flight: InFlight::default(),
+        flow,
+        audit,
+        ready: watch::Sender::new(false),
+        draining: tasks.shutdown().child(),
+        tasks: tasks.spawner(),
+        cleaning: Mutex::default(),
+        registry: Registry::new(ground.store, admission, services, Caller(clients), world),
+        resources: ground.resources,
+        cache: ground.cache,
+        objects: ground.objects,
+    });
+    let revision = ground.revision;
+    let follower = server.cache.clone();
+    tasks.spawn("cache", move |stop| async move { follower.follow(revision, stop).await });
+    let definitions = Definitions::at_start(&server).await.map_err(Error::custom)?;
+    spawn_keepers(&server, definitions, deciders.nodes, tasks);
+    let plan = bootstrap::Plan::new(config, port);
+    let starting = server.clone();
+    tasks.spawn("bootstrap", move |stop| async move { bootstrap::run(&starting, plan, stop).await });
+    Ok(server)
+}
+
+/// The loops beside the requests.
+fn spawn_keepers(
+    server: &Arc<Server>,
+    definitions: Definitions,
+    nodes: Arc<NodeAuthorizer>,
+    tasks: &mut Tasks,
+) {
+    let cache = server.cache.clone();
+    tasks.spawn("bookmarks", move |stop| async move { cache.bookmark_loop(stop).await });
+    let defining = server.clone();
+    tasks.spawn(
+        "custom-resources",
+        move |stop| async move { custom::run(&defining, definitions, stop).await },
+    );
+    tasks.spawn("node-authorizer", move |stop| nodes.run(stop));
+    let aggregating = server.clone();
+    tasks.spawn("aggregator", move |stop| async move { aggregate::run(&aggregating, stop).await });
+    let flow = server.flow.clone();
+    tasks.spawn("flow", move |stop| async move {
+        flow.run(stop).await;
+        Ok::<_, Infallible>(())
+    });
+    let keeping = server.clone();
+    tasks.spawn("flow-objects", move |stop| async move { flow_control::keep(&keeping, stop).await });
+    let checking = server.clone();
+    tasks.spawn("policy-types", move |stop| async move { policies::run(&checking, stop).await });
+}
+
+fn flow(
+    config: &Config,
+    objects: &Arc<dyn Objects>,
+    metrics: &Metrics,
+    tasks: &Tasks,
+) -> Result<Arc<Flow>, Error> {
+    let options = Options { seats: config.requests_in_flight, patience: QUEUE_PATIENCE };
+    let flow = Flow::new(objects.clone(), options, tasks.spawner());
+    for collector in flow.metrics().collectors() {
+        metrics.registry().register(collector)?;
+    }
+    Ok(flow)
+}
+
+/// Who may do what.
+struct Deciders {
+    rbac: Arc<Rbac>,
+    nodes: Arc<NodeAuthorizer>,
+    authorizer: Arc<dyn Authorizer>,
+}
+
+impl Deciders {
+    fn new(config: &Config, objects: &Arc<dyn Objects>, clients: &Clients) -> Result<Self, Error> {
+        let bootstrap = oarlock_api::table::bootstrap_objects();
+        let roles = bootstrap.get("clusterroles").and_then(|roles| roles.as_array()).into_iter().flatten();
+        let node_role = roles.into_iter().find(|role| role["metadata"]["name"] == "system:node");
+        let rules = node_role.and_then(|role| role["rules"].as_array()).map_or(&[][..], Vec::as_slice);
+        let rbac = Rbac::new(objects.clone());
+        let nodes = NodeAuthorizer::new(objects.clone(), rules);
+        let parts = AuthorizationParts { node: nodes.clone(), rbac: rbac.clone(), clients: clients.clone() };
+        let authorizer = config.authorization.build(&parts).map_err(Error::access)?;
+        Ok(Self { rbac, nodes, authorizer })
+    }
+}
+
+/// Who asks: what is configured, and what the server itself knows of its authorities and issuers.
+fn authentication(
+    config: &Config,
+    objects: &Arc<dyn Objects>,
+    accounts: &Accounts,
+    clients: &Clients,
+    metrics: &AccessMetrics,
+) -> Result<Authentication, Error> {
+    let mut whole = config.authentication.clone();
+    whole.client_ca_pem = config.client_ca_pem.clone();
+    whole.service_account_issuers = vec![config.service_accounts.issuer.clone()];
+    if whole.api_audiences.is_empty() {
+        whole.api_audiences = config.service_accounts.audiences.clone();
+    }
+    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+    if let (None, Some(ca)) = (&whole.request_header, &config.front_proxy.ca_pem) {
+        whole.request_header = Some(RequestHeaderConfig {
+            client_ca_pem: ca.clone(),
+            allowed_names: config.front_proxy.allowed_names.clone(),
+            username_headers: names(&["X-Remote-User"]),
+            uid_headers: names(&["X-Remote-Uid"]),
+            group_headers: names(&["X-Remote-Group"]),
+            extra_headers_prefixes: names(&["X-Remote-Extra-"]),
+        });
+    }
+    let parts = AuthenticationParts {
+        objects: objects.clone(),
+        service_accounts: accounts.checker.clone(),
+        clients: clients.clone(),
+        metrics: metrics.clone(),
+    };
+    whole.build(parts).map_err(Error::access)
+}
+
+/// Tokens of service accounts.
+struct Accounts {
+    issuer: TokenIssuer,
+    checker: Arc<ServiceAccountTokens>,
+    keys: Vec<VerifyingKey>,
+}
+
+impl Accounts {
+    fn new(settings: &ServiceAccountKeys, objects: &Arc<dyn Objects>) -> Result<Self, Error> {
+        let failed =
+            |error: oarlock_apiserver_access::authentication::KeyError| Error::Keys(error.to_string());
+        let signing = SigningKey::from_pem(&settings.signing_pem).map_err(failed)?;
+        let mut keys = vec![signing.verifying_key()];
+        for pem in &settings.verification_pem {
+            for key in VerifyingKey::all_from_pem(pem).map_err(failed)? {
+                if !keys.iter().any(|known| known.id() == key.id()) {
+                    keys.push(key);
+                }
+            }
+        }
+        let issuer = settings.issuer.clone();
+        let audiences =
+            if settings.audiences.is_empty() { vec![issuer.clone()] } else { settings.audiences.clone() };
+        let checker =
+            ServiceAccountTokens::new(vec![issuer.clone()], audiences.clone(), keys.clone(), objects.clone());
+        let issuer = TokenIssuer::new(issuer, audiences, signing, objects.clone());
+        Ok(Self { issuer, checker: Arc::new(checker), keys })
+    }
+}
+
+fn allocator(config: &Config, objects: &Arc<dyn Objects>) -> Result<ServiceAllocator, Error> {
+    let ranges =
+        parse_ranges(&config.service_cidr).ok_or_else(|| Error::ServiceRange(config.service_cidr.clone()))?;
+    let allocator = ServiceAllocator::new(ranges, config.node_ports.clone());
+    let services = objects.list(&GroupResource::new("", "services"), "");
+    allocator.adopt(services.iter().map(|service| &**service));
+    Ok(allocator)
+}
