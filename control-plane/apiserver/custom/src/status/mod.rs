@@ -11,7 +11,7 @@ pub(crate) use structure::aggregate;
 mod tests;
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 pub(crate) use finalizer::mark_deleted;
 pub use finalizer::{CLEANUP_FINALIZER, Cleanup, after_cleanup, begin_cleanup, needs_cleanup};
@@ -21,27 +21,36 @@ pub(crate) use approval::{ANNOTATION, Approval, is_protected, state as approval_
 use conditions::set;
 
 /// The status that a definition should have, where it has another. `all` are the definitions that exist, itself among
-/// them or not. Plans until nothing changes: a new definition is accepted and established in one go.
+/// them or not; they are looked at only where names are asked for. Cheap where there is nothing to do.
 pub fn plan_status<'c>(
     crd: &Value,
     all: impl IntoIterator<Item = &'c Value>,
     now: Timestamp,
 ) -> Option<Value> {
-    let mut new = crd.clone();
-    if !new["status"].is_object() {
-        new["status"] = serde_json::json!({});
+    let mut new = without_schemas(crd);
+    if naming::asks(crd) {
+        naming::accept(&mut new, &naming::Taken::by_others(crd, all), now);
     }
-    let others = naming::Taken::by_others(crd, all);
-    naming::accept(&mut new, &others, now);
     establish(&mut new, now);
-    match structure::condition(&new) {
+    match structure::condition(crd) {
         Some(condition) => set(&mut new, condition, now),
-        None => conditions::remove(&mut new, "NonStructuralSchema"),
+        None => conditions::remove(&mut new, structure::NON_STRUCTURAL),
     }
     if let Some(condition) = approval::condition(&new) {
         set(&mut new, condition, now);
     }
     (new["status"] != crd["status"]).then(|| new["status"].take())
+}
+
+/// What the plans read and write of a definition: not its versions, which are large.
+fn without_schemas(crd: &Value) -> Value {
+    let spec = &crd["spec"];
+    let status = if crd["status"].is_object() { crd["status"].clone() } else { json!({}) };
+    json!({
+        "metadata": {"name": crd["metadata"]["name"], "annotations": crd["metadata"]["annotations"]},
+        "spec": {"group": spec["group"], "names": spec["names"], "conversion": spec["conversion"]},
+        "status": status,
+    })
 }
 
 /// Names come first; then requests are answered.

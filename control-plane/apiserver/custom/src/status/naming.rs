@@ -38,9 +38,6 @@ impl<'c> Taken<'c> {
 pub(super) fn accept(crd: &mut Value, taken: &Taken<'_>, now: Timestamp) {
     let wanted = crd["spec"]["names"].clone();
     let had = crd["status"]["acceptedNames"].clone();
-    if wanted == had && condition(crd, "NamesAccepted").is_some() {
-        return;
-    }
     let mut accepted = if had.is_object() { had.clone() } else { json!({"plural": "", "kind": ""}) };
     let mut refused: Option<(&'static str, String)> = None;
     let conflict = |name: &str, had: &str, taken: &BTreeSet<&str>| {
@@ -74,6 +71,11 @@ pub(super) fn accept(crd: &mut Value, taken: &Taken<'_>, now: Timestamp) {
     take(&mut accepted, &wanted, "categories");
     crd["status"]["acceptedNames"] = accepted;
     tell(crd, refused, now);
+}
+
+/// Whether names are to be decided.
+pub(super) fn asks(crd: &Value) -> bool {
+    waits_for_names(crd) || condition(crd, "NamesAccepted").is_none()
 }
 
 /// Whether a definition does not have all names that it asks for: it is to be planned again when others change.

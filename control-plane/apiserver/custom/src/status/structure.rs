@@ -7,11 +7,18 @@ use serde_json::Value;
 use super::conditions::Condition;
 use crate::value::{flag, items};
 
-/// The condition, where something is wrong.
+pub(super) const NON_STRUCTURAL: &str = "NonStructuralSchema";
+
+/// The condition, where something is wrong. Only definitions that preserve unknown fields were ever accepted with a
+/// schema that is not structural, so the schemas of others are not read again.
 pub(super) fn condition(crd: &Value) -> Option<Condition> {
     let (spec, path) = (&crd["spec"], Path::new("spec"));
+    let preserves = flag(&spec["preserveUnknownFields"]);
+    if !preserves && crate::value::condition(crd, NON_STRUCTURAL).is_none() {
+        return None;
+    }
     let mut errors = FieldErrors::new();
-    if flag(&spec["preserveUnknownFields"]) {
+    if preserves {
         errors.push(FieldError::invalid(path.child("preserveUnknownFields"), true, "must be false"));
     }
     for (index, version) in items(&spec["versions"]).iter().enumerate() {
@@ -25,7 +32,7 @@ pub(super) fn condition(crd: &Value) -> Option<Condition> {
         return None;
     }
     let message = aggregate(&errors);
-    Some(Condition { kind: "NonStructuralSchema", status: "True", reason: "Violations", message })
+    Some(Condition { kind: NON_STRUCTURAL, status: "True", reason: "Violations", message })
 }
 
 /// Faults in one line, each once.
