@@ -27,6 +27,8 @@ pub struct TokenIssuer {
     audiences: Vec<String>,
     key: SigningKey,
     objects: Arc<dyn Objects>,
+    max_seconds: Option<i64>,
+    extends: bool,
 }
 
 /// What a token is bound to.
@@ -40,7 +42,21 @@ struct Bound {
 impl TokenIssuer {
     /// `audiences` are the API server's: what a token is for where the request does not say.
     pub fn new(issuer: String, audiences: Vec<String>, key: SigningKey, objects: Arc<dyn Objects>) -> Self {
-        Self { issuer, audiences, key, objects }
+        Self { issuer, audiences, key, objects, max_seconds: None, extends: true }
+    }
+
+    /// `--service-account-max-token-expiration`, and `--service-account-extend-token-expiration` (on where not told).
+    #[must_use]
+    pub fn limited(mut self, max_seconds: Option<i64>, extends: bool) -> Self {
+        (self.max_seconds, self.extends) = (max_seconds.filter(|max| *max > 0), extends);
+        self
+    }
+
+    /// What the sender of a request is to be warned of.
+    pub fn warning(&self, request: &Value) -> Option<String> {
+        let asked = at(request, &["spec", "expirationSeconds"]).and_then(Value::as_i64)?;
+        let max = self.max_seconds.filter(|max| asked > *max)?;
+        Some(format!("requested expiration of {asked} seconds shortened to {max} seconds"))
     }
 
     /// Answers a TokenRequest for a service account with the same object, its status filled.
@@ -60,6 +76,7 @@ impl TokenIssuer {
                 &errors,
             ));
         }
+        self.shorten(&mut request);
         let account = self
             .objects
             .get_fresh(&SERVICE_ACCOUNTS, namespace, name)
@@ -112,6 +129,13 @@ impl TokenIssuer {
             request["spec"]["boundObjectRef"] = Value::Null;
         }
         Ok(())
+    }
+
+    fn shorten(&self, request: &mut Value) {
+        let asked = request["spec"]["expirationSeconds"].as_i64().unwrap_or_default();
+        if let Some(max) = self.max_seconds.filter(|max| asked > *max) {
+            request["spec"]["expirationSeconds"] = max.into();
+        }
     }
 
     async fn bind(&self, namespace: &str, account: &str, reference: &Value) -> Result<Bound, Status> {
@@ -193,9 +217,11 @@ impl TokenIssuer {
     ) -> Claims {
         let now = now.as_second();
         let for_api = audiences.iter().all(|audience| self.audiences.contains(audience));
-        let extended = asked == WARN_ONLY_EXPIRATION_SECONDS && bound.pod.is_some() && for_api;
-        let (lives, warnafter) =
-            if extended { (EXTENDED_EXPIRATION_SECONDS, now + asked) } else { (asked, 0) };
+        let extended =
+            self.extends && asked == WARN_ONLY_EXPIRATION_SECONDS && bound.pod.is_some() && for_api;
+        let longest =
+            self.max_seconds.map_or(EXTENDED_EXPIRATION_SECONDS, |max| max.min(EXTENDED_EXPIRATION_SECONDS));
+        let (lives, warnafter) = if extended { (longest, now + asked) } else { (asked, 0) };
         Claims {
             aud: audiences,
             exp: now + lives,

@@ -116,3 +116,16 @@ async fn bad_requests_are_refused() {
         assert_eq!((status.code, status.message.as_str()), (code, message), "{what}");
     }
 }
+
+#[tokio::test]
+async fn tokens_live_no_longer_than_they_may() {
+    let (issuer, _) = issuer();
+    let issuer = issuer.limited(Some(1800), true);
+    let request = |seconds: i64| json!({"spec": {"expirationSeconds": seconds}});
+    let warning = issuer.warning(&request(7200));
+    assert_eq!(warning.as_deref(), Some("requested expiration of 7200 seconds shortened to 1800 seconds"));
+    assert_eq!(issuer.warning(&request(600)), None);
+    let answer = issuer.request("default", "bot", request(7200), now()).await.expect("issued");
+    assert_eq!(answer["spec"]["expirationSeconds"], 1800);
+    assert_eq!(answer["status"]["expirationTimestamp"], "2026-05-01T12:30:00Z");
+}

@@ -120,7 +120,55 @@ impl AdmissionConfig {
         match plugin {
             "PodSecurity" => self.pod_security = PodSecurityConfig::parse(&given, faults),
             "ResourceQuota" => self.limited_resources = limited_resources(&given, faults),
-            _ => drop(self.others.insert(plugin.to_string(), given)),
+            _ => {
+                check_other(plugin, &given, faults);
+                self.others.insert(plugin.to_string(), given);
+            }
+        }
+    }
+}
+
+/// The configurations that plugins read themselves: a misspelt one must not silently be none.
+fn check_other(plugin: &str, given: &Value, faults: &mut ConfigFaults) {
+    match plugin {
+        "EventRateLimit" => check_event_limits(given, faults),
+        "PodTolerationRestriction" => {
+            faults.type_is(given, "podtolerationrestriction.admission.k8s.io", "Configuration");
+            faults.known(given, "", &["apiVersion", "kind", "default", "whitelist"]);
+        }
+        "PodNodeSelector" => {
+            let map = given.get("podNodeSelectorPluginConfig").unwrap_or(given);
+            match map.as_object() {
+                Some(map) if map.values().all(Value::is_string) => {}
+                _ => faults.add("must map namespaces to node selectors"),
+            }
+        }
+        // Read by their makers.
+        "ImagePolicyWebhook" | "MutatingAdmissionWebhook" | "ValidatingAdmissionWebhook" => {}
+        "MutatingAdmissionPolicy" | "ValidatingAdmissionPolicy" => {}
+        _ => faults.add("takes no configuration"),
+    }
+}
+
+fn check_event_limits(given: &Value, faults: &mut ConfigFaults) {
+    const TYPES: [&str; 4] = ["Server", "Namespace", "User", "SourceAndObject"];
+    faults.type_is(given, "eventratelimit.admission.k8s.io", "Configuration");
+    faults.known(given, "", &["apiVersion", "kind", "limits"]);
+    let limits = items(given, &["limits"]);
+    if limits.is_empty() {
+        faults.add("limits: Invalid value: [] must not be empty");
+    }
+    for (i, limit) in limits.iter().enumerate() {
+        let path = format!("limits[{i}]");
+        faults.known(limit, &path, &["type", "qps", "burst", "cacheSize"]);
+        let kind = text(limit, &["type"]);
+        if !TYPES.contains(&kind) {
+            faults.add(format!("{path}.type: Unsupported value: {kind:?}"));
+        }
+        for field in ["qps", "burst"] {
+            if limit[field].as_u64().is_none_or(|number| number == 0) {
+                faults.add(format!("{path}.{field}: Invalid value: {}: must be positive", limit[field]));
+            }
         }
     }
 }

@@ -354,6 +354,21 @@ fn configuration_files() {
     assert_eq!(config.pod_security.exempt_namespaces, ["kube-system"]);
     let faults = AdmissionConfig::parse(file("Security").as_bytes(), directory, &read).expect_err("unknown");
     assert_eq!(faults, ["plugin \"Security\": no such admission plugin"]);
+    let inline = |plugin: &str, configuration: Value| {
+        let file = json!({
+            "apiVersion": "apiserver.config.k8s.io/v1", "kind": "AdmissionConfiguration",
+            "plugins": [{"name": plugin, "configuration": configuration}],
+        });
+        AdmissionConfig::parse(file.to_string().as_bytes(), directory, &read).err().unwrap_or_default().len()
+    };
+    let limits = |limit: Value| {
+        let version = "eventratelimit.admission.k8s.io/v1alpha1";
+        json!({"apiVersion": version, "kind": "Configuration", "limits": [limit]})
+    };
+    assert_eq!(inline("EventRateLimit", limits(json!({"type": "User", "qps": 5, "burst": 9}))), 0);
+    assert_eq!(inline("EventRateLimit", limits(json!({"type": "Moon", "qsp": 5, "burst": 9}))), 3);
+    assert_eq!(inline("PodNodeSelector", json!({"ns": ["a=b"]})), 1);
+    assert_eq!(inline("LimitRanger", json!({"limits": []})), 1);
     let bad = b"apiVersion: v1\nkind: AdmissionConfiguration\nplugin: []\n";
     assert_eq!(AdmissionConfig::parse(bad, directory, &read).expect_err("two faults").len(), 2);
 }
