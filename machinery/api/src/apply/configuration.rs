@@ -181,6 +181,9 @@ fn unchanged(live: &Value, merged: &Value) -> bool {
             (Value::Array(a), Value::Array(b)) => {
                 a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b, false, depth + 1))
             }
+            (Value::Object(members), Value::Null) | (Value::Null, Value::Object(members)) => {
+                members.iter().all(|(name, value)| (in_meta && name == "managedFields") || is_zero(value))
+            }
             (a, b) => same(a, b),
         }
     }

@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::items;
 use super::managed::{self, ManagedError, Operation};
 use super::merge::merge;
 use super::node::{Merge, Node, Shape};
@@ -36,23 +35,29 @@ pub fn merge_unowned(schema: &Schema, live: &Value, config: &Value) -> Result<Va
     Ok(merged)
 }
 
+/// Fields that the schema names and that are atomic, nested ones as well; items are told by their index.
 fn atomic_paths(node: Node<'_>, value: &Value, path: &mut String, out: &mut Vec<String>) {
     let length = path.len();
     match (node.shape(Some(value)), value) {
-        (Shape::Map(members), Value::Object(_)) if members.atomic => out.push(path.clone()),
         (Shape::Map(members), Value::Object(object)) => {
+            if members.atomic {
+                out.push(path.clone());
+            }
             for (name, value) in object {
-                path.push('.');
-                path.push_str(name);
-                atomic_paths(members.node(name), value, path, out);
-                path.truncate(length);
+                if let Some(known) = members.member(name).filter(|member| member.named) {
+                    path.push('.');
+                    path.push_str(name);
+                    atomic_paths(known.node, value, path, out);
+                    path.truncate(length);
+                }
             }
         }
-        (Shape::List(list), Value::Array(_)) if matches!(list.merge, Merge::Atomic) => out.push(path.clone()),
         (Shape::List(list), Value::Array(values)) => {
-            for value in values {
-                let Ok(element) = items::element(list, value) else { continue };
-                path.push_str(&element.to_string());
+            if matches!(list.merge, Merge::Atomic) {
+                out.push(path.clone());
+            }
+            for (at, value) in values.iter().enumerate() {
+                path.push_str(&format!("[{at}]"));
                 atomic_paths(list.item, value, path, out);
                 path.truncate(length);
             }

@@ -40,8 +40,10 @@ pub(super) fn prune(
         Some(pruned) => add_back_dangling(node, &merged, &pruned, &last_named),
         None => merged.into_owned(),
     };
-    let pruned = Cow::Owned(pruned);
-    Ok(to(request, pruned, request.api_version)?.map_or_else(|| Value::Null, Cow::into_owned))
+    match to(request, Cow::Owned(pruned), request.api_version)? {
+        Some(pruned) => Ok(pruned.into_owned()),
+        None => Err(format!("no kind is registered for version {}", request.api_version)),
+    }
 }
 
 /// Whether something that was owned is not owned any more.

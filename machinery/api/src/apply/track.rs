@@ -142,20 +142,13 @@ pub fn keep_times(old: &Value, new: &mut Value) -> bool {
 
 fn same_but_managed(a: &Value, b: &Value) -> bool {
     let (Value::Object(a), Value::Object(b)) = (a, b) else { return a == b };
-    a.len() == b.len()
-        && a.iter().zip(b).all(|((ak, av), (bk, bv))| {
-            ak == bk
-                && match (av, bv) {
-                    (Value::Object(a), Value::Object(b)) if ak == "metadata" => {
-                        let kept = |m: &'_ serde_json::Map<String, Value>| {
-                            m.iter()
-                                .filter(|(k, _)| *k != "managedFields")
-                                .map(|(k, v)| (k.clone(), v.clone()))
-                                .collect::<Vec<_>>()
-                        };
-                        kept(a) == kept(b)
-                    }
-                    _ => av == bv,
-                }
-        })
+    let rest = |(name, _): &(&String, &Value)| *name != "managedFields";
+    let same_member = |((ak, av), (bk, bv)): ((&String, &Value), (&String, &Value))| match (av, bv) {
+        _ if ak != bk => false,
+        (Value::Object(a), Value::Object(b)) if ak == "metadata" => {
+            a.iter().filter(rest).eq(b.iter().filter(rest))
+        }
+        (a, b) => a == b,
+    };
+    a.len() == b.len() && a.iter().zip(b).all(same_member)
 }

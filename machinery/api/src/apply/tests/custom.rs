@@ -274,3 +274,13 @@ fn policies_merge_without_owning() {
         "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: .spec.plain"
     );
 }
+
+#[test]
+fn atomic_things_of_policies_are_told_by_their_place() {
+    let schema = Schema::Structural(Arc::new(widget()));
+    let config = spec(json!({"closed": {"a": "b"}, "items": [{"name": "a"}], "plain": [{"name": "b"}]}));
+    assert_eq!(
+        merge_unowned(&schema, &json!({}), &config).expect_err("two are atomic").to_string(),
+        "invalid ApplyConfiguration: may not mutate atomic arrays, maps or structs: .spec.closed, .spec.plain"
+    );
+}
