@@ -15,6 +15,10 @@ const PATCH_TYPES: &[&str] = &["ApplyConfiguration", "JSONPatch"];
 pub(super) const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "UPDATE"];
 
 pub fn validate_mutating_admission_policy(new: &Value, old: Option<&Value>) -> FieldErrors {
+    if old.is_some_and(|old| old["spec"] == new["spec"]) {
+        // It was good when it was written, and its expressions are dear to compile.
+        return FieldErrors::new();
+    }
     let (spec, path, mut errors) = (&new["spec"], Path::new("spec"), FieldErrors::new());
     let scope = Scope::mutating(!spec["paramKind"].is_null());
     let old = old.map(|old| &old["spec"]);

@@ -16,6 +16,10 @@ const ANNOTATIONS_MAX: usize = 20;
 const VALUE_EXPRESSION_BYTES_MAX: usize = 5 * 1024;
 
 pub fn validate_validating_admission_policy(new: &Value, old: Option<&Value>) -> FieldErrors {
+    if old.is_some_and(|old| old["spec"] == new["spec"]) {
+        // It was good when it was written, and its expressions are dear to compile.
+        return FieldErrors::new();
+    }
     let (spec, path, mut errors) = (&new["spec"], Path::new("spec"), FieldErrors::new());
     let scope = Scope::policy(!spec["paramKind"].is_null());
     let composed = head(spec, old.map(|old| &old["spec"]), scope, None, &path, &mut errors);

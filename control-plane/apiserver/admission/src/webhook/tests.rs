@@ -383,3 +383,39 @@ async fn a_second_round_is_the_last() {
     assert_eq!(server.requests().len(), 4);
     assert_eq!(sent.object.expect("still there")["metadata"]["labels"], json!({"seen": "two"}));
 }
+
+#[tokio::test]
+async fn a_webhook_that_speaks_only_the_old_version_is_asked_in_it() {
+    let (world, objects) = world();
+    let server = TestServer::start(&[], |received| {
+        let patch = STANDARD.encode(r#"[{"op":"add","path":"/data","value":{"old":"way"}}]"#);
+        // The old version need not say what it is, nor whose.
+        let old = received.body["apiVersion"] == "admission.k8s.io/v1beta1";
+        Answer::json(&json!({"response": {"allowed": old, "patch": patch}}))
+    })
+    .await;
+    let (clients, _tasks) = clients(Arc::new(NoServices));
+    let extra = json!({"admissionReviewVersions": ["v7", "v1beta1"]});
+    mutating(&objects, "m", &server.client_config("/x"), extra);
+    let plugin = MutatingAdmissionWebhook::new(world, clients);
+    let mut sent = config_map("a", json!({}));
+    plugin.mutate(&mut sent.request()).await.expect("patched");
+    assert_eq!(sent.object.expect("still there")["data"], json!({"old": "way"}));
+}
+
+#[tokio::test]
+async fn a_changed_configuration_is_seen_and_keeps_its_connections() {
+    let ((world, objects), server) = (world(), server().await);
+    let (clients, _tasks) = clients(Arc::new(NoServices));
+    let plugin = ValidatingAdmissionWebhook::new(world, clients);
+    let mut sent = config_map("a", json!({}));
+    validating(&objects, "h", &server.client_config("/allow"), json!({}));
+    assert_eq!(validate(&plugin, &mut sent).await, Ok(()));
+    // Another timeout, the same target.
+    validating(&objects, "h", &server.client_config("/allow"), json!({"timeoutSeconds": 5}));
+    assert_eq!(validate(&plugin, &mut sent).await, Ok(()));
+    assert_eq!(server.requests()[1].path, "/allow?timeout=5s");
+    assert_eq!(server.connections(), 1);
+    validating(&objects, "h", &server.client_config("/deny"), json!({}));
+    assert_eq!(validate(&plugin, &mut sent).await.map_err(|(code, _)| code), Err(403));
+}

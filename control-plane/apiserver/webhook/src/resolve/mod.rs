@@ -83,17 +83,20 @@ async fn ask_servers(conf: &ResolvConf, host: &str, name: &Name) -> Result<Vec<I
     let mut last = ResolveError::TimedOut { host: host.into() };
     for _ in 0..conf.attempts {
         for &server in &conf.servers {
+            // Each by itself: a server that leaves one question unanswered has still answered the other.
             let limit = Duration::from_secs(conf.timeout_s);
-            let both =
-                async { tokio::join!(ask(server, name, RecordType::A), ask(server, name, RecordType::AAAA)) };
-            let Ok((v4, v6)) = tokio::time::timeout(limit, both).await else { continue };
+            let asked = |kind| tokio::time::timeout(limit, ask(server, name, kind));
+            let (v4, v6) = tokio::join!(asked(RecordType::A), asked(RecordType::AAAA));
+            if v4.is_err() && v6.is_err() {
+                continue;
+            }
             let mut found = Vec::new();
             let mut failed = false;
             for answer in [v4, v6] {
                 match answer {
-                    Ok(Answer::Addresses(addresses)) => found.extend(addresses),
-                    Ok(Answer::NoSuchName) => {}
-                    Ok(Answer::Failed) | Err(_) => failed = true,
+                    Ok(Ok(Answer::Addresses(addresses))) => found.extend(addresses),
+                    Ok(Ok(Answer::NoSuchName)) => {}
+                    Ok(Ok(Answer::Failed) | Err(_)) | Err(_) => failed = true,
                 }
             }
             match (found.is_empty(), failed) {
