@@ -13,6 +13,7 @@ use crate::types::{Decl, Object, Type};
 pub struct Environment {
     variables: Vec<(Arc<str>, Decl)>,
     mutation: bool,
+    bindings: bool,
     unfolded: bool,
 }
 
@@ -37,6 +38,13 @@ impl Environment {
         self
     }
 
+    /// Adds `cel.bind(name, value, expression)`: selectors of devices. Other expressions of 1.36 do not have it.
+    #[must_use]
+    pub fn bindings(mut self) -> Self {
+        self.bindings = true;
+        self
+    }
+
     /// Evaluates what is constant each time: for tests of costs, which upstream reckons so.
     #[cfg(test)]
     pub(crate) fn unfolded(mut self) -> Self {
@@ -46,7 +54,7 @@ impl Environment {
 
     /// Parses and checks an expression. Costs time in the order of its length; keep the program.
     pub fn compile(&self, source: &str) -> Result<Program, CompileError> {
-        let checked = check::check(self, source, parse::parse(source)?)?;
+        let checked = check::check(self, source, parse::parse(source, self.bindings)?)?;
         Ok(Program::new(self, &checked))
     }
 

@@ -247,3 +247,18 @@ fn names_of_made_objects_follow_their_fields() {
         assert_eq!(value.check_object_names().is_ok(), fits, "{expression}");
     }
 }
+
+#[test]
+fn devices_have_quantities_and_versions() {
+    let semver = Type::Library(oarlock_cel::Library::Semver);
+    let capacity = Type::map(Type::String, Type::Library(oarlock_cel::Library::Quantity));
+    let device = Type::object("DRADevice", [("capacity", capacity.into()), ("version", semver.into())]);
+    let environment = Environment::kubernetes().variable("device", device).bindings();
+    let json = json!({"capacity": {"memory": "4Gi"}, "version": "1.2.3"});
+    let expression = "cel.bind(m, device.capacity['memory'], m.isGreaterThan(quantity('1Gi'))) && device.version.major() == 1";
+    let program = environment.compile(expression).expect(expression);
+    let mut activation = Activation::new();
+    activation.json("device", &json);
+    let outcome = program.evaluate(&activation, RUNTIME_COST_BUDGET);
+    assert_eq!(outcome.value.expect(expression).as_bool(), Some(true));
+}

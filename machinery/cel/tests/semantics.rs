@@ -174,3 +174,20 @@ fn sources_may_have_comments_and_escapes() {
     check("r'a\\d'", "\"a\\\\d\"");
     check("'''it's'''", "\"it's\"");
 }
+
+#[test]
+fn bindings_where_they_are() {
+    let environment = oarlock_cel::Environment::kubernetes().bindings();
+    for (expression, value) in [
+        ("cel.bind(x, [1, 2], x.size() + x[0])", 3),
+        ("cel.bind(x, 1, cel.bind(y, x + 1, x + y))", 3),
+        ("cel.bind(x, 1 / 0, 5)", 5),
+        ("[1, 2].map(v, cel.bind(w, v * 10, w + v))[1]", 22),
+    ] {
+        let program = environment.compile(expression).expect(expression);
+        let outcome = program.evaluate(&oarlock_cel::Activation::new(), oarlock_cel::RUNTIME_COST_BUDGET);
+        assert_eq!(outcome.value.expect(expression).as_int(), Some(value), "{expression}");
+    }
+    assert!(environment.compile("cel.bind(x.y, 1, 2)").is_err());
+    assert!(oarlock_cel::Environment::kubernetes().compile("cel.bind(x, 1, x)").is_err());
+}

@@ -182,7 +182,7 @@ impl Checker<'_> {
                 Type::Error
             }),
             Type::Library(library) if library.is_message() => {
-                self.issue(id, format!("undefined field '{field}'"));
+                self.issue(id, format!("unexpected failed resolution of '{}'", library.name()));
                 Type::Error
             }
             Type::Param(_) => {

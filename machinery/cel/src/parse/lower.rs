@@ -12,15 +12,22 @@ pub(super) struct Lowering<'s> {
     info: &'s SourceInfo,
     /// By byte of the source, the code points before it; nothing where they are the same.
     places: Vec<u32>,
+    /// `cel.bind` is a macro.
+    pub(super) bindings: bool,
 }
 
 /// More nodes than an expression of the permitted length can spell; macros copy their target, so nesting them multiplies.
 const NODES_MAX: usize = 200_000;
 
-pub(super) fn lower(source: &str, tree: IdedExpr, info: &SourceInfo) -> Result<Expr, Vec<Issue>> {
+pub(super) fn lower(
+    source: &str,
+    tree: IdedExpr,
+    info: &SourceInfo,
+    bindings: bool,
+) -> Result<Expr, Vec<Issue>> {
     debug_assert!(info.source.len() == source.len());
     let places = if source.is_ascii() { Vec::new() } else { code_points(source) };
-    let mut lowering = Lowering { expr: Expr::default(), issues: Vec::new(), info, places };
+    let mut lowering = Lowering { expr: Expr::default(), issues: Vec::new(), info, places, bindings };
     lowering.expr.root = lowering.node(tree);
     if lowering.expr.nodes.len() > NODES_MAX {
         lowering

@@ -1,5 +1,5 @@
 //! Macros beyond the standard ones: two-variable comprehensions, `transformList`, `transformMap`, `transformMapEntry`,
-//! `optMap`, `optFlatMap`, `sortBy`. Each becomes the loop by which CEL defines it, so checker, costs and evaluator know
+//! `optMap`, `optFlatMap`, `sortBy`, `cel.bind`. Each becomes the loop by which CEL defines it, so checker, costs and evaluator know
 //! one kind of loop only.
 
 use super::lower::Lowering;
@@ -24,6 +24,13 @@ pub(super) fn expand(l: &mut Lowering<'_>, at: u32, function: &str, target: Opti
             two_variables(l, at, function, over, &args)
         }
         ("optMap" | "optFlatMap", 2) => optional_map(l, at, function, over, &args),
+        ("bind", 3) if l.bindings && matches!(l.expr.kind(over), Kind::Ident(name) if &**name == "cel") => {
+            const NAME: &str = "cel.bind() variable names must be simple identifiers";
+            match simple_name(l, args[0], NAME) {
+                Some(name) => bind(l, at, &name, args[1], args[2]),
+                None => null(l, at),
+            }
+        }
         ("sortBy", 2) => sort_by(l, at, over, &args),
         _ => l.expr.push(at, Kind::Call { function: function.into(), target, args }),
     }

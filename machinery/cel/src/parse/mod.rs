@@ -18,18 +18,20 @@ use crate::expr::Expr;
 /// The stack for what nests deeper than [`guard::SHALLOW`]; pages are taken only when touched.
 const STACK_BYTES: usize = 256 * 1024 * 1024;
 
-/// Parses and expands macros.
-pub(crate) fn parse(source: &str) -> Result<Expr, CompileError> {
+/// Parses and expands macros; `bindings`: `cel.bind` is one.
+pub(crate) fn parse(source: &str, bindings: bool) -> Result<Expr, CompileError> {
     let depth = guard::check(source)
         .map_err(|message| CompileError::new(source, vec![Issue { at: None, message }]))?;
-    let lowered = if depth <= guard::SHALLOW { parse_here(source) } else { parse_aside(source) };
+    let lowered =
+        if depth <= guard::SHALLOW { parse_here(source, bindings) } else { parse_aside(source, bindings) };
     lowered.map_err(|issues| CompileError::new(source, issues))
 }
 
-fn parse_aside(source: &str) -> Result<Expr, Vec<Issue>> {
+fn parse_aside(source: &str, bindings: bool) -> Result<Expr, Vec<Issue>> {
     std::thread::scope(|scope| {
-        let parser =
-            std::thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, || parse_here(source));
+        let parser = std::thread::Builder::new()
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || parse_here(source, bindings));
         match parser.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(parsed)) => parsed,
             _ => Err(internal("no parser for so deep an expression")),
@@ -37,7 +39,7 @@ fn parse_aside(source: &str) -> Result<Expr, Vec<Issue>> {
     })
 }
 
-fn parse_here(source: &str) -> Result<Expr, Vec<Issue>> {
+fn parse_here(source: &str, bindings: bool) -> Result<Expr, Vec<Issue>> {
     let parsed = catch_unwind(AssertUnwindSafe(|| {
         Parser::new()
             .max_recursion_depth(guard::DEPTH_MAX as u16)
@@ -45,7 +47,7 @@ fn parse_here(source: &str) -> Result<Expr, Vec<Issue>> {
             .parse_with_source_info(source)
     }));
     match parsed {
-        Ok(Ok((tree, info))) => lower::lower(source, tree, &info),
+        Ok(Ok((tree, info))) => lower::lower(source, tree, &info, bindings),
         Ok(Err(errors)) => Err(issues(source, &errors)),
         Err(_) => Err(internal("internal parser error")),
     }

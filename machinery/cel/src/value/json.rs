@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use oarlock_api::quantity::Quantity;
 use serde_json::{Map as JsonMap, Number, Value as Json};
 
-use super::{List, Made, Map, Value, list, map};
+use super::{List, Made, Map, Opaque, Value, list, map};
 use crate::error::EvalError;
 use crate::eval::Meter;
+use crate::functions::Semver;
 use crate::time;
-use crate::types::{Decl, Object, Type};
+use crate::types::{Decl, Library, Object, Type};
 
 /// The JSON as a value of the declared type. Lists and maps are not read further than that they are such.
 pub(crate) fn read<'a>(json: &'a Json, decl: &'a Decl) -> Result<Value<'a>, EvalError> {
@@ -43,6 +45,12 @@ pub(crate) fn read<'a>(json: &'a Json, decl: &'a Decl) -> Result<Value<'a>, Eval
             .decode(text)
             .map(|bytes| Value::Bytes(bytes.into()))
             .map_err(|error| EvalError::Message(format!("Invalid byte formatted string {text}: {error}"))),
+        (Type::Library(Library::Quantity), Json::String(text)) => Quantity::parse(text)
+            .map(|quantity| Value::Library(Opaque::Quantity(quantity)))
+            .map_err(|error| EvalError::Message(error.to_string())),
+        (Type::Library(Library::Semver), Json::String(text)) => Semver::parse(text)
+            .map(|version| Value::Library(Opaque::Semver(Arc::new(version))))
+            .map_err(EvalError::Message),
         // Nothing but int-or-string is declared with a size and without a type.
         (Type::Dyn, Json::String(_)) => Ok(natural(json)),
         (Type::Dyn, Json::Number(n)) if n.is_i64() => Ok(natural(json)),
