@@ -291,3 +291,13 @@ async fn a_plugin_is_asked_over_its_socket() {
     tokio::join!(serve(listener, plugin.clone()), work);
     assert_eq!(plugin.calls(), [1, 1, 1]);
 }
+
+proptest::proptest! {
+    #[test]
+    fn hostile_objects_never_panic(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+        let settings = configuration("unix:///nowhere").resources[0].providers[0].kms.clone().expect("it is KMS");
+        let kms = Kms::new(&settings, Fake::new());
+        let mut lookups = Lookups::default();
+        kms.open(&bytes, A.as_bytes(), &mut lookups).expect_err("nobody sealed this");
+    }
+}
