@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use oarlock_api::Status;
-use oarlock_api::openapi::OpenApi;
+use oarlock_api::openapi::{CustomApi, OpenApi};
 use parking_lot::Mutex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -27,8 +27,6 @@ pub(super) struct Documents {
     /// Documents of other servers: those of v2 are joined to ours, those of v3 are listed.
     others: Vec<Bytes>,
     index: String,
-    /// Of our own documents of v3.
-    v3_fingerprint: String,
     fingerprint: String,
     /// By path; gzip.
     written: Mutex<HashMap<String, Bytes>>,
@@ -38,7 +36,11 @@ const V2: &str = "v2";
 
 impl Documents {
     pub(super) fn new(view: &View) -> Self {
-        let openapi = OpenApi::new(|resource| resource.served_by_default);
+        let custom = view.resources.served().iter().filter_map(|served| {
+            let version: Arc<dyn CustomApi> = served.custom.as_ref()?.version.clone();
+            Some(version)
+        });
+        let openapi = OpenApi::new(|resource| resource.served_by_default).with_custom(custom);
         let mut index = openapi.v3_index();
         for (group, version) in view.remote.versions() {
             let described = view.remote.described(group, version);
@@ -54,14 +56,7 @@ impl Documents {
         hash.update(&index);
         others.iter().for_each(|document| hash.update(document));
         let fingerprint = hex::encode_upper(hash.finalize());
-        Self {
-            v3_fingerprint: openapi.fingerprint(),
-            fingerprint,
-            others,
-            index,
-            openapi: Arc::new(openapi),
-            written: Mutex::default(),
-        }
+        Self { fingerprint, others, index, openapi: Arc::new(openapi), written: Mutex::default() }
     }
 
     pub(super) fn index(&self, headers: &HeaderMap) -> Response<Body> {
@@ -92,12 +87,12 @@ impl Documents {
         headers: &HeaderMap,
         query: &Query,
     ) -> Result<Response<Body>, Status> {
+        let current = self.openapi.v3_fingerprint(path).ok_or_else(Status::page_not_found)?;
         match query.get("hash") {
-            Some(hash) if hash != self.v3_fingerprint => {
+            Some(hash) if hash != current => {
                 let mut response = Response::new(empty());
                 *response.status_mut() = StatusCode::MOVED_PERMANENTLY;
-                let location =
-                    HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={}", self.v3_fingerprint));
+                let location = HeaderValue::from_str(&format!("/openapi/v3/{path}?hash={current}"));
                 response.headers_mut().insert(LOCATION, location.map_err(|_| Status::page_not_found())?);
                 return Ok(response);
             }
