@@ -16,8 +16,13 @@ pub(super) static REQUEST: Kind = Kind {
     ..Kind::PLAIN
 };
 
-pub(super) static TRUST_BUNDLE: Kind =
-    Kind { name: crate::names::anything, fields: signer, ..Kind::CONDITIONAL };
+pub(super) static TRUST_BUNDLE: Kind = Kind {
+    name: crate::names::anything,
+    validate: super::trust::validate,
+    changes: super::trust::changes,
+    fields: signer,
+    ..Kind::CONDITIONAL
+};
 
 pub(super) static POD_REQUEST: Kind = Kind {
     fields: |request| {

@@ -10,6 +10,7 @@ mod device;
 mod flow;
 mod scaling;
 mod signing;
+mod trust;
 mod validate;
 
 use crate::kind::Kind;
@@ -59,7 +60,12 @@ static LEASE: Kind = Kind {
     cells: Some(cells::lease),
     ..Kind::CONDITIONAL
 };
-static LEASE_CANDIDATE: Kind = Kind { create_on_update: true, ..Kind::CONDITIONAL };
+static LEASE_CANDIDATE: Kind = Kind {
+    create_on_update: true,
+    validate: validate::candidate,
+    changes: validate::candidate_changes,
+    ..Kind::CONDITIONAL
+};
 static DISRUPTION_BUDGET: Kind = Kind {
     validate: validate::disruption_budget,
     changes: validate::budget_changes,

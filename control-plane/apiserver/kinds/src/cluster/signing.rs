@@ -40,7 +40,7 @@ const USAGES: [&str; 23] = [
 ];
 
 /// The bytes of the first block of PEM text, and its label.
-fn block(pem: &[u8]) -> Option<(String, Vec<u8>)> {
+pub(super) fn block(pem: &[u8]) -> Option<(String, Vec<u8>)> {
     let text = std::str::from_utf8(pem).ok()?;
     let start = text.find("-----BEGIN ")? + "-----BEGIN ".len();
     let (label, rest) = text[start..].split_once("-----")?;
@@ -54,7 +54,7 @@ fn pem(value: &Value) -> Option<(String, Vec<u8>)> {
 }
 
 /// A whole DER sequence, as every certificate and request is one.
-fn is_sequence(der: &[u8]) -> bool {
+pub(super) fn is_sequence(der: &[u8]) -> bool {
     let Some((&0x30, rest)) = der.split_first() else { return false };
     let Some((&first, rest)) = rest.split_first() else { return false };
     if first < 0x80 {

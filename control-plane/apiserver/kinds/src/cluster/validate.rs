@@ -27,6 +27,24 @@ pub(super) fn lease(lease: &Value, errors: &mut FieldErrors) {
     }
 }
 
+/// Who would hold a lease. (`ValidateLeaseCandidate`)
+pub(super) fn candidate(candidate: &Value, errors: &mut FieldErrors) {
+    let (spec, path) = (&candidate["spec"], Path::new("spec"));
+    check::named(&spec["leaseName"], names::subdomain, &path.child("leaseName"), errors);
+    check::required(&spec["binaryVersion"], &path.child("binaryVersion"), errors);
+    let strategy = text(&spec["strategy"]);
+    if strategy == "OldestEmulationVersion" {
+        check::required(&spec["emulationVersion"], &path.child("emulationVersion"), errors);
+    } else {
+        check::domain_path(strategy, &path.child("strategy"), errors);
+    }
+}
+
+pub(super) fn candidate_changes(_: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
+    let at = Path::new("spec").child("leaseName");
+    check::immutable(&new["spec"]["leaseName"], &old["spec"]["leaseName"], &at, errors);
+}
+
 pub(super) fn disruption_budget(budget: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&budget["spec"], Path::new("spec"));
     if !spec["minAvailable"].is_null() && !spec["maxUnavailable"].is_null() {

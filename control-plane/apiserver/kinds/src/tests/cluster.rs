@@ -317,3 +317,45 @@ fn services_of_other_servers_are_told_what_is_wrong() {
         ],
     );
 }
+
+#[test]
+fn kinds_that_are_off_by_default_are_told_what_is_wrong() {
+    let bundle = |name: &str, spec: Value| {
+        let mut object = named("certificates.k8s.io/v1beta1", "ClusterTrustBundle", json!({ "spec": spec }));
+        object["metadata"]["name"] = name.into();
+        object
+    };
+    let anchor = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    check("plain", bundle("a", json!({ "trustBundle": anchor })), &[]);
+    check("signer", bundle("a.b:c:d", json!({"signerName": "a.b/c", "trustBundle": anchor})), &[]);
+    check(
+        "names",
+        bundle("x", json!({"signerName": "a.b/c", "trustBundle": ""})),
+        &[
+            "metadata.name: Invalid value: \"x\": ClusterTrustBundle for signerName a.b/c must be named with prefix a.b:c:",
+            "spec.trustBundle: Invalid value: \"<value omitted>\": at least one trust anchor must be provided",
+        ],
+    );
+    check(
+        "twice",
+        bundle("a", json!({ "trustBundle": format!("{anchor}{anchor}") })),
+        &["spec.trustBundle: Invalid value: \"<value omitted>\": duplicate trust anchor"],
+    );
+    let candidate =
+        |spec: Value| named("coordination.k8s.io/v1beta1", "LeaseCandidate", json!({ "spec": spec }));
+    check(
+        "candidate",
+        candidate(json!({"strategy": "OldestEmulationVersion"})),
+        &[
+            "spec.leaseName: Required value",
+            "spec.binaryVersion: Required value",
+            "spec.emulationVersion: Required value",
+        ],
+    );
+    check_update(
+        "candidate",
+        candidate(json!({"leaseName": "l", "binaryVersion": "1.36.0", "strategy": "a.b/c"})),
+        |c| c["spec"]["leaseName"] = "m".into(),
+        &["spec.leaseName: Invalid value: \"m\": field is immutable"],
+    );
+}

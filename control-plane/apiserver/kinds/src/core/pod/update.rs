@@ -182,7 +182,7 @@ fn others_differ(new: &Value, old: &Value, gated: bool) -> bool {
         "containers",
         "initContainers",
         "terminationGracePeriodSeconds",
-        // Told of in the containers' stead.
+        // Another name for serviceAccountName, which decides.
         "serviceAccount",
     ];
     const GATED: [&str; 9] = [
