@@ -29,22 +29,23 @@ fn go_type(value: &Value) -> &'static str {
     }
 }
 
+/// What an accessor of the wrong type is told, as Go's `unstructured` tells it.
+fn mistyped(path: &str, value: &Value, expected: &str) -> String {
+    let printed = value.as_str().map_or_else(|| value.to_string(), str::to_string);
+    format!("{path} accessor error: {printed} is of the type {}, expected {expected}", go_type(value))
+}
+
 /// The value at a path of fields; an error where something else stands on the way.
 fn nested<'v>(object: &'v Value, path: &str) -> Result<Option<&'v Value>, String> {
     let mut at = object;
     let mut gone = String::new();
     for step in steps(path) {
+        gone.push('.');
+        gone.push_str(step);
         let Value::Object(fields) = at else {
-            return Err(format!(
-                ".{gone} accessor error: {at} is of the type {}, expected map[string]interface{{}}",
-                go_type(at)
-            ));
+            return Err(mistyped(&gone, at, "map[string]interface{}"));
         };
         let Some(below) = fields.get(step) else { return Ok(None) };
-        if !gone.is_empty() {
-            gone.push('.');
-        }
-        gone.push_str(step);
         at = below;
     }
     Ok(Some(at))
@@ -52,16 +53,12 @@ fn nested<'v>(object: &'v Value, path: &str) -> Result<Option<&'v Value>, String
 
 fn nested_int(object: &Value, path: &str) -> Result<Option<i64>, String> {
     let Some(value) = nested(object, path)? else { return Ok(None) };
-    let wrong =
-        || format!("{path} accessor error: {value} is of the type {}, expected int64", go_type(value));
-    value.as_i64().map(Some).ok_or_else(wrong)
+    value.as_i64().map(Some).ok_or_else(|| mistyped(path, value, "int64"))
 }
 
 fn nested_text<'v>(object: &'v Value, path: &str) -> Result<Option<&'v str>, String> {
     let Some(value) = nested(object, path)? else { return Ok(None) };
-    let wrong =
-        || format!("{path} accessor error: {value} is of the type {}, expected string", go_type(value));
-    value.as_str().map(Some).ok_or_else(wrong)
+    value.as_str().map(Some).ok_or_else(|| mistyped(path, value, "string"))
 }
 
 impl Scale {

@@ -100,7 +100,7 @@ fn objects_are_checked() {
         [
             "spec.color: Unsupported value: \"green\": supported values: \"red\", \"blue\"",
             "spec.replicas: Invalid value: \"string\": spec.replicas in body must be of type integer: \"string\"",
-            ".spec.replicas: Invalid value: 0: .spec.replicas accessor error: \"x\" is of the type string, expected int64",
+            ".spec.replicas: Invalid value: 0: .spec.replicas accessor error: x is of the type string, expected int64",
             "spec.set[1]: Duplicate value: \"a\"",
         ]
     );
@@ -137,7 +137,7 @@ fn updates_forgive_what_stays() {
         update("status", &status, &old),
         [
             "status.replicas: Invalid value: \"string\": replicas in body must be of type integer: \"string\"",
-            ".status.replicas: Invalid value: 0: .status.replicas accessor error: \"x\" is of the type string, expected int64",
+            ".status.replicas: Invalid value: 0: .status.replicas accessor error: x is of the type string, expected int64",
         ]
     );
 }
@@ -232,4 +232,37 @@ fn definitions_at_rest_are_small() {
         .and_then(|rest| rest.split(' ').next()?.parse().ok())
         .expect("it is packed");
     assert!(packed * 8 < plain, "{packed} of {plain}");
+}
+
+#[test]
+fn rules_are_asked_by_the_strategy() {
+    let mut crd = definition();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["x-kubernetes-validations"] =
+        json!([{"rule": "self.color != 'red' || self.replicas < 3", "message": "few reds"}]);
+    let strategy = compile(&crd).expect("whole").versions[0].strategy();
+    let ask = |new: &Value, old: Option<&Value>| {
+        with_context("", |context| match old {
+            Some(old) => (
+                told(&strategy.validate_update(context, new, old)),
+                strategy.warnings(context, new, Some(old)),
+            ),
+            None => (told(&strategy.validate_create(context, new)), strategy.warnings(context, new, None)),
+        })
+    };
+    let many = foo(json!({"color": "red", "replicas": 9}));
+    assert_eq!(ask(&many, None), (vec!["spec: Invalid value: few reds".into()], vec![]));
+    // What is wrong in the schema's eyes is told first.
+    let (errors, _) = ask(&foo(json!({"color": "black", "replicas": 9})), None);
+    assert_eq!(
+        errors[1],
+        "<nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the \
+         existing errors to complete validation"
+    );
+    // A part that stays as it is may stay; it is warned of, once.
+    let mut labelled = many.clone();
+    labelled["metadata"]["labels"] = json!({"a": "b"});
+    let warned = vec!["spec: Invalid value: few reds".to_string()];
+    assert_eq!(ask(&labelled, Some(&many)), (vec![], warned));
+    let again = with_context("", |context| strategy.warnings(context, &labelled, Some(&many)));
+    assert_eq!(again, Vec::<String>::new());
 }
