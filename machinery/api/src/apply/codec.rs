@@ -43,7 +43,7 @@ impl<'a> FieldSet<'a> {
         Value::Object(self.tree(false))
     }
 
-    fn tree(&self, with_self: bool) -> Map<String, Value> {
+    pub(super) fn tree(&self, with_self: bool) -> Map<String, Value> {
         let mut members = Map::new();
         if with_self && !self.entries.is_empty() {
             members.insert(".".to_string(), Value::Object(Map::new()));

@@ -11,6 +11,7 @@ mod conflict;
 mod element;
 mod fields;
 mod helpers;
+mod in_place;
 mod items;
 mod last_applied;
 mod managed;

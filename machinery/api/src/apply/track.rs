@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::compare::Delta;
 use super::element::same;
+use super::in_place;
 use super::managed::{self, Operation, Owner, Owners};
 use super::settle::{Request, changes, conversions, refit, set_managed, settle};
 use crate::meta;
@@ -17,38 +19,57 @@ pub fn track(request: &Request<'_>, live: Option<&Value>, new: &mut Value) {
     set_managed(new, entries);
 }
 
-/// Where the entries that the change starts from come from.
-enum Base {
-    Sent(Vec<Value>),
-    Live,
+/// The entries that a change starts from.
+struct Base {
+    entries: Vec<Value>,
+    /// This server wrote them: they are in canonical form.
+    canonical: bool,
+}
+
+impl Base {
+    fn live(entries: &[Value]) -> Self {
+        Self { entries: entries.to_vec(), canonical: true }
+    }
 }
 
 fn tracked(request: &Request<'_>, live: Option<&Value>, new: &Value, sent: Option<Value>) -> Vec<Value> {
     let live_entries = live.map_or(&[][..], meta::managed_fields);
+    let is_stored = live.is_some_and(|live| !meta::uid(live).is_empty());
     let base = match sent {
-        Some(Value::Array(entries)) if request.subresource.is_empty() => {
-            if is_reset(&entries) {
-                if live.is_some_and(|live| !meta::uid(live).is_empty()) {
-                    return Vec::new();
-                }
-                Base::Sent(Vec::new())
-            } else if same_entries(&entries, live_entries) || managed::decode(&entries).is_err() {
-                Base::Live
-            } else {
-                Base::Sent(entries)
+        Some(Value::Array(entries)) if request.subresource.is_empty() && is_reset(&entries) => {
+            if is_stored {
+                return Vec::new();
             }
+            Base { entries: Vec::new(), canonical: true }
         }
-        _ => Base::Live,
+        // Most clients send what they have read, and patches leave it as it is.
+        Some(Value::Array(entries)) if same_entries(&entries, live_entries) => {
+            Base { entries, canonical: true }
+        }
+        Some(Value::Array(entries))
+            if request.subresource.is_empty() && managed::decode(&entries).is_ok() =>
+        {
+            Base { entries, canonical: false }
+        }
+        _ => Base::live(live_entries),
     };
-    let entries = match &base {
-        Base::Sent(entries) => entries,
-        Base::Live => live_entries,
-    };
-    if entries.is_empty() && live.is_some_and(|live| !meta::uid(live).is_empty()) {
+    if base.entries.is_empty() && is_stored {
         // Nobody asked to track this object; it stays so until somebody applies.
         return Vec::new();
     }
-    changed(request, live, new, entries).unwrap_or_else(|| live_entries.to_vec())
+    let delta = changes(request.node(), request.reset, live, new);
+    if delta.is_same() {
+        return base.entries;
+    }
+    let entries = if base.canonical {
+        match in_place::update(request, base.entries, &delta) {
+            Ok(entries) => return entries,
+            Err(entries) => entries,
+        }
+    } else {
+        base.entries
+    };
+    changed(request, live, new, &entries, delta).unwrap_or_else(|| live_entries.to_vec())
 }
 
 fn same_entries(a: &[Value], b: &[Value]) -> bool {
@@ -65,16 +86,13 @@ fn is_reset(entries: &[Value]) -> bool {
 }
 
 /// The new entries; none where they cannot be computed and the old ones must do.
-fn changed(
-    request: &Request<'_>,
-    live: Option<&Value>,
-    new: &Value,
-    entries: &[Value],
+fn changed<'a>(
+    request: &Request<'a>,
+    live: Option<&'a Value>,
+    new: &'a Value,
+    entries: &'a [Value],
+    delta: Delta<'a>,
 ) -> Option<Vec<Value>> {
-    let delta = changes(request.node(), request.reset, live, new);
-    if delta.is_same() {
-        return Some(entries.to_vec());
-    }
     let mut owners = managed::decode(entries).unwrap_or_default();
     if !owners.is_empty() {
         refit(request, &mut owners);
@@ -88,6 +106,13 @@ fn changed(
     }
     managed::cap(&mut owners);
     Some(managed::encode(owners))
+}
+
+/// The long way from the entries of `live`, to compare the short one with.
+#[cfg(test)]
+pub(super) fn the_long_way(request: &Request<'_>, live: &Value, new: &Value) -> Option<Vec<Value>> {
+    let delta = changes(request.node(), request.reset, Some(live), new);
+    changed(request, Some(live), new, meta::managed_fields(live), delta)
 }
 
 /// Gives what changed to the manager of the request.

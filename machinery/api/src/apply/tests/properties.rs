@@ -93,6 +93,32 @@ fn any_spec() -> impl Strategy<Value = Value> {
         })
 }
 
+fn any_deployment() -> impl Strategy<Value = Value> {
+    let port = (80..83i64, prop::option::of("[a-c]")).prop_map(|(port, name)| {
+        let mut port = json!({"containerPort": port});
+        name.into_iter().for_each(|name| port["name"] = name.into());
+        port
+    });
+    let container = ("[a-c]", prop::option::of("[x-z]"), prop::collection::vec(port, 0..3));
+    let labels = prop::collection::btree_map("[a-c]", "[x-z]", 0..3);
+    (0..3i64, labels.clone(), labels, prop::collection::vec(container, 0..3)).prop_map(|(replicas, own, inner, list)| {
+        let mut containers: BTreeMap<String, Value> = BTreeMap::new();
+        for (name, image, ports) in list {
+            let mut container = json!({"name": name});
+            image.into_iter().for_each(|image| container["image"] = image.into());
+            let mut seen = std::collections::BTreeSet::new();
+            let ports: Vec<Value> = ports.into_iter().filter(|p| seen.insert(p["containerPort"].to_string())).collect();
+            if !ports.is_empty() {
+                container["ports"] = ports.into();
+            }
+            containers.insert(name, container);
+        }
+        let containers: Vec<Value> = containers.into_values().collect();
+        json!({"metadata": {"labels": own},
+            "spec": {"replicas": replicas, "template": {"metadata": {"labels": inner}, "spec": {"containers": containers}}}})
+    })
+}
+
 /// An object as a table of paths and values, lists by key: where an order does not matter.
 fn flat(value: &Value) -> BTreeMap<String, Value> {
     fn walk(path: String, value: &Value, out: &mut BTreeMap<String, Value>) {
@@ -275,6 +301,32 @@ proptest! {
             let owned = paths(&all);
             for path in flat(&body).keys() {
                 prop_assert!(owned.contains(&path.replace("[\"", "[name=\"")), "{} not in {:?}", path, owned);
+            }
+        }
+    }
+
+    /// Containers, their ports and labels: sets in sets, with and without members between.
+    #[test]
+    fn the_short_way_gives_what_the_long_way_gives(steps in prop::collection::vec((0..3usize, any_deployment()), 2..6)) {
+        let mut bed = Bed::deployment();
+        for (at, (who, body)) in steps.into_iter().enumerate() {
+            let who = ["x", "y", "z"][who];
+            if at == 2 {
+                bed.force("applier", body.clone());
+                continue;
+            }
+            let before = bed.live.clone();
+            bed.put(who, body);
+            if let Some(before) = before {
+                let after = bed.live.clone().expect("it was written");
+                let mut plain = after.clone();
+                crate::meta::remove(&mut plain, "managedFields");
+                let mut old = before.clone();
+                crate::meta::remove(&mut old, "managedFields");
+                if plain != old {
+                    let long = crate::apply::track::the_long_way(&bed.request(who, ""), &before, &plain);
+                    prop_assert_eq!(Some(crate::meta::managed_fields(&after).to_vec()), long);
+                }
             }
         }
     }
