@@ -35,8 +35,9 @@ pub struct Variables {
     programs: Vec<(Arc<str>, Arc<Program>)>,
 }
 
-/// Variables that refer to variables that refer to variables…
-const VARIABLE_DEPTH_MAX: usize = 64;
+/// How deep evaluations may recurse, those of variables that refer to variables included: as deep as a worker's stack
+/// of 2 MiB holds in an unoptimised build, and more than an expression that means something needs.
+const DEPTH_MAX: usize = 320;
 
 impl Variables {
     pub fn new() -> Self {
@@ -115,6 +116,19 @@ impl<'a> Activation<'a> {
         }
     }
 
+    /// One level further down; [`leave`](Self::leave) ends it.
+    pub(crate) fn enter(&self) -> Result<(), EvalError> {
+        if self.depth.get() >= DEPTH_MAX {
+            return Err(EvalError::CostLimit);
+        }
+        self.depth.set(self.depth.get() + 1);
+        Ok(())
+    }
+
+    pub(crate) fn leave(&self) {
+        self.depth.set(self.depth.get() - 1);
+    }
+
     /// `variables.name` and what it cost to find out; none if there is no such variable.
     pub(crate) fn variable(&self, name: &str, budget: u64) -> Option<(Result<Value<'a>, EvalError>, u64)> {
         let variables = self.variables?;
@@ -122,13 +136,7 @@ impl<'a> Activation<'a> {
         if let Some(known) = self.known[at].get() {
             return Some((known.clone(), 0));
         }
-        let depth = self.depth.get();
-        if depth >= VARIABLE_DEPTH_MAX {
-            return Some((Err(EvalError::CostLimit), 0));
-        }
-        self.depth.set(depth + 1);
         let outcome = variables.programs[at].1.evaluate(self, budget);
-        self.depth.set(depth);
         if !outcome.value.as_ref().is_err_and(EvalError::is_fatal) {
             // It may be known by now if it refers to itself, which no checked variable does.
             let _ = self.known[at].set(outcome.value.clone());

@@ -13,7 +13,7 @@ fn long_and_deep_expressions_are_refused_or_work() {
     let deep = |open: &str, middle: &str, close: &str, times: usize| {
         format!("{}{middle}{}", open.repeat(times), close.repeat(times))
     };
-    for times in [10, 100, 240, 260, 1000, 20_000, 500_000] {
+    for times in [10, 60, 80, 120, 240, 260, 1000, 20_000, 500_000] {
         for expression in [
             deep("(", "1", ")", times),
             deep("[", "1", "]", times),
@@ -24,6 +24,12 @@ fn long_and_deep_expressions_are_refused_or_work() {
             deep("x[", "1", "]", times),
             deep("f(", "1", ")", times),
             deep("[1].map(y, ", "1", ")", times),
+            deep("[1].all(y, ", "true", ")", times),
+            deep("{1: 1}.exists(k, v, ", "true", ")", times),
+            deep("{1: 1}.transformMap(k, v, ", "true", ")", times),
+            deep("optional.of(1).optMap(o, ", "1", ")", times),
+            deep("[1].sortBy(o, ", "1", ")", times),
+            deep("[1].filter(o, x == [", "1", "])", times),
             format!("x{}", ".a".repeat(times)),
             format!("x{}", "[0]".repeat(times)),
             format!("x{}", ".a()".repeat(times)),

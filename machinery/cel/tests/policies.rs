@@ -262,3 +262,25 @@ fn devices_have_quantities_and_versions() {
     let outcome = program.evaluate(&activation, RUNTIME_COST_BUDGET);
     assert_eq!(outcome.value.expect(expression).as_bool(), Some(true));
 }
+
+#[test]
+fn variables_may_build_on_each_other() {
+    let mut variables = Variables::new();
+    variables.add("v0", Arc::new(Environment::kubernetes().compile("1").expect("it compiles")));
+    for at in 1..150 {
+        let environment = Environment::kubernetes().variable("variables", variables.decl());
+        let expression = format!("[1].map(x, [x].map(y, y + variables.v{}))[0][0]", at - 1);
+        variables.add(&format!("v{at}"), Arc::new(environment.compile(&expression).expect("it compiles")));
+    }
+    let environment = Environment::kubernetes().variable("variables", variables.decl());
+    let (some, all) = ("variables.v30", "variables.v149");
+    let some = environment.compile(some).expect(some);
+    let all = environment.compile(all).expect(all);
+    let mut activation = Activation::new();
+    activation.variables(&variables);
+    // So deep a chain is stopped, not followed until the stack ends; what is known of it helps.
+    let outcome = all.evaluate(&activation, RUNTIME_COST_BUDGET);
+    assert_eq!(outcome.value.map(|value| value.as_int()), Err(EvalError::CostLimit));
+    let outcome = some.evaluate(&activation, RUNTIME_COST_BUDGET);
+    assert_eq!(outcome.value.map(|value| value.as_int()), Ok(Some(31)));
+}

@@ -43,6 +43,17 @@ pub(crate) fn run<'a>(
 impl<'a> Run<'_, 'a> {
     pub(super) fn eval(&mut self, id: OpId) -> Eval<'a> {
         let plan = self.plan;
+        if let Op::Constant(value) = &plan.ops[id as usize] {
+            return Ok(borrowed(value));
+        }
+        self.activation.enter()?;
+        let value = self.operation(id);
+        self.activation.leave();
+        value
+    }
+
+    fn operation(&mut self, id: OpId) -> Eval<'a> {
+        let plan = self.plan;
         match &plan.ops[id as usize] {
             Op::Constant(value) => Ok(borrowed(value)),
             Op::Attribute(attribute) => self.attribute(attribute, cost::IDENT),
