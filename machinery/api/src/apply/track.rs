@@ -59,7 +59,7 @@ fn tracked(request: &Request<'_>, live: Option<&Value>, new: &Value, sent: Optio
     }
     let delta = changes(request.node(), request.reset, live, new);
     if delta.is_same() {
-        return base.entries;
+        return if base.canonical { base.entries } else { rewritten(request, &base.entries) };
     }
     let entries = if base.canonical {
         match in_place::update(request, base.entries, &delta) {
@@ -70,6 +70,14 @@ fn tracked(request: &Request<'_>, live: Option<&Value>, new: &Value, sent: Optio
         base.entries
     };
     changed(request, live, new, &entries, delta).unwrap_or_else(|| live_entries.to_vec())
+}
+
+/// What a client wrote into the entries, in this server's form.
+fn rewritten(request: &Request<'_>, entries: &[Value]) -> Vec<Value> {
+    let mut owners = managed::decode(entries).unwrap_or_default();
+    refit(request, &mut owners);
+    owners.retain(|owner| !owner.fields.is_empty());
+    managed::encode(owners)
 }
 
 fn same_entries(a: &[Value], b: &[Value]) -> bool {

@@ -266,3 +266,19 @@ fn the_replica_count_is_one_field_with_two_names() {
         (&json!("apps/v1"), &json!({"f:spec": {"f:replicas": {}}}))
     );
 }
+
+/// What client-go's csaupgrade does: the client-side manager's entry becomes an applier's by a patch of `managedFields`, and
+/// the next apply may drop what was only ever applied by the client.
+#[test]
+fn clients_may_turn_their_own_entry_into_an_appliers() {
+    let mut bed = Bed::config_map();
+    bed.put("kubectl-client-side-apply", json!({"data": {"x": "1", "y": "1"}}));
+    let entry = json!({"manager": "kubectl", "operation": "Apply", "apiVersion": "v1", "time": "1970-01-01T00:00:01Z",
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:data": {"f:y": {}, ".": {}, "f:x": {}}}});
+    let empty =
+        json!({"manager": "gone", "operation": "Update", "apiVersion": "v1", "fieldsType": "FieldsV1"});
+    bed.put("upgrade", json!({"data": {"x": "1", "y": "1"}, "metadata": {"managedFields": [empty, entry]}}));
+    bed.expect_owners(&["kubectl Apply 01 .data .data.x .data.y"]);
+    bed.apply("kubectl", json!({"data": {"x": "1"}}));
+    bed.expect_body(json!({"data": {"x": "1"}})).expect_owners(&["kubectl Apply 03 .data.x"]);
+}
