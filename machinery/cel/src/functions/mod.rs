@@ -7,6 +7,7 @@
 mod authz;
 mod convert;
 mod format;
+mod ip_fault;
 mod lists;
 mod network;
 mod operators;

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::{Outcome, Row, no_overload, row};
+use super::{Outcome, Row, ip_fault, no_overload, row};
 use crate::error::EvalError;
 use crate::text::quoted;
 use crate::value::{Opaque, Value};
@@ -126,8 +126,8 @@ fn parse_ip(text: &str) -> Result<IpAddr, String> {
         return Err(format!("IP address {} with zone value is not allowed", quoted(text)));
     }
     let ip: IpAddr = text.parse().map_err(|_| {
-        let text = quoted(text);
-        format!("IP Address {text} parse error during conversion from string: ParseAddr({text}): unable to parse IP")
+        let why = ip_fault::explain(text);
+        format!("IP Address {} parse error during conversion from string: {why}", quoted(text))
     })?;
     match ip {
         IpAddr::V6(v6) if v6.to_ipv4_mapped().is_some() => {
@@ -145,8 +145,7 @@ fn parse_cidr(text: &str) -> Result<(IpAddr, u8), String> {
         )
     };
     let (address, bits) = text.rsplit_once('/').ok_or_else(|| wrong("no '/'"))?;
-    let ip: IpAddr =
-        address.parse().map_err(|_| wrong(&format!("ParseAddr({}): unable to parse IP", quoted(address))))?;
+    let ip: IpAddr = address.parse().map_err(|_| wrong(&ip_fault::explain(address)))?;
     let canonical = !bits.is_empty()
         && bits.bytes().all(|b| b.is_ascii_digit())
         && (bits.len() == 1 || !bits.starts_with('0'));
