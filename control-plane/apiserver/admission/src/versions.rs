@@ -1,5 +1,7 @@
 //! The objects of one request in the versions that those who look at it want, each converted once.
 
+use std::borrow::Cow;
+
 use oarlock_api::{GroupVersionKind, Status};
 use serde_json::Value;
 
@@ -34,6 +36,33 @@ impl Versions {
         Ok(())
     }
 
+    /// As [`prepare`](Self::prepare), as expressions see it.
+    pub(crate) async fn prepare_seen(
+        &mut self,
+        world: &World,
+        from: &GroupVersionKind,
+        to: &GroupVersionKind,
+        objects: Versioned<'_>,
+    ) -> Result<(), Status> {
+        if self.0.iter().any(|(kind, ..)| kind == to) {
+            return Ok(());
+        }
+        let mut pair = [None, None];
+        for (slot, object) in pair.iter_mut().zip([objects.object, objects.old]) {
+            *slot = match object {
+                None => None,
+                Some(object) if from == to => Some(world.seen(to, object).into_owned()),
+                Some(object) => {
+                    let converted = convert(world, from, to, Some(object)).await?;
+                    converted.map(|converted| world.seen(to, &converted).into_owned())
+                }
+            };
+        }
+        let [object, old] = pair;
+        self.0.push((to.clone(), object, old));
+        Ok(())
+    }
+
     /// A version that was prepared, or else the request's own.
     pub(crate) fn get<'a>(&'a self, kind: &GroupVersionKind, own: Versioned<'a>) -> Versioned<'a> {
         match self.0.iter().find(|(there, ..)| there == kind) {
@@ -54,5 +83,24 @@ async fn convert(
         Some(object) => {
             world.convert(object, from, to).await.map(Some).map_err(|e| Status::internal(e.message))
         }
+    }
+}
+
+/// Both objects as expressions see them.
+pub(crate) struct Seen<'a> {
+    object: Option<Cow<'a, Value>>,
+    old: Option<Cow<'a, Value>>,
+}
+
+impl<'a> Seen<'a> {
+    pub(crate) fn of(world: &World, kind: &GroupVersionKind, objects: Versioned<'a>) -> Self {
+        Self {
+            object: objects.object.map(|object| world.seen(kind, object)),
+            old: objects.old.map(|old| world.seen(kind, old)),
+        }
+    }
+
+    pub(crate) fn objects(&self) -> Versioned<'_> {
+        Versioned { object: self.object.as_deref(), old: self.old.as_deref() }
     }
 }

@@ -1,5 +1,6 @@
 //! What the plugins stand on.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use oarlock_api::{GroupResource, GroupVersionKind, Schema, Status, Table, TypeId, meta};
@@ -55,6 +56,15 @@ impl World {
         let mut bytes = Vec::new();
         self.print(kind, object, &mut bytes);
         serde_json::from_slice(&bytes).map_err(Status::internal)
+    }
+
+    /// The object as expressions see it: built-in kinds with the empty values that are always on the wire
+    /// (`has(container.resources.limits)` needs no `resources`).
+    pub(crate) fn seen<'v>(&self, kind: &GroupVersionKind, object: &'v Value) -> Cow<'v, Value> {
+        match self.typed(kind) {
+            Some(_) => self.on_the_wire(kind, object).map_or(Cow::Borrowed(object), Cow::Owned),
+            None => Cow::Borrowed(object),
+        }
     }
 
     /// A tree that somebody changed, read as an object of its kind: checked, in normal form, with defaults. What its kind

@@ -17,7 +17,7 @@ use crate::facts::{Facts, forbidden, is_exempt, is_virtual};
 use crate::metrics::{self, Holder};
 use crate::reinvoke::Plugin;
 use crate::value::{name, text};
-use crate::versions::Versioned;
+use crate::versions::{Seen, Versioned};
 use crate::world::GROUP;
 
 static POLICIES: LazyLock<GroupResource> =
@@ -206,7 +206,9 @@ impl Round<'_> {
     ) -> Outcome {
         let Some(conditions) = &met.policy.conditions else { return Outcome::Matches };
         let request = request_value(self.facts, &met.matched);
-        let inputs = Inputs { objects, request: &request, namespace: self.namespace.as_ref(), params };
+        let seen = Seen::of(self.world, &met.matched.kind, objects);
+        let inputs =
+            Inputs { objects: seen.objects(), request: &request, namespace: self.namespace.as_ref(), params };
         self.asker.resolve(|asker| conditions.evaluate(self.facts, &inputs, asker)).await
     }
 
@@ -219,7 +221,9 @@ impl Round<'_> {
         params: Option<&Value>,
     ) -> Result<Value, Trouble> {
         let request = request_value(self.facts, &met.matched);
-        let inputs = Inputs { objects, request: &request, namespace: self.namespace.as_ref(), params };
+        let seen = Seen::of(self.world, &met.matched.kind, objects);
+        let inputs =
+            Inputs { objects: seen.objects(), request: &request, namespace: self.namespace.as_ref(), params };
         let (world, kind) = (self.world, &met.matched.kind);
         let mutation = &met.policy.effect.all[index];
         let mutated = self.asker.resolve(|asker| {

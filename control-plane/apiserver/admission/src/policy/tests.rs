@@ -337,3 +337,17 @@ fn types_are_checked_against_what_is_served() {
     let all = json!([{"apiGroups": ["*"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]}]);
     check(all, "object.spec.replica > 1", json!({}));
 }
+
+#[tokio::test]
+async fn empty_values_that_are_always_written_are_seen() {
+    let pod = json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a", "namespace": "default"},
+        "spec": {"containers": [{"name": "c", "image": "i"}]},
+    });
+    let resource = oarlock_api::GroupVersionResource::new("", "v1", "pods");
+    let policy = json!({"validations": [
+        {"expression": "!object.spec.containers.exists(c, has(c.resources.limits)) && has(object.status)"},
+    ]});
+    let mut sent = Sent::create(resource, pod);
+    assert_eq!(validate(policy, json!({}), &mut sent).await, Ok(()));
+}

@@ -93,7 +93,7 @@ impl AdmissionPlugin for ValidatingAdmissionPolicy {
         let asker = Asker::new(world.authorizer.clone(), &facts);
         let mut versions = Versions::default();
         for met in &meeting.met {
-            let converted = versions.prepare(world, facts.kind, &met.matched.kind, own).await;
+            let converted = versions.prepare_seen(world, facts.kind, &met.matched.kind, own).await;
             if let Err(status) = converted {
                 let why = format!(
                     "failed to configure binding: failed to convert object version: {}",

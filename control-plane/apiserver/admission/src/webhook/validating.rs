@@ -22,7 +22,7 @@ use crate::expressions::{Asker, Inputs, Outcome};
 use crate::facts::{Facts, is_exempt};
 use crate::matching::{Criteria, Matched, Subjects};
 use crate::metrics::{self, Ended, Holder};
-use crate::versions::{Versioned, Versions};
+use crate::versions::{Seen, Versioned, Versions};
 use crate::world::GROUP;
 
 static RESOURCE: LazyLock<GroupResource> =
@@ -78,7 +78,8 @@ pub(super) async fn by_conditions(
 ) -> Result<bool, Status> {
     let Some(conditions) = &hook.conditions else { return Ok(true) };
     let request = crate::expressions::request_value(facts, matched);
-    let inputs = Inputs { objects, request: &request, namespace: None, params: None };
+    let seen = Seen::of(world, &matched.kind, objects);
+    let inputs = Inputs { objects: seen.objects(), request: &request, namespace: None, params: None };
     let asker = Asker::new(world.authorizer.clone(), facts);
     let holder = Holder { name: &hook.name, kind: "webhook", mutating };
     match asker.resolve(|asker| conditions.evaluate(facts, &inputs, asker)).await {
