@@ -111,9 +111,19 @@ pub(crate) fn labels(map: &Value, path: &Path, errors: &mut FieldErrors) {
 }
 
 pub(crate) fn annotations(map: &Value, path: &Path, errors: &mut FieldErrors) {
-    for (key, _) in entries(map) {
-        let faults = names::qualified(&key.to_lowercase()).into_iter();
-        errors.extend(faults.map(|fault| FieldError::invalid(path.clone(), key, fault)));
+    const BYTES_MAX: usize = 256 * 1024;
+    let mut bytes = 0;
+    for (key, value) in entries(map) {
+        let faults = if key.bytes().any(|b| b.is_ascii_uppercase()) {
+            names::qualified(&key.to_ascii_lowercase())
+        } else {
+            names::qualified(key)
+        };
+        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(path.clone(), key, fault)));
+        bytes += key.len() + text(value).len();
+    }
+    if bytes > BYTES_MAX {
+        errors.push(FieldError::too_long(path.clone(), BYTES_MAX));
     }
 }
 
@@ -305,16 +315,53 @@ pub(crate) fn signer_name(name: &str, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
-/// Tells of every second occurrence.
-pub(crate) struct Seen<'a>(std::collections::HashSet<&'a str>);
+/// Where in a list an item stands again, by what `key` tells of it. Short lists are compared item by item, long ones,
+/// which only a stranger sends, by their hash.
+pub(crate) fn repeats<'v, const N: usize>(
+    list: &'v [Value],
+    key: impl Fn(&'v Value) -> [&'v Value; N],
+) -> Vec<usize> {
+    const SHORT: usize = 32;
+    if list.len() <= SHORT {
+        let again = |index: &usize| {
+            let own = key(&list[*index]);
+            list[..*index].iter().any(|other| key(other) == own)
+        };
+        return (1..list.len()).filter(again).collect();
+    }
+    let mut seen = std::collections::HashSet::with_capacity(list.len());
+    (0..list.len()).filter(|index| !seen.insert(key(&list[*index]).map(ToString::to_string))).collect()
+}
+
+/// Tells of every second occurrence. Lists are short as a rule: the first few values need no memory of their own.
+pub(crate) struct Seen<'a> {
+    few: [&'a str; FEW],
+    len: usize,
+    many: std::collections::HashSet<&'a str>,
+}
+
+const FEW: usize = 8;
 
 impl<'a> Seen<'a> {
     pub(crate) fn new() -> Self {
-        Self(std::collections::HashSet::new())
+        Self { few: [""; FEW], len: 0, many: std::collections::HashSet::new() }
+    }
+
+    /// Whether a value has not been seen before.
+    pub(crate) fn is_new(&mut self, value: &'a str) -> bool {
+        if self.few[..self.len].contains(&value) {
+            return false;
+        }
+        if self.len == FEW {
+            return self.many.insert(value);
+        }
+        self.few[self.len] = value;
+        self.len += 1;
+        true
     }
 
     pub(crate) fn add(&mut self, value: &'a str, path: &Path, errors: &mut FieldErrors) {
-        if !value.is_empty() && !self.0.insert(value) {
+        if !value.is_empty() && !self.is_new(value) {
             errors.push(FieldError::duplicate(path.clone(), value));
         }
     }
@@ -323,4 +370,30 @@ impl<'a> Seen<'a> {
 #[cfg(test)]
 pub(crate) fn told(errors: &FieldErrors) -> Vec<String> {
     errors.iter().map(ToString::to_string).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Seen, Value, repeats};
+
+    #[test]
+    fn repeats_are_found_in_lists_of_any_length() {
+        for len in [0, 1, 10, 100] {
+            let mut list: Vec<Value> = (0..len).map(|n| serde_json::json!({"a": n, "b": 1})).collect();
+            assert!(repeats(&list, |item| [&item["a"], &item["b"]]).is_empty());
+            if let Some(first) = list.first().cloned() {
+                list.push(first);
+                assert_eq!(repeats(&list, |item| [&item["a"]]), [len]);
+            }
+        }
+    }
+
+    #[test]
+    fn every_second_is_seen() {
+        let values: Vec<String> = (0..20).map(|n| n.to_string()).collect();
+        let mut seen = Seen::new();
+        assert!(values.iter().all(|value| seen.is_new(value)));
+        assert!(!values.iter().any(|value| seen.is_new(value)));
+        assert!(seen.is_new("") && !seen.is_new(""));
+    }
 }

@@ -83,7 +83,7 @@ fn exit_codes(codes: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors
         return;
     }
     if values.len() > CODES_MAX {
-        errors.push(FieldError::too_many(at.clone(), values.len(), CODES_MAX));
+        return errors.push(FieldError::too_many(at, values.len(), CODES_MAX));
     }
     for (index, value) in values.iter().enumerate() {
         let at = at.index(index);

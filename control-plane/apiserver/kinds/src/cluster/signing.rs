@@ -1,5 +1,7 @@
 //! Validation of CertificateSigningRequests. (`pkg/apis/certificates/validation`)
 
+use std::collections::HashSet;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use oarlock_api::{FieldError, FieldErrors, Path};
@@ -103,7 +105,7 @@ pub(super) fn validate(request: &Value, errors: &mut FieldErrors) {
 
 fn conditions(conditions: &Value, errors: &mut FieldErrors) {
     let path = Path::new("status").child("conditions");
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen = HashSet::new();
     for (index, condition) in items(conditions).iter().enumerate() {
         let (kind, status) = (text(&condition["type"]), text(&condition["status"]));
         let (at, status_at) = (path.index(index).child("type"), path.index(index).child("status"));
@@ -121,14 +123,13 @@ fn conditions(conditions: &Value, errors: &mut FieldErrors) {
             "Denied" => "Approved",
             _ => "",
         };
-        if !other.is_empty() && seen.contains(&other) {
+        if !other.is_empty() && seen.contains(other) {
             let words = "Approved and Denied conditions are mutually exclusive";
             errors.push(FieldError::invalid(at.clone(), kind, words));
         }
-        if seen.contains(&kind) {
+        if !seen.insert(kind) {
             errors.push(FieldError::duplicate(at, kind));
         }
-        seen.push(kind);
     }
 }
 

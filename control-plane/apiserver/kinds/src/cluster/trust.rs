@@ -1,5 +1,7 @@
 //! Validation of ClusterTrustBundles. (`ValidateClusterTrustBundle`)
 
+use std::collections::HashSet;
+
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
@@ -43,14 +45,13 @@ fn anchors(bundle: &str, path: &Path, errors: &mut FieldErrors) {
     if bundle.len() > BUNDLE_MAX {
         return errors.push(FieldError::too_long(path.clone(), BUNDLE_MAX));
     }
-    let mut seen: Vec<Vec<u8>> = Vec::new();
+    let mut seen: HashSet<Vec<u8>> = HashSet::new();
     for (index, part) in bundle.split_inclusive(END).filter(|part| part.contains("-----BEGIN ")).enumerate() {
         match block(part.as_bytes()) {
             Some((label, der)) if label == "CERTIFICATE" && is_sequence(&der) => {
-                if seen.contains(&der) {
+                if !seen.insert(der) {
                     refuse(format!("duplicate trust anchor (indices {index})"));
                 }
-                seen.push(der);
             }
             Some((label, _)) if label != "CERTIFICATE" => {
                 refuse(format!("entry {index} has bad block type: {label}"));

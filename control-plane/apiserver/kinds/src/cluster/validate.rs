@@ -4,7 +4,7 @@ use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use crate::strategy::Context;
-use crate::value::{differ_but, entries, int, is_true, items, name, text};
+use crate::value::{entries, int, is_true, items, name, text};
 use crate::{check, names, podspec};
 
 const USER_PRIORITY_MAX: i64 = 1_000_000_000;
@@ -138,11 +138,8 @@ pub(super) fn runtime_class(class: &Value, errors: &mut FieldErrors) {
     check::labels(&scheduling["nodeSelector"], &path.child("nodeSelector"), errors);
     let (list, at) = (items(&scheduling["tolerations"]), path.child("tolerations"));
     podspec::tolerations(&scheduling["tolerations"], &at, errors);
-    for (index, toleration) in list.iter().enumerate() {
-        let same = |other: &Value| !differ_but(other, toleration, &["tolerationSeconds"]);
-        if list[..index].iter().any(same) {
-            errors.push(FieldError::duplicate(at.index(index), toleration.clone()));
-        }
+    for index in check::repeats(list, |t| [&t["key"], &t["operator"], &t["value"], &t["effect"]]) {
+        errors.push(FieldError::duplicate(at.index(index), list[index].clone()));
     }
 }
 

@@ -45,6 +45,7 @@ fn same_ranges(node: &mut Value) {
 /// Taints, told of where upstream does: under metadata.
 pub(crate) fn taints(taints: &Value, path: &Path, errors: &mut FieldErrors) {
     let list = items(taints);
+    let repeated = check::repeats(list, |taint| [&taint["key"], &taint["effect"]]);
     for (index, taint) in list.iter().enumerate() {
         let at = path.index(index);
         check::syntax(text(&taint["key"]), names::qualified, &at.child("key"), errors);
@@ -53,8 +54,7 @@ pub(crate) fn taints(taints: &Value, path: &Path, errors: &mut FieldErrors) {
             errors.push(FieldError::invalid(at.child("value"), text(&taint["value"]), faults.join(";")));
         }
         check::must_be_one_of(&taint["effect"], &TAINT_EFFECTS, &at.child("effect"), errors);
-        let same = |other: &Value| other["key"] == taint["key"] && other["effect"] == taint["effect"];
-        if list[..index].iter().any(same) {
+        if repeated.binary_search(&index).is_ok() {
             errors.push(FieldError::duplicate(at, taint.clone()));
         }
     }
@@ -79,11 +79,9 @@ fn validate(node: &Value, errors: &mut FieldErrors) {
 /// What identifies a node is set once.
 fn changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
     let addresses = items(&new["status"]["addresses"]);
-    for (index, address) in addresses.iter().enumerate().filter(|(i, a)| addresses[..*i].contains(a)) {
-        errors.push(FieldError::duplicate(
-            Path::new("status").child("addresses").index(index),
-            address.clone(),
-        ));
+    for index in check::repeats(addresses, |address| [address]) {
+        let at = Path::new("status").child("addresses").index(index);
+        errors.push(FieldError::duplicate(at, addresses[index].clone()));
     }
     let path = Path::new("spec");
     let (now, was) = (&new["spec"], &old["spec"]);

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::container::is_privileged;
 use super::{Volumes, inner_path};
-use crate::check;
+use crate::check::{self, Seen};
 use crate::value::{is_true, items, text};
 
 const PROPAGATIONS: [&str; 3] = ["Bidirectional", "HostToContainer", "None"];
@@ -16,8 +16,8 @@ const RECURSIONS: [&str; 3] = ["Disabled", "Enabled", "IfPossible"];
 /// Some faults are told of the list, not of the item: so upstream does it.
 pub(super) fn mounts(container: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut FieldErrors) {
     let list = items(&container["volumeMounts"]);
-    let devices = items(&container["volumeDevices"]);
-    let mut paths = HashSet::with_capacity(list.len());
+    let (device_names, device_paths) = told(&container["volumeDevices"], "devicePath");
+    let mut paths = Seen::new();
     for (index, mount) in list.iter().enumerate() {
         let at = path.index(index);
         let (name, place) = (text(&mount["name"]), text(&mount["mountPath"]));
@@ -26,14 +26,14 @@ pub(super) fn mounts(container: &Value, volumes: &Volumes<'_>, path: &Path, erro
             errors.push(FieldError::not_found(at.child("name"), name));
         }
         check::required(&mount["mountPath"], &at.child("mountPath"), errors);
-        if !paths.insert(place) {
+        if !paths.is_new(place) {
             errors.push(FieldError::invalid(at.child("mountPath"), place, "must be unique"));
         }
-        if devices.iter().any(|device| device["name"] == name) {
+        if device_names.contains(name) {
             let words = "must not already exist in volumeDevices";
             errors.push(FieldError::invalid(at.child("name"), name, words));
         }
-        if devices.iter().any(|device| device["devicePath"] == place) {
+        if device_paths.contains(place) {
             let words = "must not already exist as a path in volumeDevices";
             errors.push(FieldError::invalid(at.child("mountPath"), place, words));
         }
@@ -41,6 +41,12 @@ pub(super) fn mounts(container: &Value, volumes: &Volumes<'_>, path: &Path, erro
         propagation(mount, container, &path.child("mountPropagation"), errors);
         recursive(mount, &at.child("recursiveReadOnly"), errors);
     }
+}
+
+/// The names and the places of a list of mounts or devices.
+fn told<'v>(list: &'v Value, place: &str) -> (HashSet<&'v str>, HashSet<&'v str>) {
+    let of = |field: &str| items(list).iter().filter_map(|item| item[field].as_str()).collect();
+    (of("name"), of(place))
 }
 
 fn sub_path(mount: &Value, at: &Path, list: &Path, errors: &mut FieldErrors) {
@@ -78,14 +84,17 @@ fn recursive(mount: &Value, path: &Path, errors: &mut FieldErrors) {
 }
 
 pub(super) fn devices(container: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut FieldErrors) {
-    let mounts = items(&container["volumeMounts"]);
-    let (mut names, mut places) = (HashSet::new(), HashSet::new());
+    if items(&container["volumeDevices"]).is_empty() {
+        return;
+    }
+    let (mount_names, mount_paths) = told(&container["volumeMounts"], "mountPath");
+    let (mut names, mut places) = (Seen::new(), Seen::new());
     for (index, device) in items(&container["volumeDevices"]).iter().enumerate() {
         let path = path.index(index);
         let (name, place) = (text(&device["name"]), text(&device["devicePath"]));
         let (name_at, place_at) = (path.child("name"), path.child("devicePath"));
         check::required(&device["name"], &name_at, errors);
-        if !name.is_empty() && !names.insert(name) {
+        if !name.is_empty() && !names.is_new(name) {
             errors.push(FieldError::invalid(name_at.clone(), name, "must be unique"));
         }
         match volumes.get(name) {
@@ -101,14 +110,14 @@ pub(super) fn devices(container: &Value, volumes: &Volumes<'_>, path: &Path, err
         if place.split('/').any(|part| part == "..") {
             let words = "can not contain backsteps ('..')";
             errors.push(FieldError::invalid(place_at.clone(), place, words));
-        } else if !places.insert(place) {
+        } else if !places.is_new(place) {
             errors.push(FieldError::invalid(place_at.clone(), place, "must be unique"));
         }
-        if mounts.iter().any(|mount| mount["name"] == name) {
+        if mount_names.contains(name) {
             let words = "must not already exist in volumeMounts";
             errors.push(FieldError::invalid(name_at, name, words));
         }
-        if mounts.iter().any(|mount| mount["mountPath"] == place) {
+        if mount_paths.contains(place) {
             let words = "must not already exist as a path in volumeMounts";
             errors.push(FieldError::invalid(place_at, place, words));
         }

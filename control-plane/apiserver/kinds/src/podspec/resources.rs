@@ -211,12 +211,12 @@ pub(super) fn pod_claims<'a>(claims: &'a Value, path: &Path, errors: &mut FieldE
 /// Which of the pod's claims a container uses.
 pub(super) fn claimed(claims: &Value, of_pod: &HashSet<&str>, path: &Path, errors: &mut FieldErrors) {
     let list = items(claims);
+    let repeated = check::repeats(list, |claim| [&claim["name"], &claim["request"]]);
     for (index, claim) in list.iter().enumerate() {
         let (at, name) = (path.index(index), text(&claim["name"]));
-        let same = |other: &Value| other["name"] == claim["name"] && other["request"] == claim["request"];
         if name.is_empty() {
             errors.push(FieldError::required(at, ""));
-        } else if list[..index].iter().any(same) {
+        } else if repeated.binary_search(&index).is_ok() {
             errors.push(FieldError::duplicate(at, name));
         } else if !of_pod.contains(name) {
             errors.push(FieldError::not_found(at, name));

@@ -54,11 +54,10 @@ fn rule_of(rule: &Value, path: &Path, errors: &mut FieldErrors) {
 /// Whether a change of resources restarts the container.
 pub(super) fn resize_policy(container: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {
     let list = items(&container["resizePolicy"]);
-    for (index, policy) in list.iter().enumerate() {
-        let name = text(&policy["resourceName"]);
-        if list[..index].iter().any(|other| other["resourceName"] == policy["resourceName"]) {
-            errors.push(FieldError::duplicate(path.index(index), name));
-        }
+    for index in check::repeats(list, |policy| [&policy["resourceName"]]) {
+        errors.push(FieldError::duplicate(path.index(index), text(&list[index]["resourceName"])));
+    }
+    for policy in list {
         check::must_be_one_of(&policy["resourceName"], &["cpu", "memory"], path, errors);
         let restart = &policy["restartPolicy"];
         check::must_be_one_of(restart, &["NotRequired", "RestartContainer"], path, errors);

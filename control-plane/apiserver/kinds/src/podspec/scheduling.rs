@@ -1,5 +1,7 @@
 //! Tolerations, gates and spreading.
 
+use std::collections::HashSet;
+
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
@@ -59,8 +61,18 @@ pub(super) fn gates(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
+/// What no two constraints have in common.
+fn pair(constraint: &Value) -> [&Value; 2] {
+    [&constraint["topologyKey"], &constraint["whenUnsatisfiable"]]
+}
+
 pub(super) fn spread(list: &Value, path: &Path, errors: &mut FieldErrors) {
     let list = items(list);
+    // It is the first of two equal ones that is told of.
+    let repeated: HashSet<usize> = check::repeats(list, pair)
+        .into_iter()
+        .filter_map(|again| list.iter().position(|first| pair(first) == pair(&list[again])))
+        .collect();
     for (index, constraint) in list.iter().enumerate() {
         let path = path.index(index);
         check::at_least(&int(&constraint["maxSkew"]).into(), 1, POSITIVE, &path.child("maxSkew"), errors);
@@ -69,8 +81,7 @@ pub(super) fn spread(list: &Value, path: &Path, errors: &mut FieldErrors) {
         if !ACTIONS.contains(&action) {
             errors.push(FieldError::not_supported(path.child("whenUnsatisfiable"), action, &ACTIONS));
         }
-        let same = |other: &Value| other["topologyKey"] == key && text(&other["whenUnsatisfiable"]) == action;
-        if list[index + 1..].iter().any(same) {
+        if repeated.contains(&index) {
             let at = path.child("{topologyKey, whenUnsatisfiable}");
             errors.push(FieldError::duplicate(at, format!("{{{key}, {action}}}")));
         }

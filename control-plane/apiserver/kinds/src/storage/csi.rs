@@ -27,14 +27,13 @@ pub(super) fn driver(driver: &Value, errors: &mut FieldErrors) {
         }
     }
     check::must_be_one_of(&spec["fsGroupPolicy"], &FS_GROUP_POLICIES, &path.child("fsGroupPolicy"), errors);
-    let mut seen = Vec::new();
+    let mut seen = Seen::new();
     for (index, request) in items(&spec["tokenRequests"]).iter().enumerate() {
         let at = path.child("tokenRequests").index(index);
         let audience = text(&request["audience"]);
-        if seen.contains(&audience) {
+        if !seen.is_new(audience) {
             errors.push(FieldError::duplicate(at.child("audience"), audience));
         }
-        seen.push(audience);
         if let Some(seconds) = request["expirationSeconds"].as_i64() {
             let at = at.child("expirationSeconds");
             if seconds < TOKEN_SECONDS_MIN {

@@ -50,6 +50,9 @@ fn parameters(parameters: &Value, may_be_empty: bool, errors: &mut FieldErrors) 
 
 fn topologies(terms: &Value, path: &Path, errors: &mut FieldErrors) {
     let terms = items(terms);
+    for index in check::repeats(terms, |term| [term]) {
+        errors.push(FieldError::duplicate(path.index(index).child("matchLabelExpressions"), ""));
+    }
     for (index, term) in terms.iter().enumerate() {
         let at = path.index(index).child("matchLabelExpressions");
         let mut keys = Seen::new();
@@ -65,9 +68,6 @@ fn topologies(terms: &Value, path: &Path, errors: &mut FieldErrors) {
             }
             check::syntax(text(&requirement["key"]), names::qualified, &at.child("key"), errors);
             keys.add(text(&requirement["key"]), &at.child("key"), errors);
-        }
-        if terms[..index].contains(term) {
-            errors.push(FieldError::duplicate(at, ""));
         }
     }
 }

@@ -38,13 +38,11 @@ pub(super) fn unique<'v>(
     path: &Path,
     errors: &mut FieldErrors,
 ) {
-    let mut seen: Vec<Value> = Vec::new();
+    let mut seen = std::collections::HashSet::new();
     for (index, item) in items(list).iter().enumerate() {
         let key = key(item);
-        if seen.contains(&key) {
+        if !seen.insert(key.to_string()) {
             errors.push(FieldError::duplicate(path.index(index), key));
-        } else {
-            seen.push(key);
         }
     }
 }

@@ -76,14 +76,14 @@ fn transitions(new: &Value, pod: &Value, list: &str, policy: &str, path: &Path, 
 
 fn claims(status: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {
     let list = items(&status["resourceClaimStatuses"]);
+    for index in check::repeats(list, |claim| [&claim["name"]]) {
+        errors.push(FieldError::duplicate(path.index(index).child("name"), list[index]["name"].clone()));
+    }
     for (index, claim) in list.iter().enumerate() {
         let (at, name) = (path.index(index).child("name"), text(&claim["name"]));
         if !items(&spec["resourceClaims"]).iter().any(|of_pod| of_pod["name"] == claim["name"]) {
             let words = "must match the name of an entry in `spec.resourceClaims`";
             errors.push(FieldError::invalid(at.clone(), name, words));
-        }
-        if list[..index].iter().any(|other| other["name"] == claim["name"]) {
-            errors.push(FieldError::duplicate(at.clone(), name));
         }
         check::optional(&claim["resourceClaimName"], names::subdomain, &at, errors);
     }
@@ -94,9 +94,9 @@ fn addresses(list: &Value, path: &Path, errors: &mut FieldErrors) {
     let all = items(list);
     for (index, address) in all.iter().enumerate() {
         check::syntax(text(&address["ip"]), names::ip, &path.index(index), errors);
-        if all[..index].iter().any(|other| other["ip"] == address["ip"]) {
-            errors.push(FieldError::duplicate(path.index(index), address.clone()));
-        }
+    }
+    for index in check::repeats(all, |address| [&address["ip"]]) {
+        errors.push(FieldError::duplicate(path.index(index), all[index].clone()));
     }
     let of_v4 = |address: &Value| text(&address["ip"]).parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4());
     let v4 = all.iter().filter(|address| of_v4(address)).count();

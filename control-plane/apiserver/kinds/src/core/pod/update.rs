@@ -1,5 +1,7 @@
 //! What may change on a pod, and by which endpoint.
 
+use std::collections::HashSet;
+
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
@@ -10,6 +12,8 @@ use crate::value::{differ_but, entries, items, text};
 const WORDS: &str = "pod updates may not change fields other than `spec.containers[*].image`,\
      `spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing \
      tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n";
+/// So many are compared one by one.
+const FEW: usize = 32;
 const MIRROR: &str = "kubernetes.io/config.mirror";
 const APPARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
 
@@ -115,9 +119,15 @@ fn deadline(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) -> 
 /// Each that was there is there still, but for how long it holds.
 fn tolerations(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
     let now = items(&new["tolerations"]);
-    let there =
-        |was: &Value| now.iter().any(|toleration| !differ_but(toleration, was, &["tolerationSeconds"]));
-    if !items(&old["tolerations"]).iter().all(there) {
+    let was = items(&old["tolerations"]);
+    let parts = |t: &'_ Value| ["key", "operator", "value", "effect"].map(|field| t[field].to_string());
+    let kept = if was.len() <= FEW {
+        was.iter().all(|was| now.iter().any(|now| !differ_but(now, was, &["tolerationSeconds"])))
+    } else {
+        let now: HashSet<[String; 4]> = now.iter().map(parts).collect();
+        was.iter().all(|was| now.contains(&parts(was)))
+    };
+    if !kept {
         let words = "existing toleration can not be modified except its tolerationSeconds";
         errors.push(FieldError::forbidden(path.child("tolerations"), words));
     }
