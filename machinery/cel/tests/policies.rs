@@ -240,6 +240,9 @@ fn names_of_made_objects_follow_their_fields() {
         ("Object{spec: Object.spec{x: 1}}", true),
         ("Object{spec: Object.spec{list: [Object.spec.list{x: 1}]}}", true),
         ("Object{spec: Object{x: 1}}", false),
+        ("[JSONPatch{op: 'add', path: '/spec', value: Object.spec{x: Object.spec.x{y: 1}}}]", true),
+        ("[JSONPatch{op: 'add', path: '/spec', value: Object.spec{x: Object.spec{y: 1}}}]", false),
+        ("[JSONPatch{op: 'add', path: '/spec', value: 1}]", true),
         ("Object{spec: Object.spec{list: [Object.spec{x: 1}]}}", false),
     ] {
         let program = environment.compile(expression).expect(expression);

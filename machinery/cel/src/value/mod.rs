@@ -234,10 +234,24 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The type names of what was made with `Object{}` must follow the fields it is put into: `Object.spec` under `spec`.
+    /// The type names of what was made with `Object{}` must follow the fields it is put into: under `spec` of an `Object`
+    /// stands an `Object.spec`. Of a JSONPatch, and of each of a list of them, the value is looked at; it may be of any
+    /// name, from which its own fields go on.
     pub fn check_object_names(&self) -> Result<(), String> {
         let mut wrong = Vec::new();
-        check_names(self, &mut vec!["Object"], &mut wrong);
+        match self {
+            Self::Object(made) if matches!(made.ty, Object::Patch) => match made.field("value") {
+                Some(value @ Self::Object(_)) => return value.check_object_names(),
+                _ => return Ok(()),
+            },
+            Self::Object(made) => check_names(self, &mut vec![made.ty.name()], &mut wrong),
+            Self::List(list) => list
+                .made()
+                .iter()
+                .filter_map(|item| item.check_object_names().err())
+                .for_each(|e| wrong.push(e)),
+            _ => {}
+        }
         if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
     }
 }
