@@ -51,7 +51,8 @@ impl CustomApi for CustomVersion {
 
     fn schema(&self) -> Option<Value> {
         let schema = self.schema_source()?;
-        Structural::parse(&schema).is_ok().then_some(schema)
+        // Others were accepted only with a structural schema.
+        (!self.preserve_unknown || Structural::parse(&schema).is_ok()).then_some(schema)
     }
 
     fn fingerprint(&self) -> u64 {

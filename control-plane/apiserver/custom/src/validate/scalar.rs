@@ -218,9 +218,10 @@ fn printed(float: f64) -> String {
     format!("{digits}e{sign}{exponent:0>2}")
 }
 
-/// Whether a value is among those of an `enum`: numbers are compared by value.
+/// Whether a value is among those of an `enum`: numbers are compared by value, and upstream finds no null.
 pub(super) fn is_one_of(value: &Value, allowed: &[Value]) -> bool {
     allowed.iter().any(|one| match (value, one) {
+        (Value::Null, _) => false,
         (Value::Number(a), Value::Number(b)) => Num::of(a).float() == Num::of(b).float(),
         _ => value == one,
     })

@@ -100,6 +100,11 @@ fn values_are_told_in_upstreams_words() {
     );
     check(json!({"type": "integer", "enum": [1, 2]}), json!(2), &[]);
     check(
+        json!({"type": "string", "nullable": true, "enum": ["a", null]}),
+        json!(null),
+        &["spec.x: Unsupported value: null: supported values: \"a\", \"null\""],
+    );
+    check(
         json!({"type": "string", "format": "ipv4"}),
         json!("x"),
         &["spec.x: Invalid value: \"x\": spec.x in body must be of type ipv4: \"x\""],
