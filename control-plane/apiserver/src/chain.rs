@@ -69,6 +69,9 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
     let mut traces = Traces::default();
     let answered = bounded(server, peer, &info, &query, request, &mut traces).await;
     let mut response = answered.unwrap_or_else(|status| {
+        if let Some(record) = &traces.record {
+            record.response_status(&status);
+        }
         let mut response = encode::status(&accepted, &status);
         encode::warn(&mut response, &traces.warnings);
         response

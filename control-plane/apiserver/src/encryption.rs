@@ -9,6 +9,7 @@ use oarlock_base::Tasks;
 use oarlock_store::Store;
 
 use crate::config::{Encryption, Error};
+use crate::metrics::Metrics;
 use crate::registry::Resources;
 
 /// The store with encryption around it, where there is any; a changed file is taken over by a task of `tasks`.
@@ -16,6 +17,7 @@ pub(crate) fn around(
     store: Arc<dyn Store>,
     configured: &Encryption,
     resources: &Resources,
+    metrics: &Metrics,
     tasks: &mut Tasks,
 ) -> Result<Arc<dyn Store>, Error> {
     let (path, configuration, reload) = match configured {
@@ -29,6 +31,9 @@ pub(crate) fn around(
     let storages = resources.caches().map(|cache| &cache.storage);
     let layout = Layout::new(storages.map(|s| (s.group_resource.clone(), s.prefix.clone())));
     let encryption = oarlock_apiserver_encryption::Encryption::new(&configuration, layout)?;
+    for collector in encryption.metrics().collectors() {
+        metrics.registry().register(collector)?;
+    }
     if reload {
         let reload = Reload::new(encryption.clone(), path)?;
         tasks.spawn("encryption-config", move |stop| reload.run(stop));

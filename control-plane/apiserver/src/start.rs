@@ -47,9 +47,9 @@ struct Foundation {
 }
 
 impl Foundation {
-    async fn read(config: &Config, tasks: &mut Tasks) -> Result<Self, Error> {
+    async fn read(config: &Config, metrics: &Metrics, tasks: &mut Tasks) -> Result<Self, Error> {
         let resources = Resources::builtin();
-        let store = encryption::around(config.store.clone(), &config.encryption, &resources, tasks)?;
+        let store = encryption::around(config.store.clone(), &config.encryption, &resources, metrics, tasks)?;
         let cache = Arc::new(Cache::new(store.clone(), resources.caches()));
         let resources = Arc::new(Catalogue::new(resources));
         let revision = cache.load().await?;
@@ -64,8 +64,8 @@ impl Foundation {
 
 /// A server whose tasks run among `tasks`.
 pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> Result<Arc<Server>, Error> {
-    let ground = Foundation::read(config, tasks).await?;
     let metrics = Metrics::new();
+    let ground = Foundation::read(config, &metrics, tasks).await?;
     let access_metrics = AccessMetrics::new();
     access_metrics.register(metrics.registry())?;
     let clients = Clients::new(Arc::new(ServiceEnds(ground.objects.clone())), tasks.spawner());

@@ -121,10 +121,11 @@ impl ResourceCache {
         waiting.iter().for_each(|event| self.apply(event));
     }
 
-    /// The resource is no longer served: who watches is told by the end of the stream.
+    /// The resource is no longer served from here: who watches is told by the end of the stream. What was seen stays, for
+    /// whoever still looks.
     pub(super) fn close(&self) {
-        let revision = self.state.lock().last_change;
-        self.reset(Vec::new(), revision);
+        self.state.lock().watchers.clear();
+        self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
     /// Takes one change of the store over.
