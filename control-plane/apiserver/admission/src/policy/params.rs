@@ -1,5 +1,6 @@
 //! The params of a binding: one object by name, several by labels, or none. (`policy/generic.CollectParams`)
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use oarlock_api::selector::LabelSelector;
@@ -80,7 +81,11 @@ pub(super) async fn collect(
     }
     let mut params = Vec::with_capacity(found.len());
     for param in found {
-        params.push(Some(in_version(world, param, kind).await?));
+        let param = in_version(world, param, kind).await?;
+        params.push(Some(match world.seen(kind, &param) {
+            Cow::Owned(seen) => Arc::new(seen),
+            Cow::Borrowed(_) => param,
+        }));
     }
     Ok(params)
 }
