@@ -83,10 +83,6 @@ impl AdmissionChain {
         Self { plugins }
     }
 
-    pub fn upstream(objects: Arc<dyn Objects>, rbac: Arc<Rbac>, authorizer: Arc<dyn Authorizer>) -> Self {
-        Self::new(upstream_plugins(objects, rbac, authorizer))
-    }
-
     /// Whether any plugin looks at the operation at all.
     pub fn handles(&self, operation: Operation) -> bool {
         self.plugins.iter().any(|plugin| plugin.handles(operation))
@@ -112,23 +108,6 @@ impl AdmissionChain {
         }
         Ok(())
     }
-}
-
-/// A first set of plugins without configuration; [`AdmissionParts::build`] makes all of them.
-pub fn upstream_plugins(
-    objects: Arc<dyn Objects>,
-    rbac: Arc<Rbac>,
-    authorizer: Arc<dyn Authorizer>,
-) -> Vec<Arc<dyn AdmissionPlugin>> {
-    vec![
-        Arc::new(NamespaceLifecycle::new(objects.clone())),
-        Arc::new(ServiceAccount::new(objects.clone())),
-        Arc::new(NodeRestriction::new(objects.clone(), authorizer.clone())),
-        Arc::new(TaintNodesByCondition),
-        Arc::new(Priority::new(objects)),
-        Arc::new(DefaultTolerationSeconds::default()),
-        Arc::new(RbacEscalation::new(rbac, authorizer)),
-    ]
 }
 
 /// The resource of a request is this one, and no subresource of it.
