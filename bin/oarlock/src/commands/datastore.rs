@@ -94,9 +94,11 @@ pub(crate) enum DatastoreCommand {
     /// Moves a cluster between an embedded store and etcd, and compares both afterwards
     ///
     /// Stop all API servers first. Keys and values are copied byte for byte (encrypted values stay encrypted: take the
-    /// encryption keys along), leases with what is left of their time. Revision numbers are not moved: etcd counts its own,
-    /// and they cannot be set. Clients that watch are told so by the API server (410 Gone, or "Too large resource version")
-    /// and list again by themselves. An embedded target counts on from the source's revision.
+    /// encryption keys along), leases with what is left of their time. Revision numbers are not moved: etcd counts its own, and
+    /// they cannot be set. Whoever watches has to list again. Clients do that by themselves when they are told (410 Gone); one that
+    /// kept a number which the new store has not reached yet might wait for it instead, so where etcd's revision is below the
+    /// source's, restart what watches: kubelets, controllers, schedulers, operators. An embedded target counts on from the
+    /// source's revision, and tells them.
     Migrate {
         /// The store to read: a file, or the URLs of etcd's members
         #[arg(long, value_name = "FILE|URL,...")]
@@ -431,11 +433,17 @@ async fn move_all(from: &str, to: &str, force: bool, flags: &EtcdFlags) -> Resul
         eprintln!();
     }
     let moved = moved?;
-    if let Datastore::Embedded(store) = &target {
-        let path = store.path().to_owned();
-        store.close();
-        advance_embedded(&path, moved.source_revision)?;
-    }
+    let below = match &target {
+        Datastore::Etcd(store) => {
+            Some(store.revision().await?).filter(|reached| *reached < moved.source_revision)
+        }
+        Datastore::Embedded(store) => {
+            let path = store.path().to_owned();
+            store.close();
+            advance_embedded(&path, moved.source_revision)?;
+            None
+        }
+    };
     tell("from", from);
     tell("to", to);
     tell("keys", moved.digest.keys);
@@ -446,6 +454,12 @@ async fn move_all(from: &str, to: &str, force: bool, flags: &EtcdFlags) -> Resul
     tell("bytes", size(moved.digest.bytes));
     tell("sha256", &moved.digest.sha256);
     println!("Both stores were read again and are the same. Watches will list again: revisions differ.");
+    if let Some(reached) = below {
+        println!(
+            "etcd is at revision {reached}, the source was at {}: restart every client that watches.",
+            moved.source_revision
+        );
+    }
     Ok(())
 }
 
