@@ -35,12 +35,14 @@ fn webhook() -> Value {
     }]})
 }
 
+fn check_webhook(pointer: &str, value: Value, want: &[&str]) {
+    let object = with(&webhook(), &format!("/webhooks/0{pointer}"), value);
+    assert_eq!(told("ValidatingWebhookConfiguration", &object, None), want, "{pointer}");
+}
+
 #[test]
-fn webhook_configurations_are_checked() {
-    let check = |pointer: &str, value: Value, want: &[&str]| {
-        let object = with(&webhook(), &format!("/webhooks/0{pointer}"), value);
-        assert_eq!(told("ValidatingWebhookConfiguration", &object, None), want, "{pointer}");
-    };
+fn rules_of_webhooks_are_checked() {
+    let check = check_webhook;
     check("/name", json!("a.b.c"), &[]);
     check(
         "/name",
@@ -88,6 +90,11 @@ fn webhook_configurations_are_checked() {
             "webhooks[0].rules[0].scope: Unsupported value: \"Pod\": supported values: \"*\", \"Cluster\", \"Namespaced\"",
         ],
     );
+}
+
+#[test]
+fn webhooks_are_checked() {
+    let check = check_webhook;
     check(
         "/sideEffects",
         json!("Some"),
@@ -198,16 +205,18 @@ fn policy() -> Value {
     }})
 }
 
+fn check_policy(pointer: &str, value: Value, want: &[&str]) {
+    let object = with(&policy(), &format!("/spec{pointer}"), value);
+    let told = told("ValidatingAdmissionPolicy", &object, None);
+    assert_eq!(told.len(), want.len(), "{pointer}: {told:#?}");
+    for (told, want) in told.iter().zip(want) {
+        assert!(told.starts_with(want), "{told}\nis not\n{want}");
+    }
+}
+
 #[test]
-fn validating_policies_are_checked() {
-    let check = |pointer: &str, value: Value, want: &[&str]| {
-        let object = with(&policy(), &format!("/spec{pointer}"), value);
-        let told = told("ValidatingAdmissionPolicy", &object, None);
-        assert_eq!(told.len(), want.len(), "{pointer}: {told:#?}");
-        for (told, want) in told.iter().zip(want) {
-            assert!(told.starts_with(want), "{told}\nis not\n{want}");
-        }
-    };
+fn constraints_of_policies_are_checked() {
+    let check = check_policy;
     check("/failurePolicy", json!("Fail"), &[]);
     check("/failurePolicy", Value::Null, &["spec.failurePolicy: Required value"]);
     check("/matchConstraints", Value::Null, &["spec.matchConstraints: Required value"]);
@@ -237,6 +246,11 @@ fn validating_policies_are_checked() {
             "spec.paramKind.kind: Required value",
         ],
     );
+}
+
+#[test]
+fn validations_are_checked() {
+    let check = check_policy;
     check(
         "/validations",
         json!([]),
