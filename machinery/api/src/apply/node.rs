@@ -16,7 +16,7 @@ pub(super) enum Node<'s> {
     Scalar(Scalar),
     /// A field of a built-in type: its kind, and the markers if it is a field and not an item.
     Typed(&'s FieldKind, Option<&'s Field>),
-    Struct(&'s Type),
+    Struct(TypeId),
     /// A custom resource; `open` says that a schema above preserves unknown fields.
     Custom {
         schema: &'s Structural,
@@ -76,7 +76,7 @@ pub(super) struct Members<'s> {
 
 #[derive(Debug, Clone, Copy)]
 enum MembersKind<'s> {
-    Struct(&'s Type),
+    Struct(TypeId),
     Uniform(Node<'s>),
     Custom { schema: &'s Structural, open: bool, object: bool },
 }
@@ -108,7 +108,7 @@ impl<'s> Node<'s> {
     /// The place of the whole object.
     pub(super) fn root(schema: &'s Schema) -> Self {
         match schema {
-            Schema::Typed(id) => Self::Struct(Table::builtin().ty(*id)),
+            Schema::Typed(id) => Self::Struct(*id),
             Schema::Structural(schema) => {
                 Self::Custom { schema, open: schema.preserve_unknown, object: true }
             }
@@ -120,7 +120,7 @@ impl<'s> Node<'s> {
     pub(super) fn shape(self, value: Option<&Value>) -> Shape<'s> {
         match self {
             Self::Scalar(scalar) => Shape::Scalar(scalar),
-            Self::Struct(ty) => Shape::Map(Members { atomic: ty.atomic, kind: MembersKind::Struct(ty) }),
+            Self::Struct(id) => Shape::Map(Members { atomic: ty(id).atomic, kind: MembersKind::Struct(id) }),
             Self::Typed(kind, field) => typed(kind, field, value),
             Self::Custom { schema, open, object } => custom(schema, open, object, value),
             Self::Deduced => any_shape(value, Self::Deduced, false),
@@ -138,6 +138,10 @@ impl<'s> Node<'s> {
         };
         !several || a.is_null() || b.is_null() || class(a) == class(b)
     }
+}
+
+fn ty(id: TypeId) -> &'static Type {
+    Table::builtin().ty(id)
 }
 
 fn class(value: &Value) -> u8 {
@@ -182,8 +186,7 @@ fn typed<'s>(kind: &'s FieldKind, field: Option<&'s Field>, value: Option<&Value
             Shape::Scalar(Scalar::Any)
         }
         FieldKind::Struct(id) => {
-            let ty = Table::builtin().ty(*id);
-            Shape::Map(Members { atomic: atomic(ty.atomic), kind: MembersKind::Struct(ty) })
+            Shape::Map(Members { atomic: atomic(ty(*id).atomic), kind: MembersKind::Struct(*id) })
         }
         FieldKind::Map(inner) => Shape::Map(Members {
             atomic: atomic(false),
@@ -265,11 +268,11 @@ impl<'s> Members<'s> {
     pub(super) fn member(self, name: &str) -> Option<Member<'s>> {
         match self.kind {
             MembersKind::Uniform(node) => Some(Member { node, named: false }),
-            MembersKind::Struct(ty) if ty.fields.is_empty() => {
+            MembersKind::Struct(id) if ty(id).fields.is_empty() => {
                 Some(Member { node: Node::Deduced, named: false })
             }
-            MembersKind::Struct(ty) => {
-                let field = ty.field(name)?;
+            MembersKind::Struct(id) => {
+                let field = ty(id).field(name)?;
                 Some(Member { node: Node::Typed(&field.kind, Some(field)), named: true })
             }
             MembersKind::Custom { schema, open, object } => {
@@ -298,7 +301,7 @@ impl<'s> Members<'s> {
     /// The fields that a struct of upstream has though the object does not show them, and what they hold, by name.
     pub(super) fn implied(self) -> &'static [(&'static str, &'static Value)] {
         match self.kind {
-            MembersKind::Struct(ty) => implied(ty),
+            MembersKind::Struct(id) => implied(id),
             _ => &[],
         }
     }
@@ -306,8 +309,8 @@ impl<'s> Members<'s> {
     /// The default of a key field.
     pub(super) fn key_default(self, name: &str) -> Option<Cow<'s, Value>> {
         match self.kind {
-            MembersKind::Struct(ty) => {
-                let text = ty.field(name)?.default()?;
+            MembersKind::Struct(id) => {
+                let text = ty(id).field(name)?.default()?;
                 serde_json::from_str(text).ok().map(Cow::Owned)
             }
             MembersKind::Custom { schema, .. } => {
@@ -321,7 +324,7 @@ impl<'s> Members<'s> {
     pub(super) fn is_untyped(self) -> bool {
         match self.kind {
             MembersKind::Uniform(node) => matches!(node, Node::Deduced),
-            MembersKind::Struct(ty) => ty.fields.is_empty(),
+            MembersKind::Struct(id) => ty(id).fields.is_empty(),
             MembersKind::Custom { schema, open, object } => {
                 !object
                     && schema.properties.is_empty()
@@ -338,7 +341,7 @@ impl<'s> Members<'s> {
 fn object_member(name: &str) -> Option<Node<'static>> {
     match name {
         "apiVersion" | "kind" => Some(Node::Scalar(Scalar::Text)),
-        "metadata" => Some(META.map_or(Node::Deduced, |id| Node::Struct(Table::builtin().ty(id)))),
+        "metadata" => Some(META.map_or(Node::Deduced, Node::Struct)),
         _ => None,
     }
 }
@@ -365,19 +368,13 @@ type Implied = Box<[(&'static str, &'static Value)]>;
 
 /// Upstream compares Go structs. Their fields without `omitempty`, and structs in any case, are there even when empty, and
 /// so they are owned: `f:resources` of every container.
-fn implied(ty: &Type) -> &'static [(&'static str, &'static Value)] {
-    static ALL: LazyLock<Vec<(&'static str, Implied)>> = LazyLock::new(|| {
-        Table::builtin()
-            .types()
-            .map(|(_, ty)| {
-                let fields = ty.fields.iter();
-                let shown = fields.filter_map(|f| Some((f.json_name, implied_value(f)?)));
-                (ty.name, shown.collect())
-            })
-            .collect()
+fn implied(id: TypeId) -> &'static [(&'static str, &'static Value)] {
+    static ALL: LazyLock<Vec<Implied>> = LazyLock::new(|| {
+        let shown =
+            |ty: &Type| ty.fields.iter().filter_map(|f| Some((f.json_name, implied_value(f)?))).collect();
+        Table::builtin().types().map(|(_, ty)| shown(ty)).collect()
     });
-    let all = &*ALL;
-    all.binary_search_by(|(name, _)| (*name).cmp(ty.name)).map_or(&[], |at| &all[at].1)
+    ALL.get(usize::from(id.0)).map_or(&[], |shown| shown)
 }
 
 fn implied_value(field: &Field) -> Option<&'static Value> {
