@@ -2,6 +2,7 @@
 
 mod cluster;
 mod devices;
+mod every;
 mod jobs;
 mod networking;
 mod pods;
