@@ -6,12 +6,16 @@ use serde_json::json;
 
 use super::Bed;
 
+/// The best of many short rounds: other work on the machine only ever adds.
 fn measure(name: &str, mut f: impl FnMut()) {
-    let rounds = 2_000;
-    (0..rounds).for_each(|_| f());
-    let start = Instant::now();
-    (0..rounds).for_each(|_| f());
-    println!("{name}: {:.2} µs", start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds));
+    let rounds = 100;
+    let one = |f: &mut dyn FnMut()| {
+        let start = Instant::now();
+        (0..rounds).for_each(|_| f());
+        start.elapsed().as_secs_f64() * 1e6 / f64::from(rounds)
+    };
+    let best = (0..100).map(|_| one(&mut f)).fold(f64::INFINITY, f64::min);
+    println!("{name}: {best:.2} µs");
 }
 
 #[test]
