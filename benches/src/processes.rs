@@ -89,7 +89,11 @@ pub(crate) fn memory() -> Vec<(String, f64)> {
 }
 
 fn parse_pss(rollup: &str) -> Option<u64> {
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+    kib_of(rollup, "Pss:")
+}
+
+fn kib_of(text: &str, field: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
@@ -107,6 +111,41 @@ pub(crate) fn cpu_of(pids: &[i32]) -> Result<f64> {
         ticks += parse_stat(&text).with_context(|| format!("/proc/{pid}/stat"))?.ticks;
     }
     Ok(seconds(ticks))
+}
+
+/// What processes hold together.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub(crate) struct Memory {
+    pub(crate) resident_mib: f64,
+    /// Shared pages in parts.
+    pub(crate) proportional_mib: f64,
+    /// The most that was resident since the start, or since the peak was forgotten.
+    pub(crate) peak_mib: f64,
+}
+
+/// The memory of these processes now; none of none.
+pub(crate) fn memory_of(pids: &[i32]) -> Result<Option<Memory>> {
+    let mut sum = Memory::default();
+    for pid in pids {
+        let read = |file: &str| {
+            fs::read_to_string(format!("/proc/{pid}/{file}")).with_context(|| format!("process {pid}"))
+        };
+        let (status, rollup) = (read("status")?, read("smaps_rollup")?);
+        let mib = |text: &str, field: &str| kib_of(text, field).unwrap_or(0) as f64 / 1024.0;
+        sum.resident_mib += mib(&status, "VmRSS:");
+        sum.peak_mib += mib(&status, "VmHWM:");
+        sum.proportional_mib += mib(&rollup, "Pss:");
+    }
+    Ok((!pids.is_empty()).then_some(sum))
+}
+
+/// From now on peaks are counted anew, where the kernel lets us.
+pub(crate) fn forget_peak(pids: &[i32]) {
+    for pid in pids {
+        if let Err(error) = fs::write(format!("/proc/{pid}/clear_refs"), "5") {
+            eprintln!("the peak of process {pid} is that since its start: {error}");
+        }
+    }
 }
 
 fn seconds(ticks: u64) -> f64 {

@@ -1,8 +1,12 @@
-//! The load generator: ConfigMaps created, read, listed, patched and deleted, and watched, over TLS and HTTP/2.
+//! The load generator: ConfigMaps created, read, listed, patched, applied and deleted, and watched, over TLS and HTTP/2;
+//! what a server's memory grows to, and whether its costs grow with what it holds.
 
+mod growth;
+mod memory;
 mod plan;
 mod report;
 mod run;
+mod watching;
 mod wire;
 
 use std::path::Path;
@@ -33,11 +37,32 @@ pub(crate) struct Shape {
     /// Watchers of all objects while they are patched
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=1000))]
     watchers: u16,
+    /// Instead of the rounds: memory with 10,000 ConfigMaps and 5,000 pods
+    #[arg(long, conflicts_with = "growth")]
+    memory: bool,
+    /// Instead of the rounds: costs and memory with up to 100,000 objects and 1,000 watchers
+    #[arg(long)]
+    growth: bool,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Streams that a server allows on one connection are at least this many.
+const STREAMS: u16 = 100;
+
+impl Shape {
+    /// The connections that the watchers of a growth need.
+    fn growth_connections(&self) -> u16 {
+        let most = growth::WATCHERS.into_iter().max().unwrap_or(0);
+        if self.growth { most.div_ceil(STREAMS) + self.in_flight.div_ceil(STREAMS) } else { 0 }
+    }
 }
 
 pub(crate) async fn one(kubeconfig: &Path, pids: &[i32], shape: &Shape) -> Result<()> {
     let rounds = load(kubeconfig, pids, shape).await?;
-    print!("{}", report::one(&rounds));
+    let text = if shape.json { report::values(&[rounds]) } else { report::one(&rounds) };
+    print!("{text}");
     Ok(())
 }
 
@@ -55,7 +80,8 @@ pub(crate) async fn compare(
         eprintln!("load on {}", kubeconfig.display());
         results.push(load(kubeconfig, pids, shape).await?);
     }
-    print!("{}", report::compare(&results[0], &results[1]));
+    let text = if shape.json { report::values(&results) } else { report::compare(&results[0], &results[1]) };
+    print!("{text}");
     Ok(())
 }
 
