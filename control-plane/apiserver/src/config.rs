@@ -37,6 +37,8 @@ pub struct Config {
     pub requests_in_flight: u32,
     pub audit: Option<Audit>,
     /// Beside client certificates, service account tokens and the front proxy, which the server knows of itself.
+    /// `--storage-media-type`, of built-in kinds. Both are always read.
+    pub storage_media_type: StorageMediaType,
     pub authentication: AuthenticationConfig,
     pub authorization: AuthorizationConfig,
 }
@@ -71,6 +73,16 @@ pub struct AuditLog {
     pub max_age_days: u32,
     pub max_backups: usize,
     pub legacy: bool,
+}
+
+/// How built-in objects are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum StorageMediaType {
+    /// `application/json`: what the cache sends, ready to send.
+    #[default]
+    Json,
+    /// `application/vnd.kubernetes.protobuf`: what upstream writes.
+    Protobuf,
 }
 
 /// Which admission plugins run, and how.

@@ -32,7 +32,9 @@ mod server;
 mod start;
 
 pub use aggregate::FrontProxy;
-pub use config::{Admission, Audit, AuditLog, Config, Encryption, Error, ServiceAccountKeys};
+pub use config::{
+    Admission, Audit, AuditLog, Config, Encryption, Error, ServiceAccountKeys, StorageMediaType,
+};
 pub use kubelet::KubeletTls;
 pub use oarlock_apiserver_access::User;
 pub use oarlock_apiserver_access::authentication::{Anonymous, AuthenticationConfig};

@@ -48,7 +48,7 @@ struct Foundation {
 
 impl Foundation {
     async fn read(config: &Config, metrics: &Metrics, tasks: &mut Tasks) -> Result<Self, Error> {
-        let resources = Resources::builtin();
+        let resources = Resources::kept_as(config.storage_media_type);
         let store = encryption::around(config.store.clone(), &config.encryption, &resources, metrics, tasks)?;
         let cache = Arc::new(Cache::new(store.clone(), resources.caches()));
         let resources = Arc::new(Catalogue::new(resources));

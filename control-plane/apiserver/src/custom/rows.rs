@@ -41,6 +41,7 @@ fn storage(resource: &Arc<CustomResource>, version: &Arc<CustomVersion>) -> Stor
         strategy: Behaviour::Custom(version.strategy()),
         keep_parsed: false,
         ttl: None,
+        protobuf: false,
         custom: Some(Custom::new(resource.clone(), version.clone())),
         group_resource,
         api,

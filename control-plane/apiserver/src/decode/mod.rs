@@ -14,13 +14,26 @@ use serde_json::Value;
 
 use crate::registry::{Custom, Storage, set_revision};
 
-/// An object as the store holds it, with its revision as resourceVersion.
+/// An object as the store holds it, with its revision as resourceVersion. What another server wrote in another version
+/// of the same kind is brought into ours.
 pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<Value, DecodeError> {
+    let table = Table::builtin();
     let mut object = if protobuf::is_envelope(bytes) {
-        protobuf::decode_object(Table::builtin(), bytes)?.1
+        protobuf::decode_object(table, bytes)?.1
     } else {
         json_as(&storage.schema, bytes)?.value
     };
+    if storage.custom.is_none() {
+        let written = oarlock_api::meta::gvk(&object);
+        if written != storage.gvk {
+            if !protobuf::is_envelope(bytes)
+                && let Some(ty) = table.type_for(&written)
+            {
+                object = json::decode(table, ty, bytes)?.value;
+            }
+            oarlock_api::conversion::convert(&written, &storage.gvk, &mut object);
+        }
+    }
     if let Some(custom) = &storage.custom {
         let (_, version) = split_api_version(object["apiVersion"].as_str().unwrap_or_default());
         custom.resource.version(version).unwrap_or(&custom.version).clone().from_store(&mut object);

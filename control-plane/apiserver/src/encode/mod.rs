@@ -25,16 +25,26 @@ use crate::cache::Entry;
 use crate::decode::Format;
 use crate::registry::{Served, Storage};
 
-/// The bytes that the store keeps: JSON, without a resourceVersion.
+/// The bytes that the store keeps: JSON or protobuf, without a resourceVersion.
 pub(crate) fn stored(storage: &Storage, object: &Value) -> Bytes {
     if object["metadata"].get("resourceVersion").is_none() {
-        return json_of(&storage.schema, object).into();
+        return stored_form(storage, object);
     }
     let mut object = object.clone();
     if let Some(meta) = object["metadata"].as_object_mut() {
         meta.remove("resourceVersion");
     }
-    json_of(&storage.schema, &object).into()
+    stored_form(storage, &object)
+}
+
+fn stored_form(storage: &Storage, object: &Value) -> Bytes {
+    match storage.schema {
+        Schema::Typed(ty) if storage.protobuf => {
+            let raw = protobuf::encode(Table::builtin(), ty, object);
+            protobuf::wrap(&storage.gvk.api_version(), &storage.gvk.kind, &raw).into()
+        }
+        _ => json_of(&storage.schema, object).into(),
+    }
 }
 
 /// An object as JSON: of a built-in type in the order of its fields, otherwise in the order of their names.

@@ -99,6 +99,7 @@ fn reset(call: &Call<'_>) -> Reset {
         "status" if (api.group, api.plural) == ("", "pods") => {
             Reset::fields(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
         }
+        "status" if call.served.custom.is_some() => Reset::fields(&[&["spec"], &["metadata"]]),
         "status" => Reset::fields(&[&["spec"], &["metadata", "labels"]]),
         "resize" => Reset::all_but(&[&["spec", "containers", "*", "resources"]]),
         _ => Reset::fields(&[]),

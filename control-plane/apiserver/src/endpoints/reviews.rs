@@ -15,9 +15,21 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let strictness = options::strictness(&call, "CreateOptions")?;
     let expected = call.expected(strictness);
     let review = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut warnings)?;
+    refuse_faults(&call, &review)?;
     let answered =
         call.server.reviews.review(call.served.api.kind, review, call.user, call.namespace()).await?;
     let mut response = encode::object(&accepted, StatusCode::CREATED, &answered);
     encode::warn(&mut response, &warnings);
     Ok(response)
+}
+
+/// What is wrong with an object that is asked and not stored.
+pub(super) fn refuse_faults(call: &Call<'_>, object: &serde_json::Value) -> Result<(), Status> {
+    let kind = object["kind"].as_str().unwrap_or_default();
+    let errors = oarlock_apiserver_kinds::asked::faults(kind, object);
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let group = oarlock_api::GroupKind::new(&call.served.group_kind.group, kind);
+    Err(Status::invalid(&group, object["metadata"]["name"].as_str().unwrap_or_default(), &errors))
 }

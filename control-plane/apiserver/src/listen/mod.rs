@@ -1,11 +1,15 @@
 //! The socket: TLS, HTTP/1.1 and HTTP/2, bounds, and an orderly end. Next: `chain`.
 
+mod gather;
 mod tls;
 
+use gather::Gather;
+use tls::HTTP2;
 pub(crate) use tls::Tls;
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,12 +74,26 @@ async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream, from: Ip
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
         .keep_alive_interval(Some(PING_PERIOD));
-    let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
+        let serving = builder.serve_connection(TokioIo::new(Gather::new(stream)), service);
+        serve(server, serving, |serving| serving.graceful_shutdown()).await;
+    } else {
+        let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+        serve(server, serving, |serving| serving.graceful_shutdown()).await;
+    }
+}
+
+/// Serves a connection to its end, or to the server's.
+async fn serve<C, E>(server: &Server, serving: C, shut_down: impl FnOnce(Pin<&mut C>))
+where
+    C: Future<Output = Result<(), E>>,
+    E: std::fmt::Display,
+{
     let mut serving = std::pin::pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,
         () = server.draining.wait() => {
-            serving.as_mut().graceful_shutdown();
+            shut_down(serving.as_mut());
             match tokio::time::timeout(DRAIN, serving).await {
                 Ok(ended) => ended,
                 Err(_) => return,

@@ -16,6 +16,9 @@ use tokio_rustls::server::TlsStream;
 
 use crate::config::Error;
 
+/// As ALPN names it.
+pub(super) const HTTP2: &[u8] = b"h2";
+
 pub(crate) struct Tls {
     acceptor: TlsAcceptor,
     clients: Option<Arc<dyn ClientCertVerifier>>,
@@ -34,7 +37,7 @@ impl Tls {
         };
         let mut config =
             builder.with_single_cert(serving.certificates()?, serving.private_key()?).map_err(failed)?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
     }
 

@@ -126,6 +126,7 @@ fn plan(
 ) -> Result<Step, Status> {
     let mut marked = object.clone();
     set_finalizers(storage, options, &mut marked);
+    storage.strategy.prepare_for_delete(&mut marked, Timestamp::now());
     if is_namespace(storage) {
         return plan_namespace(served, marked, object, name);
     }

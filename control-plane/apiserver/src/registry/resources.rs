@@ -12,6 +12,7 @@ use oarlock_apiserver_custom::{CustomResource, CustomVersion};
 use oarlock_apiserver_kinds::Strategy;
 
 use crate::cache::{Entry, ResourceCache};
+use crate::config::StorageMediaType;
 use crate::custom::Rows;
 
 use super::conversion::Conversion;
@@ -93,6 +94,8 @@ pub(crate) struct Storage {
     pub(crate) keep_parsed: bool,
     pub(crate) ttl: Option<Duration>,
     pub(crate) custom: Option<Custom>,
+    /// Objects are kept as protobuf.
+    pub(crate) protobuf: bool,
 }
 
 /// One resource in one version.
@@ -194,10 +197,15 @@ pub(crate) struct Resources {
 impl Resources {
     /// All that is served by default.
     pub(crate) fn builtin() -> Self {
+        Self::kept_as(StorageMediaType::Json)
+    }
+
+    /// The same, with objects kept in this form.
+    pub(crate) fn kept_as(media: StorageMediaType) -> Self {
         let table = Table::builtin();
         let mut resources = Self::default();
         for api in table.resources().iter().filter(|api| api.served_by_default) {
-            let stored = resources.storage_of(table, api);
+            let stored = resources.storage_of(table, api, media);
             let conversion = stored.as_ref().and_then(|stored| Conversion::between(api, &stored.storage.api));
             resources.served.push(Arc::new(Served {
                 shape: Schema::Typed(type_of(table, api)),
@@ -243,7 +251,12 @@ impl Resources {
         self.customs
     }
 
-    fn storage_of(&mut self, table: &'static Table, api: &'static Resource) -> Option<Stored> {
+    fn storage_of(
+        &mut self,
+        table: &'static Table,
+        api: &'static Resource,
+        media: StorageMediaType,
+    ) -> Option<Stored> {
         if !api.has_verb("watch") {
             return None;
         }
@@ -252,7 +265,7 @@ impl Resources {
         let cache = self
             .by_name
             .entry(name)
-            .or_insert_with(|| Arc::new(ResourceCache::new(Arc::new(storage(table, home)))))
+            .or_insert_with(|| Arc::new(ResourceCache::new(Arc::new(storage(table, home, media)))))
             .clone();
         self.by_name.entry(api.group_resource()).or_insert_with(|| cache.clone());
         Some(Stored { storage: cache.storage.clone(), cache })
@@ -297,7 +310,10 @@ fn home_of(table: &'static Table, api: &'static Resource) -> &'static Resource {
         .unwrap_or(api)
 }
 
-fn storage(table: &'static Table, api: &'static Resource) -> Storage {
+/// Groups whose servers keep JSON upstream, whatever is asked for.
+const ALWAYS_JSON: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
+
+fn storage(table: &'static Table, api: &'static Resource, media: StorageMediaType) -> Storage {
     let group_resource = api.group_resource();
     Storage {
         gvk: api.gvk(),
@@ -308,6 +324,7 @@ fn storage(table: &'static Table, api: &'static Resource) -> Storage {
         keep_parsed: READ_OFTEN.contains(&(api.group, api.plural)),
         ttl: ((api.group, api.plural) == ("", "events")).then_some(EVENT_TTL),
         custom: None,
+        protobuf: media == StorageMediaType::Protobuf && !ALWAYS_JSON.contains(&api.group),
         group_resource,
         api: Arc::new(api.clone()),
     }

@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,7 +13,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use oarlock_apiserver::{
     Admission, ApiServer, AuthenticationConfig, AuthorizationConfig, Config, Encryption, FrontProxy,
-    KubeletTls, ServiceAccountKeys, User,
+    KubeletTls, ServiceAccountKeys, StorageMediaType, User,
 };
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::{Authority, Identity, Profile, SigningKey, SubjectName, client_config};
@@ -26,7 +27,7 @@ pub(crate) struct TestServer {
     ca: Authority,
     stop: Shutdown,
     tasks: Option<Tasks>,
-    _dir: tempfile::TempDir,
+    pub(crate) dir: tempfile::TempDir,
 }
 
 pub(crate) fn admin() -> User {
@@ -39,6 +40,11 @@ pub(crate) async fn start() -> TestServer {
 }
 
 pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
+    start_with(store, |_, _| {}).await
+}
+
+/// With a changed configuration; its files go into the folder.
+pub(crate) async fn start_with(store: Arc<dyn Store>, change: impl FnOnce(&mut Config, &Path)) -> TestServer {
     oarlock_pki::install_crypto_provider();
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ca = Authority::load_or_create(&dir.path().join("ca.crt"), &dir.path().join("ca.key"), "ca")
@@ -46,7 +52,7 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
     let names = vec![SubjectName::Ip(IpAddr::V4(Ipv4Addr::LOCALHOST)), SubjectName::Dns("localhost".into())];
     let serving = ca.issue(&Profile::server("kube-apiserver", names)).expect("a serving identity");
     let key = SigningKey::load_or_create(&dir.path().join("sa.key")).expect("a key");
-    let config = Config {
+    let mut config = Config {
         store: store.clone(),
         bind: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
         advertise: IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)),
@@ -67,9 +73,11 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
         admission: Admission::default(),
         requests_in_flight: 600,
         audit: None,
+        storage_media_type: StorageMediaType::Json,
         authentication: AuthenticationConfig::default(),
         authorization: AuthorizationConfig::default(),
     };
+    change(&mut config, dir.path());
     let server = ApiServer::new(config).await.expect("the server starts");
     let (address, client) = (server.address(), server.client(admin()));
     let mut ready = server.ready();
@@ -77,7 +85,7 @@ pub(crate) async fn start_on(store: Arc<dyn Store>) -> TestServer {
     let mut tasks = Tasks::new("test", &stop);
     tasks.spawn("apiserver", move |stop| server.run(stop));
     ready.wait_for(|ready| *ready).await.expect("the server lives");
-    TestServer { address, admin: client, store, ca, stop, tasks: Some(tasks), _dir: dir }
+    TestServer { address, admin: client, store, ca, stop, tasks: Some(tasks), dir }
 }
 
 impl TestServer {
@@ -168,6 +176,20 @@ impl TestServer {
         connector.connect("localhost".try_into().expect("a name"), stream).await.expect("TLS")
     }
 
+    /// A connection without a certificate that lasts, for many requests with tokens.
+    pub(crate) async fn connection(&self) -> Connection {
+        let stream = self.connect(None, b"h2").await;
+        let (sender, connection) =
+            http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
+        let spawner = self.tasks.as_ref().expect("it runs").spawner();
+        let stop = spawner.shutdown().clone();
+        spawner.spawn("connection", async move {
+            // How it ends is not what is tested.
+            let _ = stop.or(connection).await;
+        });
+        Connection { sender }
+    }
+
     /// The same with any certificate, also one of a stranger.
     pub(crate) async fn over_tls_as(
         &self,
@@ -195,6 +217,48 @@ impl TestServer {
             response = exchange => response,
             ended = connection => panic!("the connection ended: {ended:?}"),
         }
+    }
+}
+
+/// An HTTP/2 connection that stays.
+#[derive(Clone)]
+pub(crate) struct Connection {
+    sender: http2::SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    /// The answer's head, with the body still to come.
+    pub(crate) async fn open(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        media: &str,
+        body: Vec<u8>,
+    ) -> Response<hyper::body::Incoming> {
+        let mut request = Request::builder().method(method).uri(format!("https://localhost{path}"));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if !body.is_empty() {
+            request = request.header("content-type", media);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
+        self.sender.clone().send_request(request).await.expect("an answer")
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        token: Option<&str>,
+        method: Method,
+        path: &str,
+        media: &str,
+        body: Vec<u8>,
+    ) -> (u16, Value) {
+        let (head, body) = self.open(token, method, path, media, body).await.into_parts();
+        let bytes = body.collect().await.expect("a whole body").to_bytes();
+        let text = || Value::String(String::from_utf8_lossy(&bytes).into());
+        (head.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_else(|_| text()))
     }
 }
 

@@ -1,0 +1,156 @@
+//! Small writes become large ones: HTTP/2 writes frame by frame, and each write would be a TLS record and a system call.
+
+use std::io::{IoSlice, Result};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Held back at most; a flush sends what there is. Four TLS records.
+const GATHERED_MAX: usize = 64 * 1024;
+/// The first piece of memory; idle connections hold none.
+const FIRST: usize = 8 * 1024;
+
+/// A stream whose writes wait for the flush that HTTP/2 ends each of its turns with.
+pub(super) struct Gather<S> {
+    stream: S,
+    held: Vec<u8>,
+    /// Of `held`, what is on its way already.
+    sent: usize,
+}
+
+impl<S> Gather<S> {
+    pub(super) fn new(stream: S) -> Self {
+        Self { stream, held: Vec::new(), sent: 0 }
+    }
+
+    fn hold(&mut self, bytes: &[u8]) {
+        if self.held.capacity() == 0 {
+            self.held.reserve(FIRST.max(bytes.len()));
+        }
+        self.held.extend_from_slice(bytes);
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Gather<S> {
+    fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        while self.sent < self.held.len() {
+            let written = ready!(Pin::new(&mut self.stream).poll_write(context, &self.held[self.sent..]))?;
+            if written == 0 {
+                return Poll::Ready(Err(std::io::ErrorKind::WriteZero.into()));
+            }
+            self.sent += written;
+        }
+        self.sent = 0;
+        self.held.clear();
+        Poll::Ready(Ok(()))
+    }
+
+    /// Makes room for `more` bytes.
+    fn poll_room(&mut self, context: &mut Context<'_>, more: usize) -> Poll<Result<()>> {
+        if self.held.len() + more > GATHERED_MAX { self.poll_send(context) } else { Poll::Ready(Ok(())) }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Gather<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, into)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
+    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        ready!(self.poll_room(context, bytes.len()))?;
+        if bytes.len() >= GATHERED_MAX {
+            return Pin::new(&mut self.stream).poll_write(context, bytes);
+        }
+        self.hold(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<Result<usize>> {
+        let all = slices.iter().map(|slice| slice.len()).sum();
+        ready!(self.poll_room(context, all))?;
+        if all >= GATHERED_MAX {
+            let largest = slices.iter().find(|slice| !slice.is_empty());
+            return Pin::new(&mut self.stream).poll_write(context, largest.map_or(&[], |slice| slice));
+        }
+        for slice in slices {
+            self.hold(slice);
+        }
+        Poll::Ready(Ok(all))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_send(context))?;
+        self.held = Vec::new();
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        ready!(self.poll_send(context))?;
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn nothing_goes_out_before_the_flush_and_nothing_is_lost() {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let mut gather = Gather::new(ours);
+        let mut wanted = Vec::new();
+        for (at, size) in
+            [1, 9, 16 * 1024, GATHERED_MAX - 1, GATHERED_MAX, 3 * GATHERED_MAX, 5].iter().enumerate()
+        {
+            let bytes = vec![at as u8; *size];
+            gather.write_all(&bytes).await.expect("there is room");
+            wanted.extend_from_slice(&bytes);
+        }
+        assert_eq!(gather.held.len(), 5, "the last waits");
+        let slices = [IoSlice::new(b"head"), IoSlice::new(b"body")];
+        let written = gather.write_vectored(&slices).await.expect("there is room");
+        assert_eq!(written, 8);
+        wanted.extend_from_slice(b"headbody");
+        gather.flush().await.expect("there is room");
+        assert_eq!(gather.held.capacity(), 0, "an idle connection holds nothing");
+        let mut got = vec![0; wanted.len()];
+        theirs.read_exact(&mut got).await.expect("all has been sent");
+        assert!(got == wanted, "what was written");
+    }
+
+    #[tokio::test]
+    async fn a_slow_reader_holds_the_writer_up() {
+        let (ours, mut theirs) = tokio::io::duplex(1000);
+        let mut gather = Gather::new(ours);
+        let writing = async {
+            for at in 0..100_u8 {
+                gather.write_all(&[at; 1500]).await.expect("somebody reads");
+            }
+            gather.flush().await.expect("somebody reads");
+        };
+        let reading = async {
+            let mut got = vec![0; 150_000];
+            theirs.read_exact(&mut got).await.expect("all comes");
+            got
+        };
+        let ((), got) = tokio::join!(writing, reading);
+        assert!(got.chunks(1500).enumerate().all(|(at, piece)| piece.iter().all(|b| *b == at as u8)));
+    }
+}
