@@ -13,7 +13,7 @@ pub(crate) use entry::{Entry, Filter, Unreadable};
 pub(crate) use objects::CachedObjects;
 pub(crate) use resource::{ResourceCache, WatchStart};
 pub(crate) use snapshot::Snapshot;
-pub(crate) use watcher::{Change, ChangeKind, WatchEvent, WatchReader};
+pub(crate) use watcher::{Batch, Change, ChangeKind, Told, WatchEvent, WatchReader};
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,10 +23,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use futures::StreamExt as _;
 use oarlock_base::{Backoff, Shutdown};
-use oarlock_store::{ListOptions, Revision, Store, StoreError, WatchBatch};
+use oarlock_store::{Event, ListOptions, Revision, Store, StoreError, WatchBatch};
 use tokio::sync::{Notify, watch};
 
 use crate::registry::ROOT;
+
+/// Changes that are here already are taken over together, up to this many.
+const TOGETHER: usize = 64;
 
 /// How often watchers that ask for bookmarks get one.
 const BOOKMARK_PERIOD: Duration = Duration::from_secs(60);
@@ -186,30 +189,42 @@ impl Cache {
     }
 
     async fn follow_once(&self, from: Revision) -> StoreError {
-        let mut changes = match self.store.watch(ROOT.as_bytes(), from).await {
+        let changes = match self.store.watch(ROOT.as_bytes(), from).await {
             Ok(changes) => changes,
             Err(error) => return error,
         };
         self.following.store(true, Ordering::Release);
-        loop {
-            match changes.next().await {
-                Some(Ok(batch)) => self.apply(&batch),
-                Some(Err(error)) => return error,
-                None => return StoreError::Unavailable("the watch ended".into()),
+        let mut changes = changes.ready_chunks(TOGETHER);
+        while let Some(ready) = changes.next().await {
+            let (mut batches, mut broken) = (Vec::with_capacity(ready.len()), None);
+            for batch in ready {
+                match batch {
+                    Ok(batch) => batches.push(batch),
+                    Err(error) => broken = broken.or(Some(error)),
+                }
+            }
+            self.apply(&batches);
+            if let Some(error) = broken {
+                return error;
             }
         }
+        StoreError::Unavailable("the watch ended".into())
     }
 
-    fn apply(&self, batch: &WatchBatch) {
+    fn apply(&self, batches: &[WatchBatch]) {
+        let Some(revision) = batches.iter().map(|batch| batch.revision.0).max() else { return };
         let index = self.index.load();
-        for event in &batch.events {
-            if let Some(resource) = owner(&index, &event.now.key) {
-                resource.apply(event);
-            }
+        let events = batches.iter().flat_map(|batch| &batch.events);
+        let owned: Vec<(&Arc<ResourceCache>, &Event)> =
+            events.filter_map(|event| owner(&index, &event.now.key).map(|owner| (owner, event))).collect();
+        // Changes of several resources keep their order.
+        for run in owned.chunk_by(|(a, _), (b, _)| Arc::ptr_eq(a, b)) {
+            let events: Vec<&Event> = run.iter().map(|(_, event)| *event).collect();
+            run[0].0.apply(&events);
         }
         self.progress.send_if_modified(|now| {
-            let moved = batch.revision.0 > *now;
-            *now = batch.revision.0.max(*now);
+            let moved = revision > *now;
+            *now = revision.max(*now);
             moved
         });
     }

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use oarlock_store::{Event, EventKind};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 
-use super::watcher::{Message, QUEUE, Watcher, seen_through};
+use super::watcher::{Batch, Message, QUEUE, Watcher, seen_through};
 use super::{Change, ChangeKind, Entry, Filter, Reading, Snapshot, Unreadable, WatchEvent, WatchReader};
 use crate::registry::Storage;
 
@@ -118,7 +118,7 @@ impl ResourceCache {
             state.waiting.take().unwrap_or_default()
         };
         self.reset(entries, revision);
-        waiting.iter().for_each(|event| self.apply(event));
+        self.apply(&waiting.iter().collect::<Vec<_>>());
     }
 
     /// The resource is no longer served from here: who watches is told by the end of the stream. What was seen stays, for
@@ -128,47 +128,40 @@ impl ResourceCache {
         self.generation.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// Takes one change of the store over.
-    pub(super) fn apply(&self, event: &Event) {
-        let revision = event.now.mod_revision.0;
-        {
+    /// Takes changes of the store over, in order. Who watches is told of them together.
+    pub(super) fn apply(&self, events: &[&Event]) {
+        let loaded_at = {
             let mut state = self.state.lock();
             if let Some(waiting) = &mut state.waiting {
-                waiting.push(event.clone());
+                waiting.extend(events.iter().map(|event| (*event).clone()));
                 return;
             }
-            if revision <= state.loaded_at {
-                return;
-            }
+            state.loaded_at
+        };
+        let new = events.iter().filter(|event| event.now.mod_revision.0 > loaded_at);
+        // Read before anything is locked.
+        let read: Vec<(&Event, Reading)> =
+            new.filter_map(|event| self.read(event).map(|reading| (*event, reading))).collect();
+        let mut state = self.state.lock();
+        let changes: Vec<Arc<Change>> =
+            read.into_iter().filter_map(|(event, reading)| state.take_over(event, reading)).collect();
+        if changes.is_empty() {
+            return;
         }
+        let grown = changes.len() as u64;
+        state.tell(changes);
+        self.generation.fetch_add(grown, Ordering::AcqRel);
+    }
+
+    /// The object that an event is about.
+    fn read(&self, event: &Event) -> Option<Reading> {
+        let revision = event.now.mod_revision.0;
         let read = match (event.kind, &event.before) {
             (EventKind::Delete, Some(before)) => Entry::read(&self.storage, before, revision),
-            (EventKind::Delete, None) => return,
+            (EventKind::Delete, None) => return None,
             _ => Entry::read(&self.storage, &event.now, revision),
         };
-        let mut state = self.state.lock();
-        if !state.unreadable.is_empty() {
-            state.unreadable.remove(&*String::from_utf8_lossy(&event.now.key));
-        }
-        let entry = match read {
-            Ok(entry) => Arc::new(entry),
-            Err(_) if event.kind == EventKind::Delete => return,
-            Err(fault) => {
-                state.unreadable.insert(fault.key.clone(), fault);
-                return;
-            }
-        };
-        let before = match event.kind {
-            EventKind::Delete => state.snapshot.remove(&entry.namespace, &entry.name),
-            _ => state.snapshot.insert(entry.clone()),
-        };
-        let kind = match (event.kind, &before) {
-            (EventKind::Delete, _) => ChangeKind::Deleted,
-            (_, None) => ChangeKind::Added,
-            (_, Some(_)) => ChangeKind::Modified,
-        };
-        state.record(Arc::new(Change { revision, kind, entry, before, frame: OnceLock::new() }));
-        self.generation.fetch_add(1, Ordering::AcqRel);
+        Some(read.map(Arc::new))
     }
 
     /// Registers a watch, in one step with the state it starts from. `revision` is what the whole cache has seen.
@@ -192,15 +185,18 @@ impl ResourceCache {
             }
         };
         let (sender, queue) = mpsc::channel(QUEUE);
+        let queued = Arc::new(AtomicUsize::new(0));
         state.watchers.retain(|watcher| !watcher.sender.is_closed());
-        state.watchers.push(Watcher { sender, namespace: filter.namespace.clone(), bookmarks });
+        let namespace = filter.namespace.clone();
+        state.watchers.push(Watcher { sender, queued: queued.clone(), namespace, bookmarks });
         let reached = state.last_change.max(revision);
         // Somebody may watch from a revision that has not come yet.
         let (seen, after) = match start {
             WatchStart::After(after) => (reached.max(after), after),
             WatchStart::State { .. } => (reached, 0),
         };
-        Ok(WatchReader { storage: self.storage.clone(), filter, initial, queue, bookmarks, after, seen })
+        let storage = self.storage.clone();
+        Ok(WatchReader { storage, filter, initial, queue, queued, part: None, bookmarks, after, seen })
     }
 
     /// Tells those who asked for bookmarks how far the cache is; true when anybody did.
@@ -235,15 +231,46 @@ impl ResourceCache {
 }
 
 impl State {
-    fn record(&mut self, change: Arc<Change>) {
-        self.last_change = change.revision;
-        self.watchers.retain(|watcher| watcher.offer(&change));
-        if self.window.len() == WINDOW
-            && let Some(oldest) = self.window.pop_front()
-        {
-            self.window_after = oldest.revision;
+    /// Changes the snapshot; the change, if it was one.
+    fn take_over(&mut self, event: &Event, reading: Reading) -> Option<Arc<Change>> {
+        if !self.unreadable.is_empty() {
+            self.unreadable.remove(&*String::from_utf8_lossy(&event.now.key));
         }
-        self.window.push_back(change);
+        let entry = match reading {
+            Ok(entry) => entry,
+            Err(_) if event.kind == EventKind::Delete => return None,
+            Err(fault) => {
+                self.unreadable.insert(fault.key.clone(), fault);
+                return None;
+            }
+        };
+        let before = match event.kind {
+            EventKind::Delete => self.snapshot.remove(&entry.namespace, &entry.name),
+            _ => self.snapshot.insert(entry.clone()),
+        };
+        let kind = match (event.kind, &before) {
+            (EventKind::Delete, _) => ChangeKind::Deleted,
+            (_, None) => ChangeKind::Added,
+            (_, Some(_)) => ChangeKind::Modified,
+        };
+        let revision = event.now.mod_revision.0;
+        Some(Arc::new(Change { revision, kind, entry, before, frame: OnceLock::new() }))
+    }
+
+    fn tell(&mut self, changes: Vec<Arc<Change>>) {
+        for change in &changes {
+            self.last_change = change.revision;
+            if self.window.len() == WINDOW
+                && let Some(oldest) = self.window.pop_front()
+            {
+                self.window_after = oldest.revision;
+            }
+            self.window.push_back(change.clone());
+        }
+        if !self.watchers.is_empty() {
+            let batch = Arc::new(Batch::new(changes));
+            self.watchers.retain(|watcher| watcher.offer(&batch));
+        }
     }
 
     fn initial(&self, filter: &Filter, announce: bool, revision: u64) -> VecDeque<WatchEvent> {
@@ -267,6 +294,7 @@ mod tests {
     use oarlock_api::selector::FieldSelector;
     use oarlock_store::{KeyValue, Revision};
 
+    use super::super::Told;
     use super::*;
     use crate::registry::Resources;
 
@@ -299,11 +327,11 @@ mod tests {
             Filter { fields: Arc::new(FieldSelector::equals("metadata.name", "x")), ..Filter::default() };
         let mut deaf = cache.watch(none, start, false, 0).expect("nothing is too old");
         for revision in 1..=super::super::watcher::QUEUE as u64 {
-            cache.apply(&written(&format!("m{revision}"), revision));
+            cache.apply(&[&written(&format!("m{revision}"), revision)]);
             assert!(deaf.ready().is_none(), "what is not selected is read and dropped");
         }
         assert_eq!(cache.counts().1, 2, "a full queue is not yet too much");
-        cache.apply(&written("last", 5000));
+        cache.apply(&[&written("last", 5000)]);
         assert_eq!(cache.counts().1, 1, "one more is");
         let mut told = 0;
         while slow.next().await.is_some() {
@@ -313,15 +341,37 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn changes_that_come_together_are_told_together_to_who_sees_them_all() {
+        let cache = config_maps();
+        let start = WatchStart::After(0);
+        let watch = |filter, start| cache.watch(filter, start, false, 0).expect("nothing is too old");
+        let mut all = watch(Filter::default(), start);
+        let mut late = watch(Filter::default(), WatchStart::After(1));
+        let fields = Arc::new(FieldSelector::equals("metadata.name", "b"));
+        let mut one = watch(Filter { fields, ..Filter::default() }, start);
+        let mut other = watch(Filter { namespace: "other".into(), ..Filter::default() }, start);
+        let (a, b) = (written("a", 1), written("b", 2));
+        cache.apply(&[&a, &b]);
+        assert!(matches!(all.ready(), Some(Told::Whole(batch)) if batch.changes.len() == 2));
+        assert_eq!((all.seen(), all.ready().is_none()), (2, true));
+        let is_b = |told: Option<Told>| {
+            matches!(told, Some(Told::Event(WatchEvent::Change { entry, .. })) if &*entry.name == "b")
+        };
+        assert!(is_b(late.ready()) && late.ready().is_none(), "what it knows is not told again");
+        assert!(is_b(one.ready()) && one.ready().is_none());
+        assert!(other.ready().is_none());
+    }
+
+    #[tokio::test]
     async fn a_watch_resumes_within_the_window_only() {
         let cache = config_maps();
         for revision in 1..=WINDOW as u64 + 2 {
-            cache.apply(&written("m", revision));
+            cache.apply(&[&written("m", revision)]);
         }
         let after = |revision| cache.watch(Filter::default(), WatchStart::After(revision), false, 0);
         assert_eq!(after(1).err(), Some(TooOld { oldest: 2 }));
         let mut reader = after(2).expect("it is in the window");
-        assert!(matches!(reader.ready(), Some(WatchEvent::Change { entry, .. }) if entry.revision == 3));
+        assert!(matches!(reader.ready(), Some(Told::Event(WatchEvent::Change { entry, .. })) if entry.revision == 3));
     }
 
     #[tokio::test]

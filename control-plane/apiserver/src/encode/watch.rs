@@ -1,5 +1,7 @@
 //! Watch events as frames. The frame of a change is made once and shared by all who watch in plain JSON.
 
+use std::sync::Arc;
+
 use bytes::{BufMut as _, Bytes, BytesMut};
 use oarlock_api::Status;
 use oarlock_api::codec::protobuf;
@@ -7,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::list::{ListMeta, protobuf_of};
 use super::{Accepted, Shape, print, served_value, shape};
-use crate::cache::{Change, Entry, WatchEvent};
+use crate::cache::{Batch, Change, Entry, WatchEvent};
 use crate::decode::Format;
 use crate::registry::Served;
 
@@ -37,6 +39,20 @@ impl WatchEncoder {
                 self.change(served, kind.as_str(), entry, shared.as_deref())
             }
         }
+    }
+
+    /// Changes that are seen whole, which may be framed already for somebody else.
+    pub(crate) fn batch(&mut self, served: &Served, batch: &Batch) -> Bytes {
+        let accepted = &self.accepted;
+        let plain = accepted.format == Format::Json && accepted.shape == Shape::Object;
+        if plain && batch.changes.iter().all(|change| served.takes(&change.entry)) {
+            return batch.frames.get_or_init(|| json_frames(&batch.changes)).clone();
+        }
+        let mut bytes = BytesMut::new();
+        for change in &batch.changes {
+            bytes.extend_from_slice(&self.change(served, change.kind.as_str(), &change.entry, Some(change)));
+        }
+        bytes.freeze()
     }
 
     /// The event that ends a watch which cannot go on.
@@ -78,14 +94,33 @@ impl WatchEncoder {
     }
 }
 
+fn json_frames(changes: &[Arc<Change>]) -> Bytes {
+    if let [change] = changes {
+        return change.frame.get_or_init(|| json_frame(change.kind.as_str(), &change.entry.json)).clone();
+    }
+    let size = changes.iter().map(|change| change.entry.json.len() + FRAME_MAX).sum();
+    let mut frames = BytesMut::with_capacity(size);
+    for change in changes {
+        put_frame(&mut frames, change.kind.as_str(), &change.entry.json);
+    }
+    frames.freeze()
+}
+
+/// What stands around an object at most.
+const FRAME_MAX: usize = 40;
+
 fn json_frame(kind: &str, object: &[u8]) -> Bytes {
-    let mut frame = BytesMut::with_capacity(object.len() + kind.len() + 24);
+    let mut frame = BytesMut::with_capacity(object.len() + FRAME_MAX);
+    put_frame(&mut frame, kind, object);
+    frame.freeze()
+}
+
+fn put_frame(frame: &mut BytesMut, kind: &str, object: &[u8]) {
     frame.put_slice(b"{\"type\":\"");
     frame.put_slice(kind.as_bytes());
     frame.put_slice(b"\",\"object\":");
     frame.put_slice(object);
     frame.put_slice(b"}\n");
-    frame.freeze()
 }
 
 fn bookmark(in_shape: Shape, served: &Served, revision: u64, initial_events_end: bool) -> Value {

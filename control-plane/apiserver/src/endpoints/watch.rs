@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::Call;
 use super::get::{not_older_than, parse_revision};
 use crate::body::{Body, full, stream};
-use crate::cache::{WatchEvent, WatchReader, WatchStart};
+use crate::cache::{Told, WatchEvent, WatchReader, WatchStart};
 use crate::decode::Format;
 use crate::encode::{Accepted, WatchEncoder};
 use crate::registry::{Served, store_failed};
@@ -165,22 +165,42 @@ impl Feed {
         if self.ended {
             return None;
         }
-        let event = tokio::select! {
-            event = self.reader.next() => event,
-            () = tokio::time::sleep_until(self.deadline) => self.last_word(),
-            () = self.stop.wait() => self.last_word(),
+        let told = tokio::select! {
+            told = self.reader.next_told() => told,
+            () = tokio::time::sleep_until(self.deadline) => self.last_word().map(Told::Event),
+            () = self.stop.wait() => self.last_word().map(Told::Event),
         };
-        let first = self.encode(event?).await;
+        let first = self.tell(told?).await;
         let Some(second) = (!self.ended).then(|| self.reader.ready()).flatten() else { return Some(first) };
         let mut batch = BytesMut::from(&first[..]);
-        batch.extend_from_slice(&self.encode(second).await);
+        batch.extend_from_slice(&self.tell(second).await);
         while !self.ended
             && batch.len() < BATCH
-            && let Some(event) = self.reader.ready()
+            && let Some(told) = self.reader.ready()
         {
-            batch.extend_from_slice(&self.encode(event).await);
+            batch.extend_from_slice(&self.tell(told).await);
         }
         Some(batch.freeze())
+    }
+
+    async fn tell(&mut self, told: Told) -> Bytes {
+        let batch = match told {
+            Told::Event(event) => return self.encode(event).await,
+            Told::Whole(batch) => batch,
+        };
+        if self.served.custom.is_none() {
+            return self.encoder.batch(&self.served, &batch);
+        }
+        // Some may have to be converted.
+        let mut bytes = BytesMut::new();
+        for change in &batch.changes {
+            let (kind, entry, shared) = (change.kind, change.entry.clone(), Some(change.clone()));
+            bytes.extend_from_slice(&self.encode(WatchEvent::Change { kind, entry, shared }).await);
+            if self.ended {
+                break;
+            }
+        }
+        bytes.freeze()
     }
 
     /// One event as bytes. An object of another version is converted before; where that fails, the watch ends.
