@@ -47,6 +47,10 @@ fn long_and_deep_expressions_are_refused_or_work() {
             "?".repeat(times),
             "\u{0}".repeat(times),
             "é".repeat(times),
+            format!("`\n{}", "((".repeat(times)),
+            format!("\"\\q{}", "(".repeat(times)),
+            format!("`\n{}", "true ? 1 : ".repeat(times)),
+            format!("`\n{}1", "-".repeat(times)),
         ] {
             if let Ok(program) = environment().compile(&expression) {
                 let value = json!({"a": 1});

@@ -4,6 +4,9 @@
 const CODE_POINTS_MAX: usize = 100_000;
 /// How deep an expression may nest, brackets and chains together. Upstream's parser allows 250 of each sort of rule.
 pub(super) const DEPTH_MAX: usize = 250;
+/// Openings of a text with a broken literal: the parser recovers from it where it likes, and may take what stands in quotes
+/// for code.
+const BROKEN_OPENINGS_MAX: usize = 1000;
 /// As deep as this, any stack will do.
 pub(super) const SHALLOW: usize = 12;
 
@@ -36,10 +39,78 @@ pub(super) fn check(source: &str) -> Result<usize, String> {
         ));
     }
     let depth = measure(source);
+    if is_broken(source.as_bytes()) {
+        let openings = openings(source);
+        if openings > BROKEN_OPENINGS_MAX {
+            return Err(format!("expression recursion limit exceeded: {DEPTH_MAX}"));
+        }
+        return Ok(depth.max(openings));
+    }
     if depth > DEPTH_MAX {
         return Err(format!("expression recursion limit exceeded: {DEPTH_MAX}"));
     }
     Ok(depth)
+}
+
+/// All that may open a deeper level, wherever it stands.
+fn openings(source: &str) -> usize {
+    source.bytes().filter(|byte| matches!(byte, b'(' | b'[' | b'{' | b'?' | b'-' | b'!' | b'.')).count()
+}
+
+/// Whether a literal or a quoted name is none: what stands behind it may then be read in ways that [`measure`] does not
+/// foresee. Such a text is never a good expression.
+fn is_broken(bytes: &[u8]) -> bool {
+    let mut at = 0;
+    while at < bytes.len() {
+        match bytes[at] {
+            b'/' if bytes.get(at + 1) == Some(&b'/') => at = line_end(bytes, at),
+            b'`' => {
+                let end = quoted_end(bytes, at);
+                if end >= bytes.len() || bytes[at..end].contains(&b'\n') {
+                    return true;
+                }
+                at = end;
+            }
+            quote @ (b'"' | b'\'') => {
+                let end = string_end(bytes, at, quote);
+                if end >= bytes.len() || bytes[end] != quote || end == at || has_bad_prefix(bytes, at) {
+                    return true;
+                }
+                let raw = at > 0 && matches!(bytes[at - 1], b'r' | b'R');
+                if !raw && has_bad_escape(&bytes[at..end]) {
+                    return true;
+                }
+                at = end;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    false
+}
+
+/// A word directly before a literal that is no prefix of one.
+fn has_bad_prefix(bytes: &[u8], at: usize) -> bool {
+    let word = bytes[..at].iter().rev().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+    let word = &bytes[at - word..at];
+    !matches!(
+        word,
+        b"" | b"r" | b"R" | b"b" | b"B" | b"br" | b"bR" | b"Br" | b"BR" | b"rb" | b"rB" | b"Rb" | b"RB"
+    )
+}
+
+fn has_bad_escape(literal: &[u8]) -> bool {
+    let mut at = 0;
+    while at + 1 < literal.len() {
+        if literal[at] == b'\\' {
+            if !b"abfnrtv\\?\"'`0123xXuU".contains(&literal[at + 1]) {
+                return true;
+            }
+            at += 1;
+        }
+        at += 1;
+    }
+    false
 }
 
 fn measure(source: &str) -> usize {
