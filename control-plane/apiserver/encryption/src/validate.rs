@@ -254,7 +254,6 @@ mod tests {
             format!("[{{resources: {resources}, providers: {providers}}}]")
         };
         let named = |resources: &str| one(resources, "[{identity: {}}]");
-        let with = |provider: &str| one("[secrets]", &format!("[{provider}]"));
         check(&named("[secrets, '*.apps']"), &expect!["valid"]);
         check(
             "[]",
@@ -298,6 +297,15 @@ mod tests {
                 r#"error while parsing file: resources[0].resources[0]: Invalid value: "*": use '*.' to encrypt all the resources from core API group or *.* to encrypt all resources"#
             ]],
         );
+    }
+
+    #[test]
+    fn further_faults_are_told_in_upstreams_words() {
+        let one = |resources: &str, providers: &str| {
+            format!("[{{resources: {resources}, providers: {providers}}}]")
+        };
+        let named = |resources: &str| one(resources, "[{identity: {}}]");
+        let with = |provider: &str| one("[secrets]", &format!("[{provider}]"));
         check(
             &named("[events.events.k8s.io]"),
             &expect![[

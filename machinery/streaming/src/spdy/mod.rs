@@ -16,8 +16,8 @@ use tokio::sync::{Mutex as AsyncMutex, mpsc, oneshot};
 
 use crate::session::{FrameSink, FrameWriter, INBOUND_BYTES, Session};
 use crate::{ByteStream, StreamingError};
-use frame::{RST_PROTOCOL_ERROR, RST_REFUSED_STREAM};
 pub(crate) use frame::{Decoder, Encoder, Frame, Headers};
+use frame::{RST_PROTOCOL_ERROR, RST_REFUSED_STREAM};
 
 /// Streams that one peer may have open: far above what kubectl opens, low enough to bound memory.
 const STREAMS_MAX: usize = 2048;
