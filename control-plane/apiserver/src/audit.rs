@@ -53,7 +53,7 @@ pub(crate) fn start(
 
 fn log_options(log: &config::AuditLog) -> LogOptions {
     LogOptions {
-        path: log.path.clone().into(),
+        path: log.path.clone(),
         rotation: Rotation {
             max_size: log.max_size_mib,
             max_age: log.max_age_days,

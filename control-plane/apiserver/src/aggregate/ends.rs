@@ -18,9 +18,9 @@ impl ServiceResolver for ServiceEnds {
     fn resolve(&self, namespace: &str, name: &str, port: u16) -> Result<Endpoint, ServiceError> {
         let end =
             end_of(&*self.0, (namespace, name), &port.to_string(), true).map_err(|fault| match fault {
-                NoEnd::NoService(name) => ServiceError::NotFound(name),
-                NoEnd::NoPort { service, .. } => ServiceError::NoPort { name: service, port },
-                NoEnd::NoEndpoints(name) => ServiceError::NoEndpoints(name),
+                NoEnd::Service(name) => ServiceError::NotFound(name),
+                NoEnd::Port { service, .. } => ServiceError::NoPort { name: service, port },
+                NoEnd::Endpoints(name) => ServiceError::NoEndpoints(name),
             })?;
         Ok(match end.host.parse() {
             Ok(ip) => Endpoint::Address(SocketAddr::new(ip, end.port)),
@@ -33,11 +33,11 @@ impl ServiceResolver for ServiceEnds {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NoEnd {
     #[error("service {0:?} not found")]
-    NoService(String),
+    Service(String),
     #[error("no service port {port:?} found for service {service:?}")]
-    NoPort { service: String, port: String },
+    Port { service: String, port: String },
     #[error("no endpoints available for service {0:?}")]
-    NoEndpoints(String),
+    Endpoints(String),
 }
 
 /// A ready endpoint of a Service's port (by number or name; any where it is empty), picked at random.
@@ -48,7 +48,7 @@ pub(crate) fn end_of(
     tls: bool,
 ) -> Result<Target, NoEnd> {
     let service = objects.get(&GroupResource::new("", "services"), namespace, name);
-    let service = service.ok_or_else(|| NoEnd::NoService(name.to_string()))?;
+    let service = service.ok_or_else(|| NoEnd::Service(name.to_string()))?;
     if service["spec"]["type"] == "ExternalName" {
         let host = service["spec"]["externalName"].as_str().unwrap_or_default().to_string();
         let port = port.parse().unwrap_or(if tls { 443 } else { 80 });
@@ -58,7 +58,7 @@ pub(crate) fn end_of(
     let wanted = ports.into_iter().find(|p| {
         port.is_empty() || p["name"] == port || p["port"].as_u64().is_some_and(|n| n.to_string() == port)
     });
-    let missing = || NoEnd::NoPort { service: name.to_string(), port: port.to_string() };
+    let missing = || NoEnd::Port { service: name.to_string(), port: port.to_string() };
     let wanted = wanted.ok_or_else(missing)?;
     let slices = objects.list(&GroupResource::new("discovery.k8s.io", "endpointslices"), namespace);
     let of_service =
@@ -68,7 +68,7 @@ pub(crate) fn end_of(
         ends.extend(ready_ends(slice, wanted, tls));
     }
     let index = rand::random_range(0..ends.len().max(1));
-    ends.into_iter().nth(index).ok_or_else(|| NoEnd::NoEndpoints(name.to_string()))
+    ends.into_iter().nth(index).ok_or_else(|| NoEnd::Endpoints(name.to_string()))
 }
 
 /// The addresses of a slice that take traffic for a service's port.

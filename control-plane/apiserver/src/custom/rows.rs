@@ -11,7 +11,6 @@ use crate::registry::{Behaviour, Custom, ROOT, ScalePaths, ScaleSelector, Served
 
 /// A definition that is served: its cache, and its versions as resources.
 pub(crate) struct Rows {
-    pub(crate) resource: Arc<CustomResource>,
     pub(crate) cache: Arc<ResourceCache>,
     pub(crate) served: Vec<Arc<Served>>,
 }
@@ -25,7 +24,7 @@ impl Rows {
         let home = Arc::new(storage(&resource, &resource.versions[resource.storage]));
         let cache = Arc::new(ResourceCache::new(home));
         let served = resource.served().into_iter().map(|version| served(&resource, version, &cache));
-        Self { served: served.map(Arc::new).collect(), cache, resource }
+        Self { served: served.map(Arc::new).collect(), cache }
     }
 }
 
@@ -40,7 +39,7 @@ fn storage(resource: &Arc<CustomResource>, version: &Arc<CustomVersion>) -> Stor
         prefix: format!("{ROOT}{}/{}/", resource.group, resource.names.plural),
         strategy: Behaviour::Custom(version.strategy()),
         keep_parsed: false,
-        ttl: None,
+        passing: false,
         protobuf: false,
         custom: Some(Custom::new(resource.clone(), version.clone())),
         group_resource,

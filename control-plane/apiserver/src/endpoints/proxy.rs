@@ -84,7 +84,7 @@ async fn service_target(call: &Call<'_>) -> Result<Target, Status> {
     let found = objects.get_fresh(&services, call.namespace(), name).await?;
     found.ok_or_else(|| Status::not_found(&services, name))?;
     end_of(&**objects, (call.namespace(), name), port, scheme == "https").map_err(|fault| match fault {
-        NoEnd::NoEndpoints(_) => {
+        NoEnd::Endpoints(_) => {
             Status::service_unavailable(format!("no endpoints available for service {:?}", call.info.name))
         }
         other => Status::service_unavailable(other.to_string()),
