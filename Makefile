@@ -4,9 +4,10 @@ TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
 RELEASE := target/$(TRIPLE)/release/oarlock
 OARLOCK := target/release/oarlock
 DATA_DIR ?= /var/lib/oarlock
+FUZZ_SECONDS ?= 3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
 
-.PHONY: help build up demo down test check bench clean
+.PHONY: help build up demo down test check fuzz bench clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -38,6 +39,10 @@ check:
 ## make test    all tests: units, components, and end to end with the built binary and real containers (root)
 test:
 	cargo test --workspace
+
+## make fuzz    hostile bytes for everything that parses, a few seconds each
+fuzz:
+	cargo run --package oarlock-fuzz -- --seconds $(FUZZ_SECONDS)
 
 ## make bench   measures the release build: start, pods, memory, size
 bench: build
