@@ -175,6 +175,10 @@ fn api_config(
         admission: flags.api.admission(),
         requests_in_flight: flags.api.requests_in_flight(),
         audit: flags.api.audit(),
+        storage_media_type: match flags.api.etcd_servers.as_slice() {
+            [] => oarlock_apiserver::StorageMediaType::Json,
+            _ => oarlock_apiserver::StorageMediaType::Protobuf,
+        },
         authentication: flags.api.authentication()?,
         authorization: flags.api.authorization()?,
     })
