@@ -1,5 +1,6 @@
 //! The parts of a server put together in the order in which they need each other, and the tasks that keep it going.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +30,7 @@ use crate::flow_control::{self, InFlight};
 use crate::kubelet::{Dialer, client_tls};
 use crate::metrics::Metrics;
 use crate::policies;
-use crate::registry::services::{ServiceAllocator, parse_ranges};
+use crate::registry::services::{self, Finding, ServiceAllocator, parse_ranges};
 use crate::registry::{Catalogue, QuotaWriter, Registry, Resources, ServedSurface};
 use crate::server::Server;
 use crate::{audit, bootstrap, encryption};
@@ -88,7 +89,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     oarlock_apiserver_admission::register_metrics(metrics.registry())?;
     let flow = flow(config, &ground.objects, &metrics, tasks)?;
     let audit = audit::start(config.audit.as_ref(), &clients, metrics.registry(), tasks)?;
-    let services = allocator(config, &ground.objects)?;
+    let (services, found) = allocator(config, &ground).await?;
     let server = Arc::new(Server {
         discovery: Discovery::new(),
         aggregator: Aggregator::new(config.front_proxy.clone()),
@@ -117,6 +118,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     tasks.spawn("cache", move |stop| async move { follower.follow(revision, stop).await });
     let definitions = Definitions::at_start(&server).await.map_err(Error::custom)?;
     spawn_keepers(&server, definitions, deciders.nodes, tasks);
+    keep_services(&server, found, tasks);
     let plan = bootstrap::Plan::new(config, port);
     let starting = server.clone();
     tasks.spawn("bootstrap", move |stop| async move { bootstrap::run(&starting, plan, stop).await });
@@ -149,6 +151,16 @@ fn spawn_keepers(
     tasks.spawn("flow-objects", move |stop| async move { flow_control::keep(&keeping, stop).await });
     let checking = server.clone();
     tasks.spawn("policy-types", move |stop| async move { policies::run(&checking, stop).await });
+}
+
+/// The loops that keep what services are given.
+fn keep_services(server: &Arc<Server>, found: Vec<Finding>, tasks: &mut Tasks) {
+    let ranges = server.clone();
+    tasks.spawn("service-ranges", move |stop| async move { services::keep_ranges(&ranges, stop).await });
+    let allocations = server.clone();
+    tasks.spawn("service-allocations", move |stop| async move {
+        services::keep_allocations(&allocations, found, stop).await
+    });
 }
 
 fn flow(
@@ -250,11 +262,18 @@ impl Accounts {
     }
 }
 
-fn allocator(config: &Config, objects: &Arc<dyn Objects>) -> Result<ServiceAllocator, Error> {
+/// The allocator of what services are given, in line with the stored services, and what had to be put right.
+async fn allocator(config: &Config, ground: &Foundation) -> Result<(ServiceAllocator, Vec<Finding>), Error> {
     let ranges =
         parse_ranges(&config.service_cidr).ok_or_else(|| Error::ServiceRange(config.service_cidr.clone()))?;
-    let allocator = ServiceAllocator::new(ranges, config.node_ports.clone());
-    let services = objects.list(&GroupResource::new("", "services"), "");
-    allocator.adopt(services.iter().map(|service| &**service));
-    Ok(allocator)
+    let addresses = GroupResource::new("networking.k8s.io", "ipaddresses");
+    let addresses = ground.resources.cached(&addresses).expect("IPAddresses are built in").storage.clone();
+    let (store, objects) = (ground.store.clone(), ground.objects.clone());
+    let allocator = ServiceAllocator::new(store, objects, addresses, ranges, config.node_ports.clone());
+    let repaired = allocator.repair(&mut BTreeMap::new()).await;
+    let found = repaired.map_err(|status| Error::Bootstrap {
+        what: "the service allocations".into(),
+        status: Box::new(status),
+    })?;
+    Ok((allocator, found))
 }

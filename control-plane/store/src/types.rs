@@ -170,6 +170,11 @@ pub trait Store: Send + Sync + 'static {
     /// Writes a consistent copy of the whole store to a new file, while it serves.
     async fn snapshot(&self, to: &std::path::Path) -> Result<Revision>;
 
+    /// Whether other processes may use the same store at the same time.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
     /// Whether the value of a key should be written again even if it did not change, because it would be stored in
     /// another form today (encryption keys are rotated). Asked only before a write is left out.
     async fn is_stale(&self, _key: &[u8]) -> Result<bool> {

@@ -186,6 +186,10 @@ impl Store for EncryptedStore {
         self.inner.snapshot(to).await
     }
 
+    fn is_shared(&self) -> bool {
+        self.inner.is_shared()
+    }
+
     async fn is_stale(&self, key: &[u8]) -> Result<bool> {
         if self.encryption.current().of(key).is_none() {
             return Ok(false);

@@ -1,5 +1,6 @@
 //! Keeps what the server itself owns while it runs: the `kubernetes` Service, what stands behind it, and the system
-//! namespaces come back when somebody takes or changes them. Woken by changes of just these objects, by no timer.
+//! namespaces come back when somebody takes or changes them. Woken by changes of just these objects; by a timer
+//! only where the store is shared, to renew this server's lease.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use oarlock_api::GroupResource;
 use oarlock_api::selector::FieldSelector;
 use oarlock_base::Backoff;
 
-use super::{NAMESPACES, Plan, create_namespaces, kubernetes};
+use super::{NAMESPACES, Plan, create_namespaces, kubernetes, masters};
 use crate::cache::{Filter, WatchReader, WatchStart};
 use crate::config::Error;
 use crate::server::Server;
@@ -31,7 +32,13 @@ pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
             Ok(()) => {
                 backoff.reset();
                 // An event, or the end of a watch: both mean to look again.
-                select_all(readers.iter_mut().map(|reader| reader.next().boxed())).await;
+                let change = select_all(readers.iter_mut().map(|reader| reader.next().boxed()));
+                if server.registry.store.is_shared() {
+                    // This server's lease must be renewed too, and those of others may have ended.
+                    drop(tokio::time::timeout(masters::PERIOD, change).await);
+                } else {
+                    drop(change.await);
+                }
                 tokio::time::sleep(PAUSE).await;
             }
             Err(error) => {

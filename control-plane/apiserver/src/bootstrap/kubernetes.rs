@@ -1,10 +1,13 @@
-//! The `kubernetes` Service in `default`: the first address of the service range, and this server behind it.
+//! The `kubernetes` Service in `default`: the first address of the service range, and behind it this server, with all
+//! others that share its store.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use oarlock_store::StoreError;
 use serde_json::{Value, json};
 
-use super::{Action, Plan, ensure};
+use super::{Action, Plan, ensure, masters};
 use crate::config::Error;
 use crate::server::Server;
 
@@ -26,7 +29,41 @@ pub(super) async fn publish(server: &Arc<Server>, plan: &Plan) -> Result<(), Err
         Some(existing) => replaced(existing, expected, &["spec", "ports"]),
     })
     .await?;
-    let address = plan.advertise.to_string();
+    let store = &*server.registry.store;
+    if !store.is_shared() {
+        return list_servers(server, plan, &BTreeSet::from([plan.advertise.to_string()])).await;
+    }
+    masters::announce(store, plan.advertise).await.map_err(failed)?;
+    let addresses = masters::addresses(store).await.map_err(failed)?;
+    list_servers(server, plan, &addresses).await
+}
+
+/// Takes this server from the endpoints, if others are there to answer.
+pub(super) async fn retire(server: &Arc<Server>, plan: &Plan) {
+    let store = &*server.registry.store;
+    if !store.is_shared() {
+        return;
+    }
+    let taken = async {
+        masters::withdraw(store, plan.advertise).await.map_err(failed)?;
+        match masters::addresses(store).await.map_err(failed)? {
+            none if none.is_empty() => Ok(()),
+            others => list_servers(server, plan, &others).await,
+        }
+    };
+    if let Err(error) = taken.await {
+        tracing::warn!(%error, "this server stays in the kubernetes endpoints");
+    }
+}
+
+fn failed(error: StoreError) -> Error {
+    let status = Box::new(crate::registry::store_failed(error));
+    Error::Bootstrap { what: "the addresses of the API servers".into(), status }
+}
+
+/// The Endpoints and EndpointSlice say that the Service is served at `addresses`.
+async fn list_servers(server: &Arc<Server>, plan: &Plan, addresses: &BTreeSet<String>) -> Result<(), Error> {
+    let listed: Vec<Value> = addresses.iter().map(|address| json!({ "ip": address })).collect();
     let endpoints = json!({
         "apiVersion": "v1", "kind": "Endpoints",
         "metadata": {
@@ -34,28 +71,49 @@ pub(super) async fn publish(server: &Arc<Server>, plan: &Plan) -> Result<(), Err
             "labels": { "endpointslice.kubernetes.io/skip-mirror": "true" },
         },
         "subsets": [{
-            "addresses": [{ "ip": address }], "ports": [{ "name": "https", "port": plan.port, "protocol": "TCP" }],
+            "addresses": listed, "ports": [{ "name": "https", "port": plan.port, "protocol": "TCP" }],
         }],
     });
     ensure(server, "endpoints", endpoints, |existing, expected| match existing {
         None => Some(Action::Create),
-        Some(existing) => replaced(existing, expected, &["subsets"]),
+        Some(existing) => {
+            let mut sorted = existing.clone();
+            sort_by(&mut sorted["subsets"][0]["addresses"], "/ip");
+            replaced(&sorted, expected, &["subsets"])
+        }
     })
     .await?;
+    // A slice has one family.
+    let own = |address: &&String| address.contains(':') == plan.advertise.is_ipv6();
+    let listed = addresses.iter().filter(own);
+    let listed: Vec<Value> =
+        listed.map(|address| json!({ "addresses": [address], "conditions": { "ready": true } })).collect();
+    if listed.is_empty() {
+        return Ok(());
+    }
     let slice = json!({
         "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
         "metadata": { "name": NAME, "namespace": "default", "labels": { "kubernetes.io/service-name": NAME } },
         "addressType": if plan.advertise.is_ipv4() { "IPv4" } else { "IPv6" },
-        "endpoints": [{ "addresses": [address], "conditions": { "ready": true } }],
+        "endpoints": listed,
         "ports": [{ "name": "https", "port": plan.port, "protocol": "TCP" }],
     });
     ensure(server, "endpointslices", slice, |existing, expected| match existing {
         None => Some(Action::Create),
         Some(existing) => {
-            replaced(existing, expected, &["endpoints"]).or_else(|| replaced(existing, expected, &["ports"]))
+            let mut sorted = existing.clone();
+            sort_by(&mut sorted["endpoints"], "/addresses/0");
+            replaced(&sorted, expected, &["endpoints"]).or_else(|| replaced(&sorted, expected, &["ports"]))
         }
     })
     .await
+}
+
+/// Other servers may list the same in another order, which is no difference.
+fn sort_by(list: &mut Value, pointer: &str) {
+    if let Some(list) = list.as_array_mut() {
+        list.sort_by_cached_key(|item| item.pointer(pointer).and_then(Value::as_str).map(String::from));
+    }
 }
 
 /// The existing object with the expected value at `path`, if that differs. What defaulting added is no difference.
@@ -94,6 +152,16 @@ fn covers(existing: &Value, expected: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn order_is_no_difference() {
+        let mut list = json!([{"ip": "10.0.0.2"}, {}, {"ip": "10.0.0.1"}]);
+        sort_by(&mut list, "/ip");
+        assert_eq!(list, json!([{}, {"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]));
+        let mut none = Value::Null;
+        sort_by(&mut none, "/ip");
+        assert_eq!(none, Value::Null);
+    }
 
     #[test]
     fn defaults_are_no_difference() {

@@ -3,6 +3,7 @@
 
 mod keeper;
 mod kubernetes;
+mod masters;
 mod objects;
 
 use std::collections::BTreeMap;
@@ -70,6 +71,9 @@ const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-no
 /// How many objects are written at once: the store groups their commits.
 const CONCURRENT: usize = 64;
 
+/// A server that stops does not wait longer for its address to be taken back.
+const FAREWELL: std::time::Duration = std::time::Duration::from_secs(2);
+
 /// Brings everything about until it has succeeded, says ready, and takes the endpoint back at the end.
 pub(crate) async fn run(server: &Arc<Server>, plan: Plan, stop: Shutdown) -> Result<(), Error> {
     let mut backoff =
@@ -90,6 +94,9 @@ pub(crate) async fn run(server: &Arc<Server>, plan: Plan, stop: Shutdown) -> Res
     tracing::info!("the API server is ready");
     // The shutdown ends it.
     let _ = stop.or(keeper::keep(server, &plan)).await;
+    if tokio::time::timeout(FAREWELL, kubernetes::retire(server, &plan)).await.is_err() {
+        tracing::warn!("the store did not take this server from the kubernetes endpoints in time");
+    }
     Ok(())
 }
 

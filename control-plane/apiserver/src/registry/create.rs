@@ -59,7 +59,8 @@ impl Registry {
             clear_status(&storage.api, &mut object);
         }
         storage.strategy.prepare_for_create(&context(write, namespace), &mut object);
-        let held = self.services.for_create(storage, &mut object).map_err(refused)?;
+        let mut held =
+            self.services.for_create(storage, &mut object, write.dry_run).await.map_err(refused)?;
         let mut errors = meta::validate_create(&object, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_create(&context(write, namespace), &object));
         errors.extend(super::further_errors(storage, &object, None));
@@ -85,10 +86,10 @@ impl Registry {
             return Err(refused(Status::new(500, "", why)));
         }
         let value = self.encode(storage, &object).await.map_err(refused)?;
-        match self.put(storage, &key, value, Revision(0)).await.map_err(refused)? {
+        let stored = self.put_with(storage, &key, value, Revision(0), &mut object, &mut held).await;
+        match stored.map_err(refused)? {
             Err(_) => Err((Status::already_exists(&served.group_resource, &name), true)),
             Ok(revision) => {
-                held.keep();
                 set_revision(&mut object, revision.0);
                 Ok(object)
             }

@@ -68,7 +68,10 @@ impl Registry {
             }
             let (done, mut object, gone) = match step {
                 Step::Pending => return Ok(Deleted { object, gone: false }),
-                Step::Remove => (self.remove(&key, kv.mod_revision).await?, object, true),
+                Step::Remove => {
+                    let held = self.services.for_delete(&storage, &object);
+                    (self.remove_with(&key, kv.mod_revision, held).await?, object, true)
+                }
                 Step::Mark(marked) => {
                     let value = self.encode(&storage, &marked).await?;
                     (self.put(&storage, &key, value, kv.mod_revision).await?, marked, false)
@@ -77,9 +80,6 @@ impl Registry {
             match done {
                 Ok(revision) => {
                     set_revision(&mut object, revision.0);
-                    if gone {
-                        self.services.release(&storage, &object);
-                    }
                     return Ok(Deleted { object, gone });
                 }
                 Err(current) => found = self.read_if_any(&storage, current).await?,

@@ -86,7 +86,7 @@ impl Registry {
         self.mutate(&mut request).await?;
         storage.strategy.prepare_for_update(&context(write, &namespace), &mut new, &old);
         set_generation(storage, write.subresource, &mut new, &old);
-        let held = self.services.for_update(storage, &mut new, &old)?;
+        let mut held = self.services.for_update(storage, &mut new, &old, write.dry_run).await?;
         let mut errors = meta::validate_update(&new, &old, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_update(&context(write, &namespace), &new, &old));
         if write.subresource.is_empty() {
@@ -105,7 +105,7 @@ impl Registry {
             return Ok(Ok(new));
         }
         let done = if is_finished(storage, &new, &old) {
-            self.remove(key, kv.mod_revision).await?
+            self.remove_with(key, kv.mod_revision, self.services.for_delete(storage, &old)).await?
         } else {
             let value = self.encode(storage, &new).await?;
             if (value == kv.value || new == old)
@@ -113,11 +113,10 @@ impl Registry {
             {
                 return Ok(Ok(old));
             }
-            self.put(storage, key, value, kv.mod_revision).await?
+            self.put_with(storage, key, value, kv.mod_revision, &mut new, &mut held).await?
         };
         match done {
             Ok(revision) => {
-                held.keep();
                 set_revision(&mut new, revision.0);
                 Ok(Ok(new))
             }

@@ -104,6 +104,10 @@ fn state_at(at: Revision) -> Revision {
 
 #[async_trait]
 impl Store for Etcd {
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     async fn revision(&self) -> Result<Revision> {
         self.revisions.newest().await
     }

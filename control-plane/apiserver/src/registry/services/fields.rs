@@ -14,6 +14,12 @@ pub(super) fn needs_address(service: &Value) -> bool {
     kind_of(service) != "ExternalName" && !is_headless(service)
 }
 
+/// Its node ports mean something; those it asks for are reserved.
+pub(super) fn has_node_ports(service: &Value) -> bool {
+    matches!(kind_of(service), "NodePort" | "LoadBalancer")
+}
+
+/// It is given node ports that it did not ask for.
 pub(super) fn needs_node_ports(service: &Value) -> bool {
     match kind_of(service) {
         "NodePort" => true,
@@ -91,7 +97,7 @@ fn keep_allocations(new: &mut Value, old: &Value) {
             new["spec"][field] = old["spec"][field].clone();
         }
     }
-    if needs_node_ports(new) && needs_node_ports(old) {
+    if needs_node_ports(new) && has_node_ports(old) {
         let had = old["spec"]["ports"].as_array().cloned().unwrap_or_default();
         let protocol = |port: &Value| port["protocol"].as_str().unwrap_or("TCP").to_string();
         for port in new["spec"]["ports"].as_array_mut().into_iter().flatten() {
@@ -129,7 +135,7 @@ fn drop_unused(new: &mut Value, old: Option<&Value>) {
         remove(new, "ipFamilies");
         remove(new, "ipFamilyPolicy");
     }
-    if needs_node_ports(old) && !needs_node_ports(new) {
+    if has_node_ports(old) && !has_node_ports(new) {
         let had: Vec<Value> =
             old["spec"]["ports"].as_array().into_iter().flatten().map(|p| p["nodePort"].clone()).collect();
         for port in new["spec"]["ports"].as_array_mut().into_iter().flatten().filter_map(Value::as_object_mut)

@@ -1,290 +1,183 @@
-//! What a Service is given by the server: cluster addresses and node ports. Allocations live in memory and are rebuilt
-//! from the stored services at start.
+//! What a Service is given by the server: cluster addresses and node ports.
+//!
+//! The store is the only truth, so that several API servers share it: an address is taken by the IPAddress of its name,
+//! a node port by its bit in one RangeAllocation. [`allocate`] chooses with the cache as a hint, [`commit`] writes the
+//! Service and what it was given in one transaction and chooses again where another server was quicker. [`repair`]
+//! brings both in line with the stored services; [`cidrs`] keeps the ServiceCIDRs.
 
+mod addresses;
+mod allocate;
+mod cidrs;
+mod commit;
 mod fields;
+mod ports;
 mod range;
+mod repair;
 
+pub(crate) use cidrs::keep as keep_ranges;
 pub(crate) use range::{AddressRange, parse_ranges};
+pub(crate) use repair::{Finding, keep as keep_allocations};
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
-use oarlock_api::{FieldError, GroupKind, Path, Status};
+use oarlock_api::Status;
+use oarlock_apiserver_access::Objects;
+use oarlock_store::{KeyValue, Revision, Store};
 use parking_lot::Mutex;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::Storage;
-use range::{Pool, Refused};
+use super::{Storage, store_failed};
+use addresses::Ranges;
+use ports::{PORTS_KEY, PortMap};
 
 pub(crate) struct ServiceAllocator {
-    ranges: Vec<AddressRange>,
+    store: Arc<dyn Store>,
+    objects: Arc<dyn Objects>,
+    /// Of the IPAddresses.
+    addresses: Arc<Storage>,
+    ranges: Ranges,
     ports: RangeInclusive<u16>,
-    state: Mutex<State>,
+    known: Mutex<Known>,
+    /// What requests of this server have chosen and not yet written.
+    pending: Mutex<HashSet<Grant>>,
+    /// Ports are written by one request at a time, which would otherwise fail each other.
+    turn: tokio::sync::Mutex<()>,
 }
 
-struct State {
-    addresses: Vec<Pool>,
-    ports: Pool,
+/// The taken ports as last seen in the store.
+#[derive(Debug, Clone)]
+struct Known {
+    revision: Revision,
+    ports: PortMap,
 }
 
-/// One thing that was given out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One thing that is given out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Grant {
     Address(IpAddr),
     Port(u16),
 }
 
-/// What a request has been given. Returned when it is dropped, unless the object was stored.
+/// Something new that a service is to have.
+#[derive(Debug, Clone, Copy)]
+struct Claim {
+    grant: Grant,
+    /// The client asked for just this.
+    chosen: bool,
+}
+
+/// What a request has chosen for its service, and what its service gives up: both happen when the service is written.
 pub(crate) struct Held<'a> {
     allocator: Option<&'a ServiceAllocator>,
-    granted: Vec<Grant>,
-    /// What the object had and has no longer: free once the new one is stored.
-    replaced: Vec<Grant>,
+    claims: Vec<Claim>,
+    freed: Vec<Grant>,
 }
 
 impl Held<'_> {
-    /// The object was stored.
-    pub(crate) fn keep(mut self) {
-        self.granted.clear();
-        if let Some(allocator) = self.allocator {
-            allocator.give_back(&std::mem::take(&mut self.replaced));
-        }
+    fn nothing() -> Self {
+        Self { allocator: None, claims: Vec::new(), freed: Vec::new() }
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
         if let Some(allocator) = self.allocator
-            && !self.granted.is_empty()
+            && !self.claims.is_empty()
         {
-            allocator.give_back(&self.granted);
+            let mut pending = allocator.pending.lock();
+            for claim in &self.claims {
+                pending.remove(&claim.grant);
+            }
         }
     }
 }
 
 impl ServiceAllocator {
-    pub(crate) fn new(ranges: Vec<AddressRange>, ports: RangeInclusive<u16>) -> Self {
-        let addresses = ranges.iter().map(|range| Pool::new(range.size())).collect();
-        let state = State { addresses, ports: Pool::new(u128::from(ports.end() - ports.start()) + 1) };
-        Self { ranges, ports, state: Mutex::new(state) }
-    }
-
-    /// Marks what stored services have.
-    pub(crate) fn adopt<'a>(&self, services: impl Iterator<Item = &'a Value>) {
-        let mut state = self.state.lock();
-        for grant in services.flat_map(grants_of) {
-            // An address outside the ranges was given under another configuration; there is nothing to mark.
-            let _ = self.take(&mut state, grant);
+    pub(crate) fn new(
+        store: Arc<dyn Store>,
+        objects: Arc<dyn Objects>,
+        addresses: Arc<Storage>,
+        ranges: Vec<AddressRange>,
+        ports: RangeInclusive<u16>,
+    ) -> Self {
+        let known = Known { revision: Revision(0), ports: PortMap::new(ports.clone()) };
+        Self {
+            store,
+            objects,
+            addresses,
+            ranges: Ranges::new(ranges),
+            ports,
+            known: Mutex::new(known),
+            pending: Mutex::default(),
+            turn: tokio::sync::Mutex::default(),
         }
     }
 
-    pub(crate) fn for_create<'a>(
-        &'a self,
+    /// Chooses what a new service lacks. Nothing is written.
+    pub(crate) async fn for_create(
+        &self,
         storage: &Storage,
         object: &mut Value,
-    ) -> Result<Held<'a>, Status> {
-        self.allocate(storage, object, None)
+        dry_run: bool,
+    ) -> Result<Held<'_>, Status> {
+        self.allocate(storage, object, None, dry_run).await
     }
 
-    pub(crate) fn for_update<'a>(
-        &'a self,
+    pub(crate) async fn for_update(
+        &self,
         storage: &Storage,
         new: &mut Value,
         old: &Value,
-    ) -> Result<Held<'a>, Status> {
-        self.allocate(storage, new, Some(old))
+        dry_run: bool,
+    ) -> Result<Held<'_>, Status> {
+        self.allocate(storage, new, Some(old), dry_run).await
     }
 
-    /// A service is gone.
-    pub(crate) fn release(&self, storage: &Storage, object: &Value) {
-        if is_services(storage) {
-            self.give_back(&grants_of(object));
-        }
-    }
-
-    fn allocate<'a>(
-        &'a self,
-        storage: &Storage,
-        new: &mut Value,
-        old: Option<&Value>,
-    ) -> Result<Held<'a>, Status> {
+    /// What goes with a service.
+    pub(crate) fn for_delete(&self, storage: &Storage, object: &Value) -> Held<'_> {
         if !is_services(storage) {
-            return Ok(Held { allocator: None, granted: Vec::new(), replaced: Vec::new() });
+            return Held::nothing();
         }
-        fields::prepare(new, old, self.families());
-        let mut held = Held { allocator: Some(self), granted: Vec::new(), replaced: Vec::new() };
-        let has = old.map(grants_of).unwrap_or_default();
-        let mut errors = Vec::new();
-        {
-            let mut state = self.state.lock();
-            self.allocate_addresses(&mut state, new, &has, &mut held.granted, &mut errors);
-            self.allocate_ports(&mut state, new, &has, &mut held.granted, &mut errors);
-        }
-        if !errors.is_empty() {
-            let name = new["metadata"]["name"].as_str().unwrap_or_default();
-            return Err(Status::invalid(&GroupKind::new("", "Service"), name, &errors));
-        }
-        let now = grants_of(new);
-        held.replaced = has.into_iter().filter(|grant| !now.contains(grant)).collect();
-        Ok(held)
+        let freed = self.freed_by(object, &grants_of(object), &[]);
+        Held { allocator: Some(self), claims: Vec::new(), freed }
     }
 
-    fn families(&self) -> Vec<&'static str> {
-        self.ranges.iter().map(AddressRange::family).collect()
-    }
-
-    fn allocate_addresses(
-        &self,
-        state: &mut State,
-        service: &mut Value,
-        has: &[Grant],
-        granted: &mut Vec<Grant>,
-        errors: &mut Vec<FieldError>,
-    ) {
-        if !fields::needs_address(service) {
-            return;
-        }
-        let families: Vec<String> =
-            super::meta::strings(&service["spec"]["ipFamilies"]).map(String::from).collect();
-        let asked: Vec<String> =
-            super::meta::strings(&service["spec"]["clusterIPs"]).map(String::from).collect();
-        let mut given = Vec::with_capacity(families.len());
-        for (index, family) in families.iter().enumerate() {
-            let wish = asked.get(index).filter(|a| !a.is_empty()).and_then(|a| a.parse::<IpAddr>().ok());
-            let result = match wish {
-                Some(address) if has.contains(&Grant::Address(address)) => Ok(address),
-                Some(address) => self.take(state, Grant::Address(address)).map(|()| address),
-                None => self.any_address(state, family),
-            };
-            match result {
-                Ok(address) => {
-                    if !has.contains(&Grant::Address(address)) {
-                        granted.push(Grant::Address(address));
-                    }
-                    given.push(address.to_string());
-                }
-                Err(why) => {
-                    let path = Path::new("spec").child("clusterIPs");
-                    let told = wish.map_or_else(
-                        || format!("failed to allocate a serviceIP: {why}"),
-                        |address| format!("failed to allocate IP {address}: {why}"),
-                    );
-                    errors.push(FieldError::invalid(path, json!(asked), told));
-                }
-            }
-        }
-        if let Some(first) = given.first() {
-            service["spec"]["clusterIP"] = first.clone().into();
-            service["spec"]["clusterIPs"] = given.into();
-        }
-    }
-
-    fn any_address(&self, state: &mut State, family: &str) -> Result<IpAddr, Refused> {
-        let index = self.ranges.iter().position(|range| range.family() == family).ok_or(Refused::Full)?;
-        state.addresses[index].any().map(|offset| self.ranges[index].at(offset)).ok_or(Refused::Full)
-    }
-
-    fn allocate_ports(
-        &self,
-        state: &mut State,
-        service: &mut Value,
-        has: &[Grant],
-        granted: &mut Vec<Grant>,
-        errors: &mut Vec<FieldError>,
-    ) {
-        let wanted = fields::needs_node_ports(service);
-        let path = Path::new("spec").child("ports");
-        let ports = service["spec"]["ports"].as_array_mut().into_iter().flatten();
-        for (index, port) in ports.enumerate().filter(|_| wanted) {
-            let wish = port["nodePort"].as_u64().and_then(|n| u16::try_from(n).ok()).filter(|n| *n != 0);
-            match self.port(state, wish, has, granted) {
-                Ok(number) => port["nodePort"] = number.into(),
-                Err(why) => {
-                    let value = wish.unwrap_or(0);
-                    errors.push(FieldError::invalid(
-                        path.index(index).child("nodePort"),
-                        value,
-                        why.to_string(),
-                    ));
-                }
-            }
-        }
-        if fields::needs_health_port(service) {
-            let wish = service["spec"]["healthCheckNodePort"].as_u64().and_then(|n| u16::try_from(n).ok());
-            match self.port(state, wish.filter(|n| *n != 0), has, granted) {
-                Ok(number) => service["spec"]["healthCheckNodePort"] = number.into(),
-                Err(why) => {
-                    let path = Path::new("spec").child("healthCheckNodePort");
-                    errors.push(FieldError::internal(path, format!("failed to allocate a nodePort: {why}")));
-                }
-            }
-        }
-    }
-
-    fn port(
-        &self,
-        state: &mut State,
-        wish: Option<u16>,
-        has: &[Grant],
-        granted: &mut Vec<Grant>,
-    ) -> Result<u16, Refused> {
-        let number = match wish {
-            // One number may serve TCP and UDP of the same service.
-            Some(number) if has.contains(&Grant::Port(number)) || granted.contains(&Grant::Port(number)) => {
-                return Ok(number);
-            }
-            Some(number) => self.take(state, Grant::Port(number)).map(|()| number)?,
-            None => {
-                let offset = state.ports.any().ok_or(Refused::Full)?;
-                self.ports.start() + u16::try_from(offset).expect("an offset in a range of ports is a port")
-            }
+    /// What a service had and has no longer. An IPAddress that stands for another service stays.
+    fn freed_by(&self, service: &Value, had: &[Grant], has: &[Grant]) -> Vec<Grant> {
+        let foreign = |grant: &Grant| match grant {
+            Grant::Address(address) => self
+                .objects
+                .get(&addresses::IP_ADDRESSES, "", &address.to_string())
+                .is_some_and(|object| !addresses::belongs_to(&object, service)),
+            Grant::Port(_) => false,
         };
-        granted.push(Grant::Port(number));
-        Ok(number)
+        had.iter().filter(|grant| !has.contains(grant) && !foreign(grant)).copied().collect()
     }
 
-    fn take(&self, state: &mut State, grant: Grant) -> Result<(), Refused> {
-        match grant {
-            Grant::Address(address) => {
-                let place =
-                    self.ranges.iter().enumerate().find_map(|(i, range)| Some((i, range.offset(address)?)));
-                let Some((index, offset)) = place else {
-                    let ranges: Vec<String> = self.ranges.iter().map(ToString::to_string).collect();
-                    return Err(Refused::OutsideAddresses { address, range: ranges.join(",") });
-                };
-                state.addresses[index].take(offset).then_some(()).ok_or(Refused::AddressTaken)
-            }
-            Grant::Port(port) => {
-                if !self.ports.contains(&port) {
-                    let (first, last) = (*self.ports.start(), *self.ports.end());
-                    return Err(Refused::OutsidePorts { first, last });
-                }
-                state
-                    .ports
-                    .take(u128::from(port - self.ports.start()))
-                    .then_some(())
-                    .ok_or(Refused::PortTaken)
-            }
-        }
+    /// Reads the taken ports from the store.
+    async fn refresh_ports(&self) -> Result<(), Status> {
+        let (kv, _) = self.store.get(PORTS_KEY.as_bytes(), None).await.map_err(store_failed)?;
+        self.learn(kv.as_ref())
     }
 
-    fn give_back(&self, grants: &[Grant]) {
-        let mut state = self.state.lock();
-        for grant in grants {
-            match grant {
-                Grant::Address(address) => {
-                    for (pool, range) in self.ranges.iter().enumerate() {
-                        if let Some(offset) = range.offset(*address) {
-                            state.addresses[pool].free(offset);
-                        }
-                    }
-                }
-                Grant::Port(port) if self.ports.contains(port) => {
-                    state.ports.free(u128::from(port - self.ports.start()));
-                }
-                Grant::Port(_) => {}
+    /// Takes over what the store says, unless something newer is known.
+    fn learn(&self, kv: Option<&KeyValue>) -> Result<(), Status> {
+        let read = match kv {
+            Some(kv) => {
+                let ports = PortMap::read(self.ports.clone(), &kv.value);
+                let ports = ports.ok_or_else(|| Status::internal(format!("{PORTS_KEY} cannot be read")))?;
+                Known { revision: kv.mod_revision, ports }
             }
+            None => Known { revision: Revision(0), ports: PortMap::new(self.ports.clone()) },
+        };
+        let mut known = self.known.lock();
+        if read.revision >= known.revision || kv.is_none() {
+            *known = read;
         }
+        Ok(())
     }
 }
 
@@ -294,70 +187,27 @@ fn is_services(storage: &Storage) -> bool {
 
 /// What a stored service holds.
 fn grants_of(service: &Value) -> Vec<Grant> {
-    let spec = &service["spec"];
-    let mut grants: Vec<Grant> = super::meta::strings(&spec["clusterIPs"])
-        .chain(spec["clusterIP"].as_str())
-        .filter_map(|text| text.parse().ok().map(Grant::Address))
-        .collect();
-    let ports = spec["ports"].as_array().into_iter().flatten().map(|port| &port["nodePort"]);
-    grants.extend(
-        ports
-            .chain([&spec["healthCheckNodePort"]])
-            .filter_map(|n| n.as_u64().and_then(|n| u16::try_from(n).ok()))
-            .filter(|n| *n != 0)
-            .map(Grant::Port),
-    );
-    grants.dedup();
+    let mut grants: Vec<Grant> = addresses_of(service).map(Grant::Address).collect();
+    grants.extend(ports_of(service).map(Grant::Port));
+    let mut seen = HashSet::new();
+    grants.retain(|grant| seen.insert(*grant));
     grants
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::registry::Resources;
-    use oarlock_api::GroupResource;
+fn addresses_of(service: &Value) -> impl Iterator<Item = IpAddr> + '_ {
+    let spec = &service["spec"];
+    let external = spec["type"] == "ExternalName";
+    super::meta::strings(&spec["clusterIPs"])
+        .chain(spec["clusterIP"].as_str())
+        .filter(move |_| !external)
+        .filter_map(|text| text.parse().ok())
+}
 
-    fn allocator() -> (ServiceAllocator, std::sync::Arc<Storage>) {
-        let resources = Resources::builtin();
-        let cached = resources.cached(&GroupResource::new("", "services")).expect("services are stored");
-        let ranges = parse_ranges("10.96.0.0/16").expect("a range");
-        (ServiceAllocator::new(ranges, 30000..=32767), cached.storage.clone())
-    }
-
-    #[test]
-    fn an_address_is_given_once_and_comes_back() {
-        let (allocator, services) = allocator();
-        let service =
-            |ip: &str| json!({"metadata": {"name": "a"}, "spec": {"clusterIP": ip, "ports": [{"port": 80}]}});
-        let mut first = service("10.96.0.10");
-        allocator.for_create(&services, &mut first).expect("it is free").keep();
-        assert_eq!(first["spec"]["clusterIPs"], json!(["10.96.0.10"]));
-        assert_eq!(first["spec"]["ipFamilies"], json!(["IPv4"]));
-        let refused = allocator.for_create(&services, &mut service("10.96.0.10")).err().expect("it is taken");
-        assert!(
-            refused.message.ends_with("failed to allocate IP 10.96.0.10: provided IP is already allocated")
-        );
-        allocator.release(&services, &first);
-        // Dropped without being kept: it is free again.
-        drop(allocator.for_create(&services, &mut service("10.96.0.10")).expect("it is free again"));
-        drop(allocator.for_create(&services, &mut service("10.96.0.10")).expect("and again"));
-    }
-
-    #[test]
-    fn node_ports_stay_with_their_service() {
-        let (allocator, services) = allocator();
-        let mut old =
-            json!({"metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
-        allocator.for_create(&services, &mut old).expect("room").keep();
-        let port = old["spec"]["ports"][0]["nodePort"].as_u64().expect("a port");
-        assert!((30000..=32767).contains(&port));
-        let mut new =
-            json!({"metadata": {"name": "a"}, "spec": {"type": "NodePort", "ports": [{"port": 80}]}});
-        allocator.for_update(&services, &mut new, &old).expect("nothing new").keep();
-        assert_eq!(new["spec"]["ports"][0]["nodePort"], port);
-        assert_eq!(new["spec"]["clusterIP"], old["spec"]["clusterIP"]);
-        let mut wish = json!({"spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 80}]}});
-        let refused = allocator.for_create(&services, &mut wish).err().expect("outside the range");
-        assert!(refused.message.contains("The range of valid ports is 30000-32767"), "{refused}");
-    }
+fn ports_of(service: &Value) -> impl Iterator<Item = u16> + '_ {
+    let spec = &service["spec"];
+    let ports = spec["ports"].as_array().into_iter().flatten().map(|port| &port["nodePort"]);
+    ports
+        .chain([&spec["healthCheckNodePort"]])
+        .filter_map(|n| n.as_u64().and_then(|n| u16::try_from(n).ok()))
+        .filter(|n| *n != 0)
 }

@@ -1,6 +1,5 @@
-//! Ranges of addresses, and which places of a range are taken.
+//! Ranges of addresses, the bands in them, and which place of a range is given next.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,8 +12,8 @@ pub(crate) struct AddressRange {
     prefix: u32,
 }
 
-/// Ranges larger than this are used up to it, as upstream.
-const SIZE_MAX: u128 = 1 << 20;
+/// Ranges larger than this are used up to it: a /64 whole, as upstream.
+const SIZE_MAX: u128 = 1 << 64;
 
 /// `10.96.0.0/12`, or two of different families with a comma.
 pub(crate) fn parse_ranges(text: &str) -> Option<Vec<AddressRange>> {
@@ -22,7 +21,7 @@ pub(crate) fn parse_ranges(text: &str) -> Option<Vec<AddressRange>> {
 }
 
 impl AddressRange {
-    fn parse(text: &str) -> Option<Self> {
+    pub(super) fn parse(text: &str) -> Option<Self> {
         let (base, prefix) = text.split_once('/')?;
         let (base, prefix): (IpAddr, u32) = (base.parse().ok()?, prefix.parse().ok()?);
         let width = if base.is_ipv4() { 32 } else { 128 };
@@ -35,6 +34,29 @@ impl AddressRange {
 
     pub(crate) fn family(&self) -> &'static str {
         if self.base.is_ipv4() { "IPv4" } else { "IPv6" }
+    }
+
+    /// The network's own address.
+    pub(super) fn network(&self) -> IpAddr {
+        self.base
+    }
+
+    /// Whether all of `other` is in this range.
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        self.prefix <= other.prefix && self.holds(other.base)
+    }
+
+    /// Whether an address is in this range, usable or not.
+    pub(super) fn holds(&self, ip: IpAddr) -> bool {
+        ip.is_ipv4() == self.base.is_ipv4()
+            && number(ip).checked_shr(self.host_bits()).unwrap_or(0)
+                == number(self.base).checked_shr(self.host_bits()).unwrap_or(0)
+    }
+
+    /// Places at the beginning that are left to those who ask by name. (KEP-3070)
+    pub(super) fn reserved(&self) -> u128 {
+        let size = self.size();
+        if size < 16 { 0 } else { (size / 16).clamp(16, 256) }
     }
 
     fn host_bits(&self) -> u32 {
@@ -95,56 +117,32 @@ pub(crate) enum Refused {
     PortTaken,
     #[error("the provided IP ({address}) is not in the valid range. The range of valid IPs is {range}")]
     OutsideAddresses { address: IpAddr, range: String },
+    #[error("the provided network does not match the current range")]
+    Mismatched,
     #[error("provided port is not in the valid range. The range of valid ports is {first}-{last}")]
     OutsidePorts { first: u16, last: u16 },
 }
 
-/// Which places of a range are taken. What is asked for by nobody in particular comes from above a lower band, which
-/// is left to those who ask by name (KEP-3070).
-#[derive(Debug)]
-pub(super) struct Pool {
-    size: u128,
-    reserved: u128,
-    taken: HashSet<u128>,
-}
-
 const RANDOM_TRIES: usize = 16;
 
-impl Pool {
-    pub(super) fn new(size: u128) -> Self {
-        let reserved = if size < 16 { 0 } else { (size / 16).clamp(16, 256) };
-        Self { size, reserved, taken: HashSet::new() }
-    }
-
-    /// False when the place is taken.
-    pub(super) fn take(&mut self, offset: u128) -> bool {
-        self.taken.insert(offset)
-    }
-
-    pub(super) fn free(&mut self, offset: u128) {
-        self.taken.remove(&offset);
-    }
-
-    /// Any free place, taken.
-    pub(super) fn any(&mut self) -> Option<u128> {
-        if self.size > self.reserved {
-            let mut random = rand::rng();
-            for _ in 0..RANDOM_TRIES {
-                let offset = random.random_range(self.reserved..self.size);
-                if self.take(offset) {
-                    return Some(offset);
-                }
+/// Any place that is not taken: from above the reserved band while there is one, then from the band.
+pub(super) fn pick(size: u128, reserved: u128, taken: impl Fn(u128) -> bool) -> Option<u128> {
+    if size > reserved {
+        let mut random = rand::rng();
+        for _ in 0..RANDOM_TRIES {
+            let offset = random.random_range(reserved..size);
+            if !taken(offset) {
+                return Some(offset);
             }
         }
-        let free =
-            (self.reserved..self.size).chain(0..self.reserved).find(|offset| !self.taken.contains(offset))?;
-        self.taken.insert(free);
-        Some(free)
     }
+    (reserved..size).chain(0..reserved.min(size)).find(|offset| !taken(*offset))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
 
     #[test]
@@ -160,10 +158,45 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_gives_everything_once() {
-        let mut pool = Pool::new(40);
-        let mut given: Vec<u128> = std::iter::from_fn(|| pool.any()).collect();
-        given.sort_unstable();
-        assert_eq!(given, (0..40).collect::<Vec<u128>>());
+    fn bands_are_those_of_the_proposal() {
+        let check = |text: &str, want: u128| {
+            assert_eq!(AddressRange::parse(text).expect("a range").reserved(), want, "{text}");
+        };
+        check("10.0.0.0/28", 0);
+        check("10.0.0.0/27", 16);
+        check("10.0.0.0/24", 16);
+        check("10.0.0.0/20", 255);
+        check("10.0.0.0/12", 256);
+        check("fd00::/124", 0);
+        check("fd00::/108", 256);
+        check("fd00::/64", 256);
+    }
+
+    #[test]
+    fn ranges_know_what_is_in_them() {
+        let check = |outer: &str, inner: &str, want: bool| {
+            let range = |text| AddressRange::parse(text).expect("a range");
+            assert_eq!(range(outer).contains(&range(inner)), want, "{outer} {inner}");
+        };
+        check("10.0.0.0/8", "10.96.0.0/12", true);
+        check("10.96.0.0/12", "10.0.0.0/8", false);
+        check("10.96.0.0/12", "10.96.0.0/12", true);
+        check("0.0.0.0/0", "192.168.0.0/16", true);
+        check("10.0.0.0/8", "fd00::/64", false);
+        check("10.0.0.0/16", "10.1.0.0/24", false);
+    }
+
+    #[test]
+    fn everything_is_given_once_and_the_band_last() {
+        let mut taken = HashSet::new();
+        let mut given = Vec::new();
+        while let Some(offset) = pick(40, 16, |offset| taken.contains(&offset)) {
+            taken.insert(offset);
+            given.push(offset);
+        }
+        assert!(given[..24].iter().all(|offset| *offset >= 16), "{given:?}");
+        assert!(given[24..].iter().all(|offset| *offset < 16), "{given:?}");
+        assert_eq!(taken.len(), 40);
+        assert_eq!(pick(0, 0, |_| false), None);
     }
 }
