@@ -20,7 +20,8 @@ use serde_json::{Value, json};
 const USERS: usize = 1000;
 
 /// Whoever is believed at all may do this: upstream's roles `system:basic-user`.
-const FOR_EVERYBODY: [&str; 3] = ["selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews"];
+const FOR_EVERYBODY: [&str; 3] =
+    ["selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews"];
 
 /// A broken webhook must not lock out those who would repair it.
 const WITHOUT_WEBHOOKS: &str = "admissionregistration.k8s.io";
@@ -346,8 +347,12 @@ async fn strangers(connection: &Connection, cell: &Cell, faults: &mut Vec<String
 
 /// The object that the cell is about is there, and has no node where it must have none.
 async fn prepare(server: &TestServer, cell: &Cell) {
-    let fresh = matches!((cell.resource.as_str(), cell.subresource.as_str()), ("bindings", _) | (_, "binding" | "log"));
-    let pods = Cell { resource: "pods".into(), subresource: String::new(), kind: "Pod".into(), ..cell.clone() };
+    let fresh = matches!(
+        (cell.resource.as_str(), cell.subresource.as_str()),
+        ("bindings", _) | (_, "binding" | "log")
+    );
+    let pods =
+        Cell { resource: "pods".into(), subresource: String::new(), kind: "Pod".into(), ..cell.clone() };
     let about = if fresh { &pods } else { cell };
     if fresh {
         let path = format!("{}?gracePeriodSeconds=0", pods.object());
@@ -387,13 +392,16 @@ async fn body(server: &TestServer, cell: &Cell) -> (&'static str, Value) {
         ("update", "scale") => (json, server.get(&cell.path()).await.1),
         ("update", "approval") => {
             let mut object = server.get(&cell.object()).await.1;
-            let condition = json!({ "type": "Approved", "status": "True", "reason": "Test", "message": "yes" });
+            let condition =
+                json!({ "type": "Approved", "status": "True", "reason": "Test", "message": "yes" });
             object["status"]["conditions"] = json!([condition]);
             (json, object)
         }
         ("update", _) => (json, server.get(&cell.object()).await.1),
         ("patch", "scale") => ("application/merge-patch+json", json!({ "spec": { "replicas": 0 } })),
-        ("patch", _) => ("application/merge-patch+json", json!({ "metadata": { "annotations": { "a": "b" } } })),
+        ("patch", _) => {
+            ("application/merge-patch+json", json!({ "metadata": { "annotations": { "a": "b" } } }))
+        }
         _ => (json, Value::Null),
     }
 }
@@ -466,7 +474,8 @@ fn audited(server: &TestServer, cells: &[Cell], faults: &mut Vec<String>) {
         let sight = |user: &str| -> Sight {
             [user, &cell.group, &cell.version, &cell.resource, &cell.subresource, &cell.verb].map(Into::into)
         };
-        let refused = FOR_EVERYBODY.contains(&cell.resource.as_str()) || told.contains(&(sight("nobody"), 403));
+        let refused =
+            FOR_EVERYBODY.contains(&cell.resource.as_str()) || told.contains(&(sight("nobody"), 403));
         let own = sight(&cell.user());
         let answered = told.iter().any(|(seen, code)| *seen == own && *code >= 200);
         if !told.contains(&(sight(""), 401)) || !refused || !answered || !told.contains(&(own, 0)) {

@@ -32,10 +32,13 @@ fn contents(group: &str, resource: &str) -> Option<Value> {
     let found = match group {
         "" => core(resource),
         "apps" | "batch" | "autoscaling" | "policy" => workloads(resource),
-        "admissionregistration.k8s.io" | "apiextensions.k8s.io" | "apiregistration.k8s.io" => extension(resource),
-        "authentication.k8s.io" | "authorization.k8s.io" | "certificates.k8s.io" | "rbac.authorization.k8s.io" => {
-            access(resource)
+        "admissionregistration.k8s.io" | "apiextensions.k8s.io" | "apiregistration.k8s.io" => {
+            extension(resource)
         }
+        "authentication.k8s.io"
+        | "authorization.k8s.io"
+        | "certificates.k8s.io"
+        | "rbac.authorization.k8s.io" => access(resource),
         "networking.k8s.io" | "discovery.k8s.io" | "flowcontrol.apiserver.k8s.io" => network(resource),
         "storage.k8s.io" | "resource.k8s.io" => storage(resource),
         _ => others(resource),
@@ -56,7 +59,9 @@ fn core(resource: &str) -> Value {
         "bindings" => json!({
             "metadata": { "name": "cover", "namespace": NAMESPACE }, "target": { "kind": "Node", "name": "n" },
         }),
-        "configmaps" | "componentstatuses" | "endpoints" | "namespaces" | "secrets" | "serviceaccounts" => json!({}),
+        "configmaps" | "componentstatuses" | "endpoints" | "namespaces" | "secrets" | "serviceaccounts" => {
+            json!({})
+        }
         "events" => json!({ "involvedObject": { "namespace": NAMESPACE, "kind": "Pod", "name": "p" } }),
         "limitranges" => {
             json!({ "spec": { "limits": [{ "type": "PersistentVolumeClaim", "max": { "storage": "9Gi" } }] } })
@@ -98,7 +103,9 @@ fn workloads(resource: &str) -> Value {
         "horizontalpodautoscalers" => json!({ "spec": {
             "maxReplicas": 3, "scaleTargetRef": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "d" },
         } }),
-        "poddisruptionbudgets" => json!({ "spec": { "minAvailable": 1, "selector": { "matchLabels": { "z": "z" } } } }),
+        "poddisruptionbudgets" => {
+            json!({ "spec": { "minAvailable": 1, "selector": { "matchLabels": { "z": "z" } } } })
+        }
         _ => Value::Null,
     }
 }
