@@ -8,6 +8,7 @@ mod expressions;
 mod facts;
 mod matching;
 mod metrics;
+mod owners;
 mod param_access;
 mod policy;
 mod reinvoke;

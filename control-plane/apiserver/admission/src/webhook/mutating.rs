@@ -21,6 +21,7 @@ use crate::compiled::Compiled;
 use crate::facts::{Facts, is_exempt};
 use crate::matching::Matched;
 use crate::metrics::{self, Ended};
+use crate::owners::keep_readable;
 use crate::reinvoke::Plugin;
 use crate::versions::Versioned;
 use crate::world::GROUP;
@@ -232,7 +233,10 @@ impl Round<'_> {
             return Failure::call(why, 503).settle(hook).map(|()| None);
         }
         let written = self.world.on_the_wire(&matched.kind, object)?;
-        let patched = patch::json_patch(&written, text).map_err(Status::internal)?;
+        let mut patched = patch::json_patch(&written, text).map_err(Status::internal)?;
+        if let Some(warning) = keep_readable(&written, &mut patched) {
+            request.annotations.warn(warning);
+        }
         annotate::patch(request.annotations, self.number, index, hook, &operations);
         self.world.read_back(&matched.kind, patched, false).map(Some).map_err(Status::internal)
     }
