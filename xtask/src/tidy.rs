@@ -10,7 +10,8 @@ use anyhow::{Context, Result, bail};
 const FILE_LINES_MAX: usize = 800;
 const FUNCTION_LINES_MAX: usize = 100;
 const LIST: &str = "xtask/tidy.txt";
-const ROOTS: [&str; 10] = [
+const ROOTS: [&str; 11] = [
+    "fuzz",
     "addons",
     "benches",
     "bin",
