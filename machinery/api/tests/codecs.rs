@@ -39,6 +39,7 @@ fn survives(table: &Table, ty: TypeId, value: &Value) {
     let back =
         protobuf::decode(table, ty, &message).unwrap_or_else(|e| panic!("{name}: {e}: {}", text(&printed)));
     same(&json::encode(table, ty, &back), &printed, &format!("{name}: protobuf"));
+    assert_eq!(back, decoded.value, "{name}: the tree of protobuf and of JSON");
     assert_eq!(protobuf::encode(table, ty, &back), message, "{name}: protobuf again");
 
     let mut pruned = decoded.value.clone();

@@ -86,13 +86,14 @@ fn field(
     Ok(())
 }
 
-/// Upstream writes these whether they are set or not; in normal form they are absent.
+/// Upstream writes these whether they are set or not; in normal form they are absent. An empty struct stays: upstream
+/// prints it in JSON too, and an object must read as the same tree from both.
 fn dropped(field: &Field, value: &Value) -> bool {
     if field.pointer() || value.is_null() {
         return value.is_null();
     }
     match (&field.kind, value) {
-        (FieldKind::Struct(_), Value::Object(object)) => object.is_empty(),
+        (FieldKind::Struct(_), Value::Object(object)) => object.is_empty() && field.omitzero(),
         (kind, value) => field.omitempty() && empty::zero_scalar(kind, value),
     }
 }
