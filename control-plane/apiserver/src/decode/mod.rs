@@ -103,11 +103,15 @@ pub(crate) fn object(
             (json_as(expected.schema, bytes), meta)
         }
         Format::Yaml => {
-            let tree = yaml::parse(bytes).map_err(unrecognised)?;
+            let (tree, duplicate) = yaml::parse_lenient(bytes).map_err(unrecognised)?;
             let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
             let meta = json::TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
             check_version(expected, &meta)?;
-            (tree_as(expected.schema, &tree), meta)
+            let mut decoded = tree_as(expected.schema, &tree);
+            if let Ok(decoded) = &mut decoded {
+                decoded.strict.splice(0..0, duplicate);
+            }
+            (decoded, meta)
         }
     };
     let cannot = |why: &dyn std::fmt::Display| {
@@ -123,7 +127,9 @@ pub(crate) fn object(
     }
     match (expected.strictness, decoded.strict_error()) {
         (Strictness::Strict, Some(error)) => return Err(cannot(&error)),
-        (Strictness::Warn, Some(_)) => warnings.extend(decoded.strict),
+        (Strictness::Warn, Some(_)) => {
+            warnings.extend(decoded.strict.iter().map(|strict| yaml::warning(strict).to_string()));
+        }
         _ => {}
     }
     let mut value = decoded.value;

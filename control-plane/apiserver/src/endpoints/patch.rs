@@ -33,6 +33,8 @@ pub(super) struct Patch {
     kind: Kind,
     bytes: Bytes,
     tree: Value,
+    /// What a strict reader says of the text of an apply.
+    strict: Option<String>,
 }
 
 impl Patch {
@@ -46,13 +48,13 @@ impl Patch {
             _ => return Err(unknown_format(typed)),
         };
         let bad = |error: &dyn std::fmt::Display| Status::bad_request(error.to_string());
-        let tree = match kind {
-            Kind::Json => Value::Null,
-            Kind::Apply => yaml::parse(&body)
+        let (tree, strict) = match kind {
+            Kind::Json => (Value::Null, None),
+            Kind::Apply => yaml::parse_lenient(&body)
                 .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?,
-            _ => json::parse(&body).map_err(|error| bad(&error))?,
+            _ => (json::parse(&body).map_err(|error| bad(&error))?, None),
         };
-        Ok(Self { kind, bytes: body, tree })
+        Ok(Self { kind, bytes: body, tree, strict })
     }
 
     fn record(&self, call: &Call<'_>) {
@@ -65,6 +67,18 @@ impl Patch {
 
     pub(super) fn is_apply(&self) -> bool {
         self.kind == Kind::Apply
+    }
+
+    /// Refuses text that a strict reader would refuse, or warns of it.
+    fn check_text(&self, strictness: Strictness, warnings: &mut Vec<String>) -> Result<(), Status> {
+        match (&self.strict, strictness) {
+            (Some(strict), Strictness::Strict) => {
+                return Err(Status::bad_request(format!("error strict decoding YAML: {strict}")));
+            }
+            (Some(strict), Strictness::Warn) => warnings.push(yaml::warning(strict).to_string()),
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The configuration of an apply.
@@ -191,6 +205,7 @@ async fn apply_to_live(
     let owner = Owner::of(call);
     let served = call.served;
     let mut write = call.write(options);
+    let strictness = options::strictness(call, "PatchOptions")?;
     let transform = |current: &Value| {
         let converted = served.conversion.map(|_| {
             let mut live = current.clone();
@@ -200,6 +215,7 @@ async fn apply_to_live(
         let live = converted.as_ref().unwrap_or(current);
         let applied = owner.apply(Some(live), patch.configuration(), force);
         let applied = applied.map_err(|error| error.to_status())?;
+        patch.check_text(strictness, &mut Vec::new())?;
         let mut object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
         check_identity(&object, current)?;
         if let Some(conversion) = served.conversion {
@@ -208,7 +224,9 @@ async fn apply_to_live(
         Ok(object)
     };
     let updated = call.server.registry.update(served, call.place(), &mut write, None, transform).await?;
-    let warnings = std::mem::take(&mut write.warnings);
+    let mut warnings = Vec::new();
+    patch.check_text(strictness, &mut warnings)?;
+    warnings.append(&mut write.warnings);
     call.answer(StatusCode::OK, updated.object, &warnings)
 }
 
@@ -220,8 +238,11 @@ async fn apply_as_creation(
 ) -> Result<Response<Body>, Status> {
     call.server.authorize(call.info, call.user, "create").await?;
     let mut write = call.write(options);
+    let strictness = options::strictness(call, "PatchOptions")?;
+    let mut warnings = Vec::new();
     let applied = Owner::of(call).apply(None, patch.configuration(), force);
     let applied = applied.map_err(|error| error.to_status())?;
+    patch.check_text(strictness, &mut warnings)?;
     let mut object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
     super::create::check_namespace(call, &mut object)?;
     super::update::check_name(call, &object)?;
@@ -229,7 +250,7 @@ async fn apply_as_creation(
         conversion.to_stored(&mut object);
     }
     let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await?;
-    let warnings = std::mem::take(&mut write.warnings);
+    warnings.append(&mut write.warnings);
     call.answer(StatusCode::CREATED, created, &warnings)
 }
 

@@ -1,21 +1,50 @@
 //! YAML, as clients may send it and ask for it: a notation for the same trees as JSON.
 
 use serde_json::Value;
+use serde_saphyr::{DuplicateKeyPolicy, Error};
 
 use super::{DecodeError, Decoded, json};
 use crate::table::{Table, TypeId};
 
-/// One YAML document as a tree. `yes`, `no`, `on` and `off` stay strings only in quotes, as YAML 1.1 has it.
+const CONVERTING: &str = "error converting YAML to JSON: yaml:";
+const UNMARSHAL: &str = "unmarshal errors:\n  ";
+
+/// One YAML document as a tree. `yes`, `no`, `on` and `off` stay strings only in quotes, as YAML 1.1 has it. A
+/// duplicate key is an error.
 pub fn parse(bytes: &[u8]) -> Result<Value, DecodeError> {
+    read(&String::from_utf8_lossy(bytes), DuplicateKeyPolicy::Error).map_err(syntax)
+}
+
+/// Like [`parse`], but of duplicate keys the last wins; beside the tree stands what a strict reader says of the first.
+pub fn parse_lenient(bytes: &[u8]) -> Result<(Value, Option<String>), DecodeError> {
     let text = String::from_utf8_lossy(bytes);
+    let error = match read(&text, DuplicateKeyPolicy::Error) {
+        Ok(tree) => return Ok((tree, None)),
+        Err(error) => error,
+    };
+    let Error::DuplicateMappingKey { key, location } = error.without_snippet() else {
+        return Err(syntax(error));
+    };
+    let (line, key) = (location.line(), key.as_deref().unwrap_or_default());
+    let strict = format!("{CONVERTING} {UNMARSHAL}line {line}: key {key:?} already set in map");
+    Ok((read(&text, DuplicateKeyPolicy::LastWins).map_err(syntax)?, Some(strict)))
+}
+
+/// What a strict reader says, as a warning says it.
+pub fn warning(strict: &str) -> &str {
+    let rest = strict.strip_prefix(CONVERTING).and_then(|rest| rest.trim_start().strip_prefix(UNMARSHAL));
+    rest.unwrap_or(strict)
+}
+
+fn read(text: &str, duplicates: DuplicateKeyPolicy) -> Result<Value, Error> {
     let mut options = serde_saphyr::Options::default();
     options.strict_booleans = false;
-    serde_saphyr::from_str_with_options(&text, options).map_err(|error| {
-        DecodeError::Syntax(format!(
-            "error converting YAML to JSON: yaml: {}",
-            first_line(&error.to_string())
-        ))
-    })
+    options.duplicate_keys = duplicates;
+    serde_saphyr::from_str_with_options(text, options)
+}
+
+fn syntax(error: Error) -> DecodeError {
+    DecodeError::Syntax(format!("{CONVERTING} {}", first_line(&error.to_string())))
 }
 
 /// Reads an object of a type. A duplicate key is an error of the document, as in strict upstream readers.
@@ -36,4 +65,23 @@ pub fn print(value: &Value) -> Vec<u8> {
 
 fn first_line(message: &str) -> &str {
     message.lines().next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_of_duplicate_keys_wins_where_that_is_allowed() {
+        let text = b"\na: 1\nb:\n  foo: one\n  foo: two\n";
+        assert!(parse(text).is_err());
+        let (tree, strict) = parse_lenient(text).expect("it is YAML");
+        assert_eq!(tree, serde_json::json!({"a": 1, "b": {"foo": "two"}}));
+        let strict = strict.expect("a key stands twice");
+        let words = "line 5: key \"foo\" already set in map";
+        let want = format!("error converting YAML to JSON: yaml: unmarshal errors:\n  {words}");
+        assert_eq!(strict, want);
+        assert_eq!(warning(&strict), words);
+        assert_eq!(parse_lenient(b"a: 1").expect("it is YAML").1, None);
+    }
 }
