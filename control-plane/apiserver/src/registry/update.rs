@@ -216,22 +216,16 @@ fn check_revision(
 fn keep_what_stays(storage: &Storage, subresource: &str, new: &mut Value, old: &Value) {
     if subresource == "status" {
         let asked = std::mem::replace(new, old.clone());
-        let (to, from) = (meta_mut(new), &asked["metadata"]);
-        for field in STATUS_MAY_CHANGE {
-            match from.get(field) {
-                Some(value) => to.insert(field.into(), value.clone()),
-                None => to.remove(field),
-            };
-        }
+        take_meta(new, &asked);
         replace(new, "status", asked.get("status"));
     } else if let Some((part, field)) = part_of(subresource) {
         let asked = std::mem::replace(new, old.clone());
         let value = asked.get(part).and_then(|value| value.get(field));
+        take_meta(new, &asked);
         if !new[part].is_object() {
             new[part] = Value::Object(serde_json::Map::new());
         }
         replace(&mut new[part], field, value);
-        replace(&mut new["metadata"], "managedFields", asked["metadata"].get("managedFields"));
     } else if subresource.is_empty() && storage.api.subresource("status").is_some() {
         replace(new, "status", old.get("status"));
     }
@@ -249,6 +243,13 @@ fn keep_what_stays(storage: &Storage, subresource: &str, new: &mut Value, old: &
             Some(value) => meta.insert(field.into(), value.clone()),
             None => meta.remove(field),
         };
+    }
+}
+
+/// The metadata that a subresource may change.
+fn take_meta(new: &mut Value, asked: &Value) {
+    for field in STATUS_MAY_CHANGE {
+        replace(&mut new["metadata"], field, asked["metadata"].get(field));
     }
 }
 
