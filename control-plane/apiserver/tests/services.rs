@@ -319,3 +319,16 @@ async fn servers_of_a_shared_store_list_each_other() {
     let left: Value = serde_json::from_slice(&kv.expect("there").value).expect("JSON");
     assert_eq!(addresses(&left), ["192.0.2.9"]);
 }
+
+#[tokio::test]
+async fn families_are_named_and_a_second_one_is_refused() {
+    let server = start().await;
+    let headless = service("headless", json!({"clusterIP": "None"}));
+    let (_, made) = create(&server, headless).await;
+    assert_eq!(made["spec"]["ipFamilies"], json!(["IPv4", "IPv6"]));
+    assert_eq!(made["spec"]["ipFamilyPolicy"], "RequireDualStack");
+    let (code, said) = create(&server, service("two", json!({"ipFamilyPolicy": "RequireDualStack"}))).await;
+    let want = r#"Service "two" is invalid: spec.ipFamilyPolicy: Invalid value: "RequireDualStack": this cluster is not configured for dual-stack services"#;
+    assert_eq!((code, said["message"].as_str()), (422, Some(want)));
+    server.stop().await;
+}

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use oarlock_api::GroupResource;
 use oarlock_store::StoreError;
 use serde_json::{Value, json};
 
@@ -33,7 +34,9 @@ pub(super) async fn publish(server: &Arc<Server>, plan: &Plan) -> Result<(), Err
     if !store.is_shared() {
         return list_servers(server, plan, &BTreeSet::from([plan.advertise.to_string()])).await;
     }
-    masters::announce(store, plan.advertise).await.map_err(failed)?;
+    let endpoints = server.resources.cached(&GroupResource::new("", "endpoints"));
+    let endpoints = endpoints.expect("Endpoints are built in");
+    masters::announce(store, &endpoints.storage, plan.advertise).await.map_err(failed)?;
     let addresses = masters::addresses(store).await.map_err(failed)?;
     list_servers(server, plan, &addresses).await
 }

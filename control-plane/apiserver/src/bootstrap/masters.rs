@@ -11,6 +11,8 @@ use oarlock_api::codec::protobuf;
 use oarlock_store::{ListOptions, Op, Store, StoreError, Txn};
 use serde_json::{Value, json};
 
+use crate::registry::Storage;
+
 const PREFIX: &str = "/registry/masterleases/";
 
 /// A server that is silent for so long is gone.
@@ -23,8 +25,12 @@ fn key_of(address: IpAddr) -> Bytes {
     format!("{PREFIX}{address}").into()
 }
 
-/// Says for a while that a server is reached at `address`.
-pub(super) async fn announce(store: &dyn Store, address: IpAddr) -> Result<(), StoreError> {
+/// Says for a while that a server is reached at `address`. `endpoints` says in which form Endpoints are kept.
+pub(super) async fn announce(
+    store: &dyn Store,
+    endpoints: &Storage,
+    address: IpAddr,
+) -> Result<(), StoreError> {
     let key = key_of(address);
     let (existing, _) = store.get(&key, None).await?;
     let generation = existing
@@ -32,11 +38,11 @@ pub(super) async fn announce(store: &dyn Store, address: IpAddr) -> Result<(), S
         .map_or(0, |object| object["metadata"]["generation"].as_i64().unwrap_or(0));
     let object = json!({
         "kind": "Endpoints", "apiVersion": "v1",
-        "metadata": { "generation": generation.saturating_add(1), "creationTimestamp": null },
+        "metadata": { "generation": generation.saturating_add(1) },
         "subsets": [{ "addresses": [{ "ip": address.to_string() }] }],
     });
     let lease = store.grant(TTL).await?;
-    let put = Op::Put { key, value: object.to_string().into(), lease: Some(lease) };
+    let put = Op::Put { key, value: crate::encode::stored(endpoints, &object), lease: Some(lease) };
     store.transact(Txn { guards: Vec::new(), ops: vec![put] }).await.map(drop)
 }
 

@@ -51,7 +51,10 @@ impl ServiceAllocator {
         if !is_services(storage) {
             return Ok(Held::nothing());
         }
-        fields::prepare(new, old, self.ranges.families());
+        let errors = fields::prepare(new, old, &self.ranges.families());
+        if !errors.is_empty() {
+            return Err(refused(new, &errors));
+        }
         let has = old.map(grants_of).unwrap_or_default();
         let held = Held { allocator: Some(self), claims: Vec::new(), freed: Vec::new() };
         let mut choice = Choice { held, has, dry_run, dry_ports: 0 };
@@ -88,7 +91,7 @@ impl ServiceAllocator {
             {
                 let detail = format!("failed to allocate IP {address}: {why}");
                 let path = Path::new("spec").child("clusterIPs");
-                return Err(refused(service, FieldError::invalid(path, json!(asked), detail)));
+                return Err(refused(service, &[FieldError::invalid(path, json!(asked), detail)]));
             }
             given.push(text.clone());
         }
@@ -169,7 +172,7 @@ impl ServiceAllocator {
                 Some(wish) => {
                     if let Err(why) = self.this_port(wish, choice).await? {
                         let path = Path::new("spec").child("ports").index(index).child("nodePort");
-                        return Err(refused(service, FieldError::invalid(path, wish, why.to_string())));
+                        return Err(refused(service, &[FieldError::invalid(path, wish, why.to_string())]));
                     }
                     continue;
                 }
@@ -272,9 +275,9 @@ fn sibling(ports: &Value, index: usize) -> Option<u16> {
     all.iter().filter(same).find_map(|port| wish_of(&port["nodePort"]))
 }
 
-pub(super) fn refused(service: &Value, error: FieldError) -> Status {
+pub(super) fn refused(service: &Value, errors: &[FieldError]) -> Status {
     let name = service["metadata"]["name"].as_str().unwrap_or_default();
-    Status::invalid(&GroupKind::new("", "Service"), name, &[error])
+    Status::invalid(&GroupKind::new("", "Service"), name, errors)
 }
 
 #[cfg(test)]

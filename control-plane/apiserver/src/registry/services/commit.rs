@@ -167,7 +167,7 @@ impl ServiceAllocator {
         let Known { revision, ports } = self.known.lock().clone();
         let (key, after) = (Bytes::from_static(PORTS_KEY.as_bytes()), held.ports_after(&ports));
         txn.guards.push(Compare { key: key.clone(), mod_revision: revision });
-        txn.ops.push(Op::Put { key, value: after.to_bytes(), lease: None });
+        txn.ops.push(Op::Put { key, value: after.to_bytes(self.addresses.protobuf), lease: None });
         after
     }
 
@@ -220,7 +220,7 @@ fn failed(what: &str) -> Status {
 fn address_taken(service: &Value, address: IpAddr) -> Status {
     let detail = format!("failed to allocate IP {address}: {}", Refused::AddressTaken);
     let path = Path::new("spec").child("clusterIPs");
-    refused(service, FieldError::invalid(path, service["spec"]["clusterIPs"].clone(), detail))
+    refused(service, &[FieldError::invalid(path, service["spec"]["clusterIPs"].clone(), detail)])
 }
 
 fn port_taken(service: &Value, port: u16) -> Status {
@@ -231,7 +231,7 @@ fn port_taken(service: &Value, port: u16) -> Status {
         return Status::internal(format!("failed to allocate requested HealthCheck NodePort {port}: {why}"));
     };
     let path = Path::new("spec").child("ports").index(index).child("nodePort");
-    refused(service, FieldError::invalid(path, port, Refused::PortTaken.to_string()))
+    refused(service, &[FieldError::invalid(path, port, Refused::PortTaken.to_string())])
 }
 
 /// Puts another address or port into every place where the service has this one.

@@ -1,5 +1,6 @@
 //! The fields of a Service that stand for allocations: what it needs, what stays from before, what goes with its type.
 
+use oarlock_api::FieldErrors;
 use serde_json::{Value, json};
 
 fn kind_of(service: &Value) -> &str {
@@ -34,7 +35,7 @@ pub(super) fn needs_health_port(service: &Value) -> bool {
 
 /// Brings the fields into the form that allocation reads: single and plural addresses agree, families are named, what
 /// the client left out is as it was, what the type has no use for is gone.
-pub(super) fn prepare(new: &mut Value, old: Option<&Value>, families: Vec<&'static str>) {
+pub(super) fn prepare(new: &mut Value, old: Option<&Value>, families: &[&'static str]) -> FieldErrors {
     if !new["spec"].is_object() {
         new["spec"] = json!({});
     }
@@ -43,7 +44,7 @@ pub(super) fn prepare(new: &mut Value, old: Option<&Value>, families: Vec<&'stat
     }
     drop_unused(new, old);
     if kind_of(new) == "ExternalName" {
-        return;
+        return FieldErrors::new();
     }
     let single = new["spec"]["clusterIP"].as_str().unwrap_or_default().to_string();
     let plural = new["spec"]["clusterIPs"].as_array().is_some_and(|list| !list.is_empty());
@@ -52,32 +53,7 @@ pub(super) fn prepare(new: &mut Value, old: Option<&Value>, families: Vec<&'stat
     } else if single.is_empty() && plural {
         new["spec"]["clusterIP"] = new["spec"]["clusterIPs"][0].clone();
     }
-    name_families(new, &families);
-}
-
-fn name_families(service: &mut Value, families: &[&'static str]) {
-    let first = service["spec"]["clusterIP"].as_str().and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
-    let spec = &mut service["spec"];
-    if spec["ipFamilyPolicy"].is_null() {
-        let several = spec["ipFamilies"].as_array().is_some_and(|list| list.len() > 1)
-            || spec["clusterIPs"].as_array().is_some_and(|list| list.len() > 1);
-        spec["ipFamilyPolicy"] = if several { "RequireDualStack" } else { "SingleStack" }.into();
-    }
-    let wanted = if spec["ipFamilyPolicy"] == "SingleStack" { 1 } else { families.len() };
-    let mut named: Vec<Value> = spec["ipFamilies"].as_array().cloned().unwrap_or_default();
-    if named.is_empty() {
-        match first {
-            Some(ip) => named.push(if ip.is_ipv4() { "IPv4" } else { "IPv6" }.into()),
-            None => named.extend(families.first().map(|f| Value::from(*f))),
-        }
-    }
-    for family in families {
-        if named.len() < wanted && !named.iter().any(|n| n == family) {
-            named.push((*family).into());
-        }
-    }
-    named.truncate(wanted.max(1));
-    spec["ipFamilies"] = named.into();
+    super::families::complete(new, old, families)
 }
 
 /// What the client left out stays as it was given.
@@ -88,6 +64,9 @@ fn keep_allocations(new: &mut Value, old: &Value) {
             && spec["clusterIPs"].as_array().is_none_or(Vec::is_empty)
         {
             spec["clusterIP"] = was["clusterIP"].clone();
+        }
+        // A client that does not know the list keeps the second address.
+        if spec["clusterIPs"].as_array().is_none_or(Vec::is_empty) && spec["clusterIP"] == was["clusterIP"] {
             spec["clusterIPs"] = was["clusterIPs"].clone();
         }
     }

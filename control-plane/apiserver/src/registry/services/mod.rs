@@ -9,6 +9,7 @@ mod addresses;
 mod allocate;
 mod cidrs;
 mod commit;
+mod families;
 mod fields;
 mod ports;
 mod range;

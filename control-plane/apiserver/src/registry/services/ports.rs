@@ -60,14 +60,21 @@ impl PortMap {
         Some(map)
     }
 
-    pub(super) fn to_bytes(&self) -> Bytes {
+    /// The object for the store, in the form that all objects have there.
+    pub(super) fn to_bytes(&self, as_protobuf: bool) -> Bytes {
         let used = self.bits.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         let data: Vec<u8> = self.bits[..used].iter().rev().copied().collect();
         let object = json!({
             "kind": "RangeAllocation", "apiVersion": "v1", "metadata": { "creationTimestamp": null },
             "range": self.range_text(), "data": STANDARD.encode(data),
         });
-        object.to_string().into()
+        let table = Table::builtin();
+        match table.type_named(TYPE) {
+            Some(ty) if as_protobuf => {
+                protobuf::wrap("v1", "RangeAllocation", &protobuf::encode(table, ty, &object)).into()
+            }
+            _ => object.to_string().into(),
+        }
     }
 
     fn place(&self, port: u16) -> Option<(usize, u8)> {
@@ -126,10 +133,14 @@ mod tests {
     #[test]
     fn bytes_are_upstreams_number() {
         let check = |ports: &[u16], data: &[u8]| {
-            let object: Value = serde_json::from_slice(&map(ports).to_bytes()).expect("JSON");
+            let object: Value = serde_json::from_slice(&map(ports).to_bytes(false)).expect("JSON");
             assert_eq!(object["data"], STANDARD.encode(data), "{ports:?}");
             assert_eq!(object["range"], "30000-32767");
-            assert_eq!(PortMap::read(30000..=32767, &map(ports).to_bytes()), Some(map(ports)));
+            for as_protobuf in [false, true] {
+                let bytes = map(ports).to_bytes(as_protobuf);
+                assert_eq!(protobuf::is_envelope(&bytes), as_protobuf);
+                assert_eq!(PortMap::read(30000..=32767, &bytes), Some(map(ports)));
+            }
         };
         check(&[], &[]);
         check(&[30000], &[1]);

@@ -293,7 +293,7 @@ impl ServiceAllocator {
             }
             let key = Bytes::from_static(PORTS_KEY.as_bytes());
             let guards = vec![Compare { key: key.clone(), mod_revision: revision }];
-            let ops = vec![Op::Put { key, value: after.to_bytes(), lease: None }];
+            let ops = vec![Op::Put { key, value: after.to_bytes(self.addresses.protobuf), lease: None }];
             match self.store.transact(Txn { guards, ops }).await.map_err(store_failed)? {
                 TxnReply::Done { revision } => {
                     *self.known.lock() = Known { revision, ports: after };
