@@ -64,7 +64,8 @@ impl Entry {
             name: text("name").into(),
             revision,
             version: storage.custom.as_ref().map(|custom| custom.version_name(object)),
-            json: json.into(),
+            // What it was printed into has room for twice as much.
+            json: Bytes::copy_from_slice(&json),
             labels: labels.unwrap_or_default(),
             fields: storage.strategy.selectable_fields(object).into_boxed_slice(),
             named_fields: storage.strategy.named_fields(object).into_boxed_slice(),
@@ -130,8 +131,12 @@ impl Filter {
     }
 
     pub(crate) fn matches(&self, entry: &Entry) -> bool {
-        (self.namespace.is_empty() || *self.namespace == *entry.namespace)
-            && (self.fields.is_everything() || self.fields.matches(|field| entry.field(field)))
+        (self.namespace.is_empty() || *self.namespace == *entry.namespace) && self.selects(entry)
+    }
+
+    /// Whether an entry of the namespace that this is about is meant.
+    pub(crate) fn selects(&self, entry: &Entry) -> bool {
+        (self.fields.is_everything() || self.fields.matches(|field| entry.field(field)))
             && (self.labels.is_everything() || self.labels.matches(entry))
     }
 }

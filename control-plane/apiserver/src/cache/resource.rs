@@ -218,6 +218,12 @@ impl ResourceCache {
         self.state.lock().snapshot.len()
     }
 
+    /// How many objects there are, and their size as JSON on average.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.snapshot.len(), state.snapshot.average_bytes())
+    }
+
     /// How many watch, those who are just gone included.
     pub(crate) fn watchers(&self) -> usize {
         self.state.lock().watchers.len()
@@ -277,7 +283,7 @@ impl State {
         let mut events: VecDeque<WatchEvent> = self
             .snapshot
             .iter(&filter.namespace, None)
-            .filter(|entry| filter.matches(entry))
+            .filter(|entry| filter.selects(entry))
             .map(|entry| WatchEvent::Change { kind: ChangeKind::Added, entry: entry.clone(), shared: None })
             .collect();
         if announce {

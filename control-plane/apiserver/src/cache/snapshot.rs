@@ -34,6 +34,8 @@ impl PartialOrd for ShardKey {
 pub(crate) struct Snapshot {
     shards: Arc<BTreeMap<ShardKey, Arc<Shard>>>,
     count: usize,
+    /// Of all objects as JSON.
+    bytes: usize,
 }
 
 impl Snapshot {
@@ -45,11 +47,18 @@ impl Snapshot {
         self.count
     }
 
+    /// The size of an object as JSON, on average; 0 of none.
+    pub(crate) fn average_bytes(&self) -> usize {
+        self.bytes.checked_div(self.count).unwrap_or(0)
+    }
+
     pub(super) fn insert(&mut self, entry: Arc<Entry>) -> Option<Arc<Entry>> {
         let shards = Arc::make_mut(&mut self.shards);
         let shard = shards.entry(ShardKey(entry.namespace.clone())).or_default();
+        self.bytes += entry.json.len();
         let before = Arc::make_mut(shard).insert(entry.name.clone(), entry);
         self.count += usize::from(before.is_none());
+        self.bytes -= before.as_ref().map_or(0, |before| before.json.len());
         before
     }
 
@@ -62,6 +71,7 @@ impl Snapshot {
             shards.remove(&key);
         }
         self.count -= 1;
+        self.bytes -= before.json.len();
         Some(before)
     }
 

@@ -239,12 +239,12 @@ fn snapshot_page(
     let snapshot = cached.snapshot();
     let all = limit.unwrap_or(usize::MAX);
     let after = after.map(|(namespace, name)| (namespace.as_str(), name.as_str()));
-    let mut matching = snapshot.iter(&filter.namespace, after).filter(|entry| filter.matches(entry));
-    let mut items = Vec::new();
-    items.extend(matching.by_ref().take(all).cloned());
+    let mut matching = snapshot.iter(&filter.namespace, after).filter(|entry| filter.selects(entry));
+    let (mut items, mut newest) = (Vec::new(), 0);
+    // Each entry is touched once: they are cold, and there are many.
+    items.extend(matching.by_ref().take(all).inspect(|entry| newest = entry.revision.max(newest)).cloned());
     let left = matching.count();
     let more = (left > 0).then(|| filter.selects_everything().then_some(left));
-    let newest = items.iter().map(|entry| entry.revision).max().unwrap_or(0);
     Page { items, revision: revision.max(newest), more }
 }
 

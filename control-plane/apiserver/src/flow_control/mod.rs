@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use http::{HeaderName, HeaderValue, Response};
 use oarlock_api::Status;
 use oarlock_apiserver_access::User;
-use oarlock_apiserver_flow::{Classified, Digest, ListShape, Permit, Work, list_work, mutating_work};
+use oarlock_apiserver_flow::{Classified, Digest, ListShape, Permit, Work, list_work_by_size, mutating_work};
 use tokio::sync::Notify;
 
 use crate::body::Body;
@@ -107,14 +107,15 @@ fn work_of(info: &RequestInfo, query: &Query, served: Option<&Served>, seats_max
         "list" | "watch" if info.verb == "list" || query.flag("sendInitialEvents") => {
             let limit = query.number("limit").and_then(|n| u64::try_from(n).ok()).unwrap_or(0);
             let selector = |name: &str| query.get(name).is_some_and(|text| !text.is_empty());
+            let (count, average_bytes) = stored.cache.size();
             let shape = ListShape {
-                stored: stored.cache.len() as u64,
+                stored: count as u64,
                 limit,
                 from_cache: query.get("continue").is_none_or(str::is_empty),
                 selective: selector("labelSelector") || selector("fieldSelector"),
                 by_name: !info.name.is_empty(),
             };
-            list_work(&shape, seats_max)
+            list_work_by_size(&shape, average_bytes as u64, seats_max)
         }
         "create" | "update" | "patch" | "delete" | "deletecollection" => {
             mutating_work(stored.cache.watchers() as u64, seats_max)
