@@ -81,6 +81,10 @@ fn refusals(cluster: &Cluster) {
     refused(&unwritable, "is not writable");
     let agent = oarlock(cluster, &["agent", "--data-dir", &dir, ports[1], ports[2]]);
     refused(&agent, "start `oarlock server` with this --data-dir first");
+    let wrong = ["--https-port=0", "--client-ca-file=/nowhere", "--goaway-chance=1"];
+    let wrong = oarlock(cluster, &[&["server", "--data-dir", &dir], &wrong[..]].concat());
+    refused(&wrong, "--client-ca-file: read /nowhere: No such file or directory");
+    assert!(wrong.stderr.contains("--goaway-chance can not be"), "all are told: {}", wrong.stderr);
     assert!(
         !Path::new(&dir).join("store.redb").exists() && !Path::new(&dir).join("pki").exists(),
         "nothing half-started"

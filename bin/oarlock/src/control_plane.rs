@@ -1,16 +1,21 @@
 //! The control plane of this process: store, API server, controllers, scheduler.
 
-use std::net::{IpAddr, SocketAddr};
+use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use oarlock_apiserver::{ApiServer, Connector, KubeletTls, ServiceAccountKeys, User};
+use oarlock_apiserver::{
+    ApiServer, AuthenticationConfig, CertificateFiles, Connector, FrontProxy, KubeletTls, ServiceAccountKeys,
+    User,
+};
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::Identity;
 use oarlock_store::Store;
 
-use crate::api_flags::OpenStore;
+use crate::api_flags::{Accounts, ApiFlags, OpenStore, Told};
 use crate::identities::{ClusterKeys, SCHEDULER, ServerNames};
 use crate::layout::Layout;
 use crate::preflight;
@@ -21,7 +26,7 @@ const MASTERS: &str = "system:masters";
 
 /// A control plane that serves.
 pub(crate) struct ControlPlane {
-    pub keys: ClusterKeys,
+    pub keys: Arc<ClusterKeys>,
     pub connector: Connector,
     /// The API server as this machine's clients reach it.
     pub url: String,
@@ -36,31 +41,37 @@ pub(crate) struct ControlPlane {
 impl ControlPlane {
     /// Opens the store and serves the API; returns when `/readyz` is ok.
     pub(crate) async fn start(layout: &Layout, common: &Common, flags: &ServerFlags) -> Result<Self> {
-        let keys = ClusterKeys::load_or_create(layout)?;
+        let told = flags.api.read()?;
+        let keys = Arc::new(ClusterKeys::load_or_create(layout)?);
         let advertise = match flags.advertise_address {
             Some(address) => address,
             None => preflight::own_address()?,
         };
         let first_service_ip =
             common.service_cidr.nth(1).context("the service range has no second address")?;
-        let host = preflight::host_name()?;
-        let serving = keys.api_server(&ServerNames {
-            cluster_domain: &common.cluster_domain,
-            first_service_ip,
-            advertise: advertise.into(),
-            host: &host,
-            further: &flags.tls_san,
-        })?;
+        let serving = Serving {
+            keys: keys.clone(),
+            names: ServerNames {
+                cluster_domain: common.cluster_domain.clone(),
+                first_service_ip,
+                advertise: advertise.into(),
+                host: preflight::host_name()?,
+                further: flags.tls_san.clone(),
+            },
+        };
         let api_stop = Shutdown::new();
         // The store ends after everything that uses it, not with it.
         let store = flags.api.open_store(layout, &Shutdown::new())?;
-        let config = api_config(layout, common, flags, &keys, store.shared(), serving, advertise.into())?;
+        let identity = serving.identity()?;
+        let mut config = api_config(layout, common, flags, &keys, store.shared(), identity, told)?;
+        config.advertise = advertise.into();
         let server = ApiServer::new(config).await?;
         let url = format!("https://127.0.0.1:{}", server.address().port());
         let connector = server.connector();
         let mut ready = server.ready();
         let mut api = Tasks::new("control-plane", &api_stop);
         api.spawn("kube-apiserver", |stop| server.run(stop));
+        api.spawn("certificates", |stop| serving.renew(stop));
         tokio::select! {
             waited = ready.wait_for(|ready| *ready) => { waited.context("the API server ended while it started")?; }
             ended = join_early(&mut api) => ended?,
@@ -106,8 +117,14 @@ impl ControlPlane {
         }
     }
 
+    /// `/readyz` fails from now on, so that nobody new is sent here; everything goes on until [`stop`](Self::stop).
+    pub(crate) fn announce_stop(&self) {
+        self.connector.announce_stop();
+    }
+
     /// Ends the loops first, then the API server, then the store.
     pub(crate) async fn stop(mut self) -> Result<()> {
+        self.announce_stop();
         self.loops_stop.trigger();
         let loops = match self.loops.take() {
             Some(loops) => loops.join().await,
@@ -142,6 +159,32 @@ fn component_clients(connector: Connector) -> oarlock_controllers::ClientFactory
     })
 }
 
+/// The certificate of the API server, of the cluster's authority.
+struct Serving {
+    keys: Arc<ClusterKeys>,
+    names: ServerNames,
+}
+
+/// How often it is looked whether it is to be renewed; it is long before it ends.
+const RENEWAL_PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Serving {
+    /// From its files, or new.
+    fn identity(&self) -> Result<Identity> {
+        self.keys.api_server(&self.names)
+    }
+
+    /// Renews the files while the server runs; it takes changed files over by itself.
+    async fn renew(self, stop: Shutdown) -> Result<(), Infallible> {
+        while stop.or(tokio::time::sleep(RENEWAL_PERIOD)).await.is_some() {
+            if let Err(error) = self.identity() {
+                tracing::error!(%error, "the API server's certificate could not be renewed");
+            }
+        }
+        Ok(())
+    }
+}
+
 fn api_config(
     layout: &Layout,
     common: &Common,
@@ -149,39 +192,81 @@ fn api_config(
     keys: &ClusterKeys,
     store: Arc<dyn Store>,
     serving: Identity,
-    advertise: IpAddr,
+    told: Told,
 ) -> Result<oarlock_apiserver::Config> {
+    let api = &flags.api;
+    let Told { mut authentication, authorization, accounts, proxy_client, mut running } = told;
+    let own_files =
+        || CertificateFiles { cert: layout.pki("apiserver.crt"), key: layout.pki("apiserver.key") };
+    running.serving.main.get_or_insert_with(own_files);
+    let front_proxy = front_proxy(keys.front_proxy()?, proxy_client, &mut authentication);
+    let ca = keys.authority.cert_pem();
     Ok(oarlock_apiserver::Config {
         store,
         bind: SocketAddr::new(flags.bind_address, flags.https_port),
-        advertise,
+        advertise: flags.bind_address,
         serving,
-        client_ca_pem: Some(keys.authority.cert_pem().to_string()),
-        service_accounts: ServiceAccountKeys {
-            signing_pem: keys.service_accounts.private_pem.clone(),
-            verification_pem: vec![],
-            issuer: format!("https://kubernetes.default.svc.{}", common.cluster_domain),
-            audiences: vec![],
-        },
+        client_ca_pem: Some(joined(ca, authentication.client_ca_pem.as_deref())),
+        service_accounts: service_accounts(common, api, keys, accounts),
         service_cidr: common.service_cidr.to_string(),
-        node_ports: 30000..=32767,
+        node_ports: api.service_node_port_range.clone(),
         cluster_domain: common.cluster_domain.clone(),
-        kubelet: KubeletTls {
-            identity: Some(keys.kubelet_client()?),
-            ca_pem: Some(keys.authority.cert_pem().to_string()),
-        },
-        front_proxy: keys.front_proxy()?,
-        encryption: flags.api.encryption(layout),
-        admission: flags.api.admission(),
-        requests_in_flight: flags.api.requests_in_flight(),
-        audit: flags.api.audit(),
-        storage_media_type: match flags.api.etcd_servers.as_slice() {
-            [] => oarlock_apiserver::StorageMediaType::Json,
-            _ => oarlock_apiserver::StorageMediaType::Protobuf,
-        },
-        authentication: flags.api.authentication()?,
-        authorization: flags.api.authorization()?,
+        kubelet: KubeletTls { identity: Some(keys.kubelet_client()?), ca_pem: Some(ca.to_string()) },
+        front_proxy,
+        encryption: api.encryption(layout),
+        admission: api.admission(),
+        requests_in_flight: api.requests_in_flight(),
+        audit: api.audit(),
+        storage_media_type: api.storage_media_type(),
+        authentication,
+        authorization,
+        running,
     })
+}
+
+fn service_accounts(
+    common: &Common,
+    api: &ApiFlags,
+    keys: &ClusterKeys,
+    told: Accounts,
+) -> ServiceAccountKeys {
+    let own_issuer = || format!("https://kubernetes.default.svc.{}", common.cluster_domain);
+    ServiceAccountKeys {
+        signing_pem: told.signing_pem.unwrap_or_else(|| keys.service_accounts.private_pem.clone()),
+        verification_pem: told.verification_pem,
+        issuer: api.accounts.service_account_issuer.first().cloned().unwrap_or_else(own_issuer),
+        audiences: api.accounts.api_audiences.clone(),
+    }
+}
+
+/// Who this server is to those that it proxies to. Where only authorities of other front proxies are told, the own one
+/// stays, and is believed beside them.
+fn front_proxy(
+    own: FrontProxy,
+    told: Option<Identity>,
+    authentication: &mut AuthenticationConfig,
+) -> FrontProxy {
+    let Some(header) = &mut authentication.request_header else { return own };
+    let identity = match told {
+        Some(identity) => Some(identity),
+        None => {
+            header.client_ca_pem = joined(&header.client_ca_pem, own.ca_pem.as_deref());
+            // Without names any will do.
+            if !header.allowed_names.is_empty() {
+                header.allowed_names.extend(own.allowed_names);
+            }
+            own.identity
+        }
+    };
+    FrontProxy {
+        identity,
+        ca_pem: Some(header.client_ca_pem.clone()),
+        allowed_names: header.allowed_names.clone(),
+    }
+}
+
+fn joined(one: &str, other: Option<&str>) -> String {
+    other.map_or_else(|| one.to_string(), |other| format!("{}\n{other}", one.trim_end()))
 }
 
 fn write_kubeconfig(layout: &Layout, flags: &ServerFlags, keys: &ClusterKeys, url: &str) -> Result<PathBuf> {

@@ -21,12 +21,12 @@ pub(crate) struct ClusterKeys {
 }
 
 /// The names and addresses of the API server.
-pub(crate) struct ServerNames<'a> {
-    pub cluster_domain: &'a str,
+pub(crate) struct ServerNames {
+    pub cluster_domain: String,
     pub first_service_ip: Ipv4Addr,
     pub advertise: IpAddr,
-    pub host: &'a str,
-    pub further: &'a [String],
+    pub host: String,
+    pub further: Vec<String>,
 }
 
 impl ClusterKeys {
@@ -42,15 +42,15 @@ impl ClusterKeys {
         layout.pki("ca.key").exists()
     }
 
-    pub(crate) fn api_server(&self, names: &ServerNames<'_>) -> Result<Identity> {
-        let domain = names.cluster_domain;
+    pub(crate) fn api_server(&self, names: &ServerNames) -> Result<Identity> {
+        let domain = &names.cluster_domain;
         let mut all: Vec<SubjectName> = [
             "kubernetes".to_string(),
             "kubernetes.default".into(),
             "kubernetes.default.svc".into(),
             format!("kubernetes.default.svc.{domain}"),
             "localhost".into(),
-            names.host.to_string(),
+            names.host.clone(),
         ]
         .into_iter()
         .map(SubjectName::Dns)
@@ -59,7 +59,7 @@ impl ClusterKeys {
             [IpAddr::from(Ipv4Addr::LOCALHOST), names.first_service_ip.into(), names.advertise]
                 .map(SubjectName::Ip),
         );
-        for name in names.further {
+        for name in &names.further {
             all.push(name.parse().map_or_else(|_| SubjectName::Dns(name.clone()), SubjectName::Ip));
         }
         all.dedup();

@@ -131,8 +131,7 @@ fn file_arguments(text: &[u8]) -> Result<Vec<OsString>> {
             bail!("a configuration cannot name another");
         }
         match value {
-            Value::Bool(true) => out.push(format!("--{name}").into()),
-            Value::Bool(false) | Value::Null => {}
+            Value::Null => {}
             Value::Array(items) => {
                 for item in items {
                     out.push(format!("--{name}={}", scalar(&name, &item)?).into());
@@ -148,6 +147,7 @@ fn scalar(name: &str, value: &Value) -> Result<String> {
     match value {
         Value::String(text) => Ok(text.clone()),
         Value::Number(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
         _ => bail!("{name}: a text or a number is needed"),
     }
 }
@@ -184,6 +184,10 @@ mod tests {
         assert_eq!(probe.common.cluster_domain, "cluster.local");
         let probe = parse("https-port: 7443\n", &["--https-port", "8443"]).expect("valid settings");
         assert_eq!(probe.server.https_port, 8443);
+        let probe = parse("enable-bootstrap-token-auth: false\nanonymous-auth: true\n", &[]);
+        let authentication = probe.expect("valid settings").server.api.authentication;
+        assert!(!authentication.enable_bootstrap_token_auth);
+        assert_eq!(authentication.anonymous_auth, Some(true));
     }
 
     #[test]

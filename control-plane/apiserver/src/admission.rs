@@ -13,6 +13,7 @@ use oarlock_apiserver_admission::{
     ValidatingAdmissionWebhook, World,
 };
 use oarlock_apiserver_webhook::Clients;
+use serde_json::Value;
 
 use crate::config::{Admission, Error};
 
@@ -48,11 +49,12 @@ impl Ground {
             }
         };
         let (world, clients) = (self.world(), self.clients);
+        let (mutating, validating) = webhooks(&world, &clients, &config)?;
         let others: Vec<Arc<dyn AdmissionPlugin>> = vec![
             Arc::new(MutatingAdmissionPolicy::new(world.clone())),
-            Arc::new(MutatingAdmissionWebhook::new(world.clone(), clients.clone())),
+            Arc::new(mutating),
             Arc::new(ValidatingAdmissionPolicy::new(world.clone())),
-            Arc::new(ValidatingAdmissionWebhook::new(world.clone(), clients)),
+            Arc::new(validating),
         ];
         let parts = AdmissionParts {
             objects: self.objects,
@@ -70,6 +72,26 @@ impl Ground {
         // Upstream has this in its storage layer: nobody can turn it off.
         plugins.push(Arc::new(PolicyParamAccess::new(world)));
         Ok(AdmissionChain::new(plugins))
+    }
+}
+
+/// The plugins that call webhooks, with the credentials that their configuration names.
+fn webhooks(
+    world: &World,
+    clients: &Clients,
+    config: &AdmissionConfig,
+) -> Result<(MutatingAdmissionWebhook, ValidatingAdmissionWebhook), Error> {
+    let of = |plugin: &str| config.others.get(plugin).unwrap_or(&Value::Null);
+    let mutating = MutatingAdmissionWebhook::new(world.clone(), clients.clone())
+        .with_configuration(of("MutatingAdmissionWebhook"));
+    let validating = ValidatingAdmissionWebhook::new(world.clone(), clients.clone())
+        .with_configuration(of("ValidatingAdmissionWebhook"));
+    match (mutating, validating) {
+        (Ok(mutating), Ok(validating)) => Ok((mutating, validating)),
+        (mutating, validating) => {
+            let faults: Vec<String> = mutating.err().into_iter().chain(validating.err()).collect();
+            Err(Error::Admission(faults.join("; ")))
+        }
     }
 }
 

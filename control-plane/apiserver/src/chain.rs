@@ -9,19 +9,18 @@ use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
 use http::{Request, Response};
 use oarlock_api::Status;
 use oarlock_apiserver_access::{Annotations, User};
+use oarlock_apiserver_admission::truncate_warnings;
 use oarlock_apiserver_audit::Record;
 use oarlock_apiserver_flow::Classified;
 use rustls_pki_types::CertificateDer;
 
 use crate::body::Body;
+use crate::duration::parse_duration;
 use crate::encode::{self, Accepted};
 use crate::endpoints::{self, Call};
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
 use crate::{aggregate, audit, authenticate, authorise, discovery, flow_control, impersonate};
-
-/// How long a request that is not meant to last may take.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
@@ -111,13 +110,23 @@ async fn bounded(
         return steps(server, peer, info, query, request, traces).await;
     }
     let _slot = server.in_flight.enter(info);
+    let allowed = allowed_time(query, server.request_timeout)?;
     let work = steps(server, peer, info, query, request, traces);
-    tokio::time::timeout(REQUEST_TIMEOUT, work).await.unwrap_or_else(|_| {
+    tokio::time::timeout(allowed, work).await.unwrap_or_else(|_| {
         Err(Status::timeout(
             "request did not complete within requested timeout - context deadline exceeded",
             0,
         ))
     })
+}
+
+/// What the client asks for, but not more than the server gives.
+fn allowed_time(query: &Query, most: Duration) -> Result<Duration, Status> {
+    let Some(text) = query.get("timeout") else { return Ok(most) };
+    let asked = parse_duration(text).map_err(|error| {
+        Status::bad_request(format!("invalid timeout specified in the request URL - {error}"))
+    })?;
+    Ok(if asked.is_zero() { most } else { asked.min(most) })
 }
 
 async fn steps(
@@ -131,13 +140,8 @@ async fn steps(
     let user = authenticate::authenticate(server, peer, request.headers(), &info.path).await;
     let user = audit::begin(server, peer, info, (request.uri(), request.headers()), user, &mut traces.record)
         .await?;
-    let other = impersonate::impersonate(server, request.headers(), user.clone()).await?;
-    if let Some(record) = &traces.record
-        && !Arc::ptr_eq(&other, &user)
-    {
-        record.impersonated(&other);
-    }
-    let user = other;
+    let record = traces.record.as_deref();
+    let user = impersonate::impersonate(server, request.headers(), info, query, user, record).await?;
     let served = server.resources.find(&info.group, &info.version, &info.resource);
     let flow = traces.flow.insert(flow_control::classify(server, info, &user));
     // Held until the answer is there.
@@ -170,7 +174,7 @@ async fn steps(
     if let Some(record) = record {
         record.annotations(annotations.all());
     }
-    let warnings = annotations.take_warnings();
+    let warnings = truncate_warnings(annotations.take_warnings());
     let mut response = match answered {
         Ok(response) => response,
         Err(status) => {

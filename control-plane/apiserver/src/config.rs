@@ -4,9 +4,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use oarlock_api::Status;
-use oarlock_apiserver_access::authentication::AuthenticationConfig;
+use oarlock_apiserver_access::authentication::{AuthenticationConfig, RequestHeaderConfig};
 use oarlock_apiserver_access::authorization::AuthorizationConfig;
 use oarlock_pki::{Identity, PkiError};
 use oarlock_store::{Store, StoreError};
@@ -36,22 +37,109 @@ pub struct Config {
     /// `--max-requests-inflight` and `--max-mutating-requests-inflight` together: what priority levels share.
     pub requests_in_flight: u32,
     pub audit: Option<Audit>,
-    /// Beside client certificates, service account tokens and the front proxy, which the server knows of itself.
     /// `--storage-media-type`, of built-in kinds. Both are always read.
     pub storage_media_type: StorageMediaType,
+    /// Beside client certificates, service account tokens and the front proxy, which the server knows of itself.
     pub authentication: AuthenticationConfig,
     pub authorization: AuthorizationConfig,
+    pub running: Running,
 }
 
 impl Config {
+    /// Who may speak for others: as configured, else the own front proxy.
+    pub(crate) fn request_header(&self) -> Option<RequestHeaderConfig> {
+        let own = || {
+            let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
+            Some(RequestHeaderConfig {
+                client_ca_pem: self.front_proxy.ca_pem.clone()?,
+                allowed_names: self.front_proxy.allowed_names.clone(),
+                username_headers: names(&["X-Remote-User"]),
+                uid_headers: names(&["X-Remote-Uid"]),
+                group_headers: names(&["X-Remote-Group"]),
+                extra_headers_prefixes: names(&["X-Remote-Extra-"]),
+            })
+        };
+        self.authentication.request_header.clone().or_else(own)
+    }
+
     /// Whose client certificates the handshake takes: of clients, and of front proxies.
     pub(crate) fn handshake_authorities(&self) -> Option<String> {
-        let proxies = match &self.authentication.request_header {
-            Some(header) => Some(&header.client_ca_pem),
-            None => self.front_proxy.ca_pem.as_ref(),
-        };
-        let all: Vec<&str> = self.client_ca_pem.iter().chain(proxies).map(String::as_str).collect();
+        let proxies = self.request_header().map(|header| header.client_ca_pem);
+        let all: Vec<&str> = self.client_ca_pem.as_deref().into_iter().chain(proxies.as_deref()).collect();
         (!all.is_empty()).then(|| all.join("\n"))
+    }
+}
+
+/// How the server goes about requests, and which files it follows while it runs.
+#[derive(Debug, Clone)]
+pub struct Running {
+    pub serving: ServingFiles,
+    /// `--authentication-config`, whose contents are in [`Config::authentication`]; read again when it changes.
+    pub authentication_file: Option<PathBuf>,
+    /// `--authorization-config`; the same.
+    pub authorization_file: Option<PathBuf>,
+    /// `--request-timeout`: a request that is not meant to last ends by then; `?timeout=` asks for less.
+    pub request_timeout: Duration,
+    /// `--min-request-timeout`: a watch that does not say how long lasts one to two times this.
+    pub min_request_timeout: Duration,
+    /// `--shutdown-delay-duration`: how long requests are still taken after `/readyz` began to fail.
+    pub shutdown_delay: Duration,
+    /// `--goaway-chance`: the share of HTTP/2 requests after which a client is sent to another server; 0 to 0.02.
+    pub goaway_chance: f64,
+    /// `--event-ttl`
+    pub event_ttl: Duration,
+    pub tokens: TokenLimits,
+    /// `--service-account-issuer` after the first: their tokens are believed, too.
+    pub further_issuers: Vec<String>,
+    /// `--service-account-jwks-uri`, where it is not the issuer's own.
+    pub jwks_uri: Option<String>,
+}
+
+impl Default for Running {
+    /// Upstream's defaults.
+    fn default() -> Self {
+        Self {
+            serving: ServingFiles::default(),
+            authentication_file: None,
+            authorization_file: None,
+            request_timeout: Duration::from_secs(60),
+            min_request_timeout: Duration::from_secs(1800),
+            shutdown_delay: Duration::ZERO,
+            goaway_chance: 0.0,
+            event_ttl: Duration::from_secs(3600),
+            tokens: TokenLimits::default(),
+            further_issuers: Vec::new(),
+            jwks_uri: None,
+        }
+    }
+}
+
+/// Certificates of the socket that are read again when their files change.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ServingFiles {
+    /// `--tls-cert-file` and `--tls-private-key-file`, instead of [`Config::serving`].
+    pub main: Option<CertificateFiles>,
+    /// `--tls-sni-cert-key`: for clients that ask for these names; the certificate's own where none are told.
+    pub by_name: Vec<(CertificateFiles, Vec<String>)>,
+}
+
+/// PEM files of a certificate chain and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CertificateFiles {
+    pub cert: PathBuf,
+    pub key: PathBuf,
+}
+
+/// `--service-account-max-token-expiration` and `--service-account-extend-token-expiration`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenLimits {
+    pub max_seconds: Option<i64>,
+    pub extends: bool,
+}
+
+impl Default for TokenLimits {
+    fn default() -> Self {
+        Self { max_seconds: None, extends: true }
     }
 }
 
@@ -148,6 +236,10 @@ pub enum Error {
     Tls(#[from] PkiError),
     #[error("set up TLS: {0}")]
     Rustls(String),
+    #[error("serve with the certificate {path}: {why}")]
+    Certificate { path: PathBuf, why: String },
+    #[error("watch {what}: {source}")]
+    Watch { what: &'static str, source: std::io::Error },
     #[error("read the service account keys: {0}")]
     Keys(String),
     #[error("--service-cluster-ip-range {0:?} is not a range of addresses")]

@@ -4,6 +4,7 @@
 //! authorise → endpoints → decode → registry (default, mutate, validate, admit, store) → cache → encode`. In one process
 //! the same chain is called in memory ([`ApiServer::client`]).
 
+mod access;
 mod admission;
 mod aggregate;
 mod audit;
@@ -17,12 +18,15 @@ mod config;
 mod custom;
 mod decode;
 mod discovery;
+mod duration;
 mod encode;
 mod encryption;
 mod endpoints;
 mod flow_control;
+mod follow;
 mod impersonate;
 mod kubelet;
+mod legacy_tokens;
 mod listen;
 mod metrics;
 mod policies;
@@ -33,10 +37,16 @@ mod start;
 
 pub use aggregate::FrontProxy;
 pub use config::{
-    Admission, Audit, AuditLog, Config, Encryption, Error, ServiceAccountKeys, StorageMediaType,
+    Admission, Audit, AuditLog, CertificateFiles, Config, Encryption, Error, Running, ServiceAccountKeys,
+    ServingFiles, StorageMediaType, TokenLimits,
 };
+pub use duration::{DurationError, parse_duration};
 pub use kubelet::KubeletTls;
 pub use oarlock_apiserver_access::User;
-pub use oarlock_apiserver_access::authentication::{Anonymous, AuthenticationConfig};
-pub use oarlock_apiserver_access::authorization::AuthorizationConfig;
+pub use oarlock_apiserver_access::authentication::{
+    Anonymous, AuthenticationConfig, OidcFlags, RequestHeaderConfig, SigningKey as TokenSigningKey,
+    TokenWebhook, VerifyingKey as TokenVerifyingKey,
+};
+pub use oarlock_apiserver_access::authorization::{AuthorizationConfig, WebhookAuthorizerConfig};
+pub use oarlock_apiserver_webhook::{Resolver, from_kubeconfig};
 pub use server::{ApiServer, Connector};

@@ -4,12 +4,14 @@ use std::collections::HashSet;
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use http::{Request, Response};
 use oarlock_api::Status;
-use oarlock_apiserver_access::authentication::{AuthenticationChain, VerifyingKey};
+use oarlock_apiserver_access::authentication::{ReloadableAuthentication, VerifyingKey};
 use oarlock_apiserver_access::authorization::forbidden;
+use oarlock_apiserver_access::impersonate::Impersonator;
 use oarlock_apiserver_access::reviews::Reviews;
 use oarlock_apiserver_access::token::TokenIssuer;
 use oarlock_apiserver_access::{Authorizer, Decision, Objects, User};
@@ -27,7 +29,9 @@ use crate::chain::Peer;
 use crate::config::{Config, Error};
 use crate::discovery::Discovery;
 use crate::flow_control::InFlight;
+use crate::follow::Followed;
 use crate::kubelet::Dialer;
+use crate::listen::Certificates;
 use crate::metrics::Metrics;
 use crate::registry::{Catalogue, Registry};
 use crate::request_info::RequestInfo;
@@ -39,12 +43,14 @@ pub(crate) struct Server {
     pub(crate) cache: Arc<Cache>,
     pub(crate) registry: Registry,
     pub(crate) objects: Arc<dyn Objects>,
-    pub(crate) authenticator: AuthenticationChain,
+    pub(crate) authenticator: Arc<ReloadableAuthentication>,
+    pub(crate) impersonator: Impersonator,
     pub(crate) authorizer: Arc<dyn Authorizer>,
     pub(crate) tokens: TokenIssuer,
     pub(crate) reviews: Reviews,
     pub(crate) keys: Vec<VerifyingKey>,
     pub(crate) issuer: String,
+    pub(crate) jwks_uri: String,
     pub(crate) dialer: Dialer,
     pub(crate) discovery: Discovery,
     pub(crate) aggregator: Aggregator,
@@ -53,8 +59,13 @@ pub(crate) struct Server {
     pub(crate) flow: Arc<Flow>,
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) ready: watch::Sender<bool>,
-    /// Triggered when the server begins to stop: watches end, `/readyz` fails.
+    /// Triggered when the server is going to stop: `/readyz` fails, and everything else goes on for a while.
+    pub(crate) stopping: Shutdown,
+    /// Triggered when no connections are taken any more: watches end.
     pub(crate) draining: Shutdown,
+    pub(crate) request_timeout: Duration,
+    pub(crate) min_request_timeout: Duration,
+    pub(crate) goaway_chance: f64,
     pub(crate) tasks: TaskSpawner,
     /// Definitions whose instances are being deleted, by uid.
     pub(crate) cleaning: Mutex<HashSet<String>>,
@@ -84,6 +95,7 @@ pub struct ApiServer {
     tls: Arc<listen::Tls>,
     tasks: Tasks,
     address: SocketAddr,
+    shutdown_delay: Duration,
 }
 
 impl ApiServer {
@@ -96,12 +108,15 @@ impl ApiServer {
 
     async fn start(config: Config) -> Result<Self, Error> {
         oarlock_pki::install_crypto_provider();
-        let tls = Arc::new(listen::Tls::new(&config.serving, config.handshake_authorities().as_deref())?);
+        let serving = Arc::new(Certificates::new(&config.serving, &config.running.serving)?);
+        let tls = listen::Tls::new(serving.clone(), config.handshake_authorities().as_deref())?;
         let listener = bind(config.bind).await?;
         let address = listener.local_addr().map_err(|source| Error::Bind { address: config.bind, source })?;
         let mut tasks = Tasks::new("apiserver", &Shutdown::new());
         let server = start::assemble(&config, address.port(), &mut tasks).await?;
-        Ok(Self { server, listener, tls, tasks, address })
+        follow_certificates(serving, &mut tasks)?;
+        let shutdown_delay = config.running.shutdown_delay;
+        Ok(Self { server, listener, tls: Arc::new(tls), tasks, address, shutdown_delay })
     }
 
     /// Where the socket listens.
@@ -124,17 +139,18 @@ impl ApiServer {
         self.server.ready.subscribe()
     }
 
-    /// Serves until the shutdown: then no new connections, watches end, and requests under way are finished.
+    /// Serves until the shutdown. Then `/readyz` fails while requests are still taken for the configured delay; after it no
+    /// new connections, watches end, and requests under way are finished.
     pub fn run(self, shutdown: Shutdown) -> BoxFuture<'static, Result<(), Error>> {
         Box::pin(self.run_to_end(shutdown))
     }
 
     async fn run_to_end(self, shutdown: Shutdown) -> Result<(), Error> {
-        let Self { server, listener, tls, mut tasks, .. } = self;
+        let Self { server, listener, tls, mut tasks, shutdown_delay, .. } = self;
         let whole = tasks.shutdown().clone();
         tasks.spawn("listen", move |stop| async move {
             tokio::select! {
-                () = shutdown.wait() => {}
+                () = last_requests(&server, &shutdown, shutdown_delay) => {}
                 () = listen::accept(&server, &listener, &tls) => {}
                 () = stop.wait() => {}
             }
@@ -148,13 +164,42 @@ impl ApiServer {
     }
 }
 
+/// Returns when the server has been told to stop, and the delay since that was announced is over.
+async fn last_requests(server: &Server, shutdown: &Shutdown, delay: Duration) {
+    let told = async {
+        shutdown.wait().await;
+        server.stopping.trigger();
+    };
+    let announced = async {
+        server.stopping.wait().await;
+        tokio::time::sleep(delay).await;
+    };
+    tokio::join!(told, announced);
+}
+
+fn follow_certificates(serving: Arc<Certificates>, tasks: &mut Tasks) -> Result<(), Error> {
+    let (paths, what) = (serving.paths(), "serving-certificates");
+    if paths.is_empty() {
+        return Ok(());
+    }
+    let followed = Followed::new(what, paths).map_err(|source| Error::Watch { what, source })?;
+    let take = move || serving.reload().map_err(|error| error.to_string());
+    tasks.spawn(what, move |stop| followed.run(stop, take));
+    Ok(())
+}
+
 /// Makes clients of a server in this process; outlives the [`ApiServer`] that is consumed by running.
 #[derive(Clone)]
 pub struct Connector {
-    server: Arc<Server>,
+    pub(crate) server: Arc<Server>,
 }
 
 impl Connector {
+    /// Says that the server is going to stop: `/readyz` fails from now on, and everything else goes on until the shutdown.
+    pub fn announce_stop(&self) {
+        self.server.stopping.trigger();
+    }
+
     /// A client that calls the server in memory as `user`. Authorisation and admission apply.
     pub fn client(&self, user: User) -> kube::Client {
         let (server, peer) = (self.server.clone(), Peer::inside(user));

@@ -6,24 +6,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use oarlock_api::GroupResource;
-use oarlock_apiserver_access::authentication::{
-    Authentication, AuthenticationParts, RequestHeaderConfig, ServiceAccountTokens, SigningKey, VerifyingKey,
-};
-use oarlock_apiserver_access::authorization::{AuthorizationParts, NodeAuthorizer, Rbac};
+use oarlock_apiserver_access::authentication::AuthenticationParts;
+use oarlock_apiserver_access::authorization::NodeAuthorizer;
+use oarlock_apiserver_access::impersonate::Impersonator;
 use oarlock_apiserver_access::reviews::Reviews;
-use oarlock_apiserver_access::token::TokenIssuer;
-use oarlock_apiserver_access::{AccessMetrics, Authorizer, Objects};
+use oarlock_apiserver_access::{AccessMetrics, Objects};
 use oarlock_apiserver_flow::{Flow, Options};
 use oarlock_apiserver_webhook::Clients;
-use oarlock_base::Tasks;
+use oarlock_base::{Shutdown, Tasks};
 use oarlock_store::{Revision, Store};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::access::{self, Accounts, Deciders};
 use crate::admission::Ground;
 use crate::aggregate::{self, Aggregator, ServiceEnds};
 use crate::cache::{Cache, CachedObjects};
-use crate::config::{Config, Error, ServiceAccountKeys};
+use crate::config::{Config, Error};
 use crate::custom::{self, Caller, Definitions};
 use crate::discovery::Discovery;
 use crate::flow_control::{self, InFlight};
@@ -32,8 +31,8 @@ use crate::metrics::Metrics;
 use crate::policies;
 use crate::registry::services::{self, Finding, ServiceAllocator, parse_ranges};
 use crate::registry::{Catalogue, QuotaWriter, Registry, Resources, ServedSurface};
-use crate::server::Server;
-use crate::{audit, bootstrap, encryption};
+use crate::server::{Connector, Server};
+use crate::{audit, bootstrap, encryption, legacy_tokens};
 
 /// How long a request waits for a seat at most.
 const QUEUE_PATIENCE: Duration = Duration::from_secs(15);
@@ -70,9 +69,15 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     let access_metrics = AccessMetrics::new();
     access_metrics.register(metrics.registry())?;
     let clients = Clients::new(Arc::new(ServiceEnds(ground.objects.clone())), tasks.spawner());
-    let deciders = Deciders::new(config, &ground.objects, &clients)?;
-    let accounts = Accounts::new(&config.service_accounts, &ground.objects)?;
-    let authentication = authentication(config, &ground.objects, &accounts, &clients, &access_metrics)?;
+    let deciders = Deciders::new(config, &ground.objects, &clients, tasks)?;
+    let accounts = Accounts::new(config, &ground.objects)?;
+    let parts = AuthenticationParts {
+        objects: ground.objects.clone(),
+        service_accounts: accounts.checker.clone(),
+        clients: clients.clone(),
+        metrics: access_metrics.clone(),
+    };
+    let authentication = access::authentication(config, parts, tasks)?;
     let surface =
         Arc::new(ServedSurface { resources: ground.resources.clone(), conversions: Caller(clients.clone()) });
     let admission = Ground {
@@ -93,22 +98,29 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     let server = Arc::new(Server {
         discovery: Discovery::new(),
         aggregator: Aggregator::new(config.front_proxy.clone()),
-        authenticator: authentication.chain,
-        reviews: Reviews::with(authentication.tokens, deciders.authorizer.clone()),
+        authenticator: authentication.clone(),
+        reviews: Reviews::with(authentication, deciders.authorizer.clone()),
+        impersonator: Impersonator::new(deciders.authorizer.clone()),
         authorizer: deciders.authorizer,
         tokens: accounts.issuer,
         keys: accounts.keys,
         issuer: config.service_accounts.issuer.clone(),
+        jwks_uri: access::jwks_uri(config),
         dialer: Dialer::new(Some(client_tls(&config.kubelet)?), tasks.spawner()),
         metrics,
         in_flight: InFlight::default(),
         flow,
         audit,
         ready: watch::Sender::new(false),
+        stopping: Shutdown::new(),
         draining: tasks.shutdown().child(),
+        request_timeout: config.running.request_timeout,
+        min_request_timeout: config.running.min_request_timeout,
+        goaway_chance: config.running.goaway_chance,
         tasks: tasks.spawner(),
         cleaning: Mutex::default(),
-        registry: Registry::new(ground.store, admission, services, Caller(clients), world),
+        registry: Registry::new(ground.store, admission, services, Caller(clients), world)
+            .with_event_ttl(config.running.event_ttl),
         resources: ground.resources,
         cache: ground.cache,
         objects: ground.objects,
@@ -119,6 +131,8 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     let definitions = Definitions::at_start(&server).await.map_err(Error::custom)?;
     spawn_keepers(&server, definitions, deciders.nodes, tasks);
     keep_services(&server, found, tasks);
+    let using = Connector { server: server.clone() };
+    tasks.spawn("legacy-tokens", move |stop| legacy_tokens::mark(using, accounts.uses, stop));
     let plan = bootstrap::Plan::new(config, port);
     let starting = server.clone();
     tasks.spawn("bootstrap", move |stop| async move { bootstrap::run(&starting, plan, stop).await });
@@ -175,91 +189,6 @@ fn flow(
         metrics.registry().register(collector)?;
     }
     Ok(flow)
-}
-
-/// Who may do what.
-struct Deciders {
-    rbac: Arc<Rbac>,
-    nodes: Arc<NodeAuthorizer>,
-    authorizer: Arc<dyn Authorizer>,
-}
-
-impl Deciders {
-    fn new(config: &Config, objects: &Arc<dyn Objects>, clients: &Clients) -> Result<Self, Error> {
-        let bootstrap = oarlock_api::table::bootstrap_objects();
-        let roles = bootstrap.get("clusterroles").and_then(|roles| roles.as_array()).into_iter().flatten();
-        let node_role = roles.into_iter().find(|role| role["metadata"]["name"] == "system:node");
-        let rules = node_role.and_then(|role| role["rules"].as_array()).map_or(&[][..], Vec::as_slice);
-        let rbac = Rbac::new(objects.clone());
-        let nodes = NodeAuthorizer::new(objects.clone(), rules);
-        let parts = AuthorizationParts { node: nodes.clone(), rbac: rbac.clone(), clients: clients.clone() };
-        let authorizer = config.authorization.build(&parts).map_err(Error::access)?;
-        Ok(Self { rbac, nodes, authorizer })
-    }
-}
-
-/// Who asks: what is configured, and what the server itself knows of its authorities and issuers.
-fn authentication(
-    config: &Config,
-    objects: &Arc<dyn Objects>,
-    accounts: &Accounts,
-    clients: &Clients,
-    metrics: &AccessMetrics,
-) -> Result<Authentication, Error> {
-    let mut whole = config.authentication.clone();
-    whole.client_ca_pem = config.client_ca_pem.clone();
-    whole.service_account_issuers = vec![config.service_accounts.issuer.clone()];
-    if whole.api_audiences.is_empty() {
-        whole.api_audiences = config.service_accounts.audiences.clone();
-    }
-    let names = |names: &[&str]| names.iter().map(ToString::to_string).collect();
-    if let (None, Some(ca)) = (&whole.request_header, &config.front_proxy.ca_pem) {
-        whole.request_header = Some(RequestHeaderConfig {
-            client_ca_pem: ca.clone(),
-            allowed_names: config.front_proxy.allowed_names.clone(),
-            username_headers: names(&["X-Remote-User"]),
-            uid_headers: names(&["X-Remote-Uid"]),
-            group_headers: names(&["X-Remote-Group"]),
-            extra_headers_prefixes: names(&["X-Remote-Extra-"]),
-        });
-    }
-    let parts = AuthenticationParts {
-        objects: objects.clone(),
-        service_accounts: accounts.checker.clone(),
-        clients: clients.clone(),
-        metrics: metrics.clone(),
-    };
-    whole.build(parts).map_err(Error::access)
-}
-
-/// Tokens of service accounts.
-struct Accounts {
-    issuer: TokenIssuer,
-    checker: Arc<ServiceAccountTokens>,
-    keys: Vec<VerifyingKey>,
-}
-
-impl Accounts {
-    fn new(settings: &ServiceAccountKeys, objects: &Arc<dyn Objects>) -> Result<Self, Error> {
-        let failed =
-            |error: oarlock_apiserver_access::authentication::KeyError| Error::Keys(error.to_string());
-        let signing = SigningKey::from_pem(&settings.signing_pem).map_err(failed)?;
-        let mut keys = vec![signing.verifying_key()];
-        for pem in &settings.verification_pem {
-            for key in VerifyingKey::all_from_pem(pem).map_err(failed)? {
-                if !keys.iter().any(|known| known.id() == key.id()) {
-                    keys.push(key);
-                }
-            }
-        }
-        let issuer = settings.issuer.clone();
-        let audiences =
-            if settings.audiences.is_empty() { vec![issuer.clone()] } else { settings.audiences.clone() };
-        let checker =
-            ServiceAccountTokens::new(vec![issuer.clone()], audiences.clone(), keys.clone(), objects.clone());
-        let issuer = TokenIssuer::new(issuer, audiences, signing, objects.clone());
-        Ok(Self { issuer, checker: Arc::new(checker), keys })
-    }
 }
 
 /// The allocator of what services are given, in line with the stored services, and what had to be put right.

@@ -43,6 +43,7 @@ pub(crate) async fn run(arguments: UpArguments, stop: Shutdown) -> Result<()> {
         () = stop.wait() => Ok(()),
         ended = parts.work(&arguments, &layout, &node, &steps) => ended,
     };
+    parts.control_plane.announce_stop();
     if stop.is_triggered() {
         println!("stopping; pods end with it (again to stop at once)");
     }

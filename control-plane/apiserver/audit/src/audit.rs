@@ -132,6 +132,7 @@ fn event(request: &Request<'_>, level: Level) -> Event {
         verb: subject.verb.into(),
         user: subject.user.map(UserInfo::from).unwrap_or_default(),
         impersonated_user: None,
+        authentication_metadata: None,
         source_ips: source::addresses(request.headers, request.remote),
         user_agent: source::agent(request.headers),
         object_ref,

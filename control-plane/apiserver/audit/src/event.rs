@@ -28,6 +28,8 @@ pub(crate) struct Event {
     pub(crate) user: UserInfo,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) impersonated_user: Option<UserInfo>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) authentication_metadata: Option<AuthenticationMetadata>,
     #[serde(rename = "sourceIPs", skip_serializing_if = "Vec::is_empty")]
     pub(crate) source_ips: Vec<IpAddr>,
     #[serde(skip_serializing_if = "String::is_empty")]
@@ -46,6 +48,13 @@ pub(crate) struct Event {
     pub(crate) stage_timestamp: Timestamp,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) annotations: BTreeMap<String, String>,
+}
+
+/// How the user became who it is.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct AuthenticationMetadata {
+    pub(crate) impersonation_constraint: String,
 }
 
 /// `authentication.k8s.io/v1` UserInfo.

@@ -11,7 +11,7 @@ use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::audit::Audit;
-use crate::event::{Event, ResponseStatus};
+use crate::event::{AuthenticationMetadata, Event, ResponseStatus};
 use crate::policy::{Level, Stage, Verdict};
 
 /// Requests that took longer say so in an annotation.
@@ -89,6 +89,12 @@ impl Record {
 
     pub fn impersonated(&self, user: &User) {
         self.state.lock().event.impersonated_user = Some(user.into());
+    }
+
+    /// The verb of constrained impersonation (`impersonate:user-info`) that was enough for it.
+    pub fn constrained(&self, verb: &str) {
+        let metadata = AuthenticationMetadata { impersonation_constraint: verb.into() };
+        self.state.lock().event.authentication_metadata = Some(metadata);
     }
 
     /// `authorization.k8s.io/decision` (`allow`, `forbid`) and `/reason`.

@@ -54,14 +54,13 @@ fn published_trust(config: &Config) -> BTreeMap<String, String> {
     if let Some(ca) = &config.client_ca_pem {
         say("client-ca-file", ca.clone());
     }
-    if let Some(ca) = &config.front_proxy.ca_pem {
-        let names = &config.front_proxy.allowed_names;
-        say("requestheader-client-ca-file", ca.clone());
-        say("requestheader-allowed-names", json!(names).to_string());
-        say("requestheader-username-headers", json!(["X-Remote-User"]).to_string());
-        say("requestheader-uid-headers", json!(["X-Remote-Uid"]).to_string());
-        say("requestheader-group-headers", json!(["X-Remote-Group"]).to_string());
-        say("requestheader-extra-headers-prefix", json!(["X-Remote-Extra-"]).to_string());
+    if let Some(header) = config.request_header() {
+        say("requestheader-client-ca-file", header.client_ca_pem);
+        say("requestheader-allowed-names", json!(header.allowed_names).to_string());
+        say("requestheader-username-headers", json!(header.username_headers).to_string());
+        say("requestheader-uid-headers", json!(header.uid_headers).to_string());
+        say("requestheader-group-headers", json!(header.group_headers).to_string());
+        say("requestheader-extra-headers-prefix", json!(header.extra_headers_prefixes).to_string());
     }
     data
 }

@@ -39,7 +39,7 @@ fn storage(resource: &Arc<CustomResource>, version: &Arc<CustomVersion>) -> Stor
         prefix: format!("{ROOT}{}/{}/", resource.group, resource.names.plural),
         strategy: Behaviour::Custom(version.strategy()),
         keep_parsed: false,
-        ttl: None,
+        passing: false,
         protobuf: false,
         custom: Some(Custom::new(resource.clone(), version.clone())),
         group_resource,

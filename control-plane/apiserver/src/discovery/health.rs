@@ -80,7 +80,7 @@ async fn check_one(server: &Server, check: &str) -> Result<(), String> {
         "informer-sync" if !server.cache.is_following() => {
             Err("the watch cache does not follow the store".into())
         }
-        "shutdown" if server.draining.is_triggered() => Err("process is shutting down".into()),
+        "shutdown" if server.stopping.is_triggered() => Err("process is shutting down".into()),
         check if check.starts_with("poststarthook/") && !*server.ready.borrow() => Err("not finished".into()),
         _ => Ok(()),
     }

@@ -110,8 +110,7 @@ pub(crate) async fn serve(
         ["metrics"] => Ok(metrics(server)),
         ["debug", "api_priority_and_fairness", page] => flow_page(server, page),
         [".well-known", "openid-configuration"] => {
-            let uri = format!("{}/openid/v1/jwks", server.issuer);
-            Ok(json_text(&openid_configuration(&server.issuer, &uri, &server.keys)))
+            Ok(json_text(&openid_configuration(&server.issuer, &server.jwks_uri, &server.keys)))
         }
         ["openid", "v1", "jwks"] => {
             let mut response = json_text(&jwks(&server.keys));

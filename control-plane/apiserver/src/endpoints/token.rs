@@ -33,6 +33,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let mut step = admission(Operation::Create, call.served, &mut write, place, Some(&mut request), None);
     registry.mutate(&mut step).await?;
     registry.admit(&step).await?;
+    write.warnings.extend(call.server.tokens.warning(&request));
     let issued = call.server.tokens.request(place.0, place.1, request, Timestamp::now()).await?;
     let mut response = encode::object(&accepted, StatusCode::CREATED, &issued);
     encode::warn(&mut response, &write.warnings);

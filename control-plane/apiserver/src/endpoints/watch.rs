@@ -20,9 +20,6 @@ use crate::encode::{Accepted, WatchEncoder};
 use crate::registry::{Served, store_failed};
 use crate::server::Server;
 
-/// A watch without a timeout ends by itself after one to two times this, as upstream: so watches spread.
-const TIMEOUT_MIN: Duration = Duration::from_secs(30 * 60);
-
 /// Events that are ready are sent together up to this size.
 const BATCH: usize = 32 * 1024;
 
@@ -67,10 +64,11 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     Ok(response)
 }
 
+/// A watch without a timeout ends by itself after one to two times `--min-request-timeout`: so watches spread.
 fn timeout(call: &Call<'_>) -> Duration {
     match call.query.number("timeoutSeconds").and_then(|n| u64::try_from(n).ok()).filter(|n| *n > 0) {
         Some(seconds) => Duration::from_secs(seconds),
-        None => TIMEOUT_MIN.mul_f64(1.0 + rand::rng().random::<f64>()),
+        None => call.server.min_request_timeout.mul_f64(1.0 + rand::rng().random::<f64>()),
     }
 }
 

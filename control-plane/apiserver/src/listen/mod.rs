@@ -1,9 +1,11 @@
 //! The socket: TLS, HTTP/1.1 and HTTP/2, bounds, and an orderly end. Next: `chain`.
 
 mod gather;
+mod serving;
 mod tls;
 
 use gather::Gather;
+pub(crate) use serving::Certificates;
 use tls::HTTP2;
 pub(crate) use tls::Tls;
 
@@ -20,6 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use oarlock_base::TaskSpawner;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::body::wrap;
 use crate::chain::{Peer, handle};
@@ -33,6 +36,12 @@ const STREAMS_MAX: u32 = 250;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How long requests under way may take when the server stops.
 const DRAIN: Duration = Duration::from_secs(5);
+/// Streams that a client opens and takes back faster than they can be looked at, and streams that we must take back for
+/// its faults: a client that makes more of them is cut off. (CVE-2023-44487, CVE-2025-8671)
+const PENDING_RESETS_MAX: usize = 20;
+const FAULTY_STREAMS_MAX: usize = 256;
+/// Headers of an HTTP/2 request, unpacked.
+const HEADERS_MAX: u32 = 64 * 1024;
 /// HTTP/2 pings find dead peers, as upstream's `--http2` health checks.
 const PING_PERIOD: Duration = Duration::from_secs(30);
 
@@ -63,7 +72,12 @@ async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream, from: Ip
         Err(_) => return tracing::debug!("a TLS handshake took too long"),
     };
     let peer = Peer { identity: None, certificates, remote: Some(from) };
+    let leave = Notify::new();
+    let chance = server.goaway_chance;
     let service = service_fn(|request: Request<Incoming>| {
+        if chance > 0.0 && request.version() == http::Version::HTTP_2 && rand::random::<f64>() < chance {
+            leave.notify_one();
+        }
         let answer = handle(server.clone(), peer.clone(), request.map(wrap));
         async move { Ok::<_, Infallible>(answer.await) }
     });
@@ -73,30 +87,41 @@ async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream, from: Ip
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+        .max_local_error_reset_streams(FAULTY_STREAMS_MAX)
+        .max_header_list_size(HEADERS_MAX)
         .keep_alive_interval(Some(PING_PERIOD));
     if stream.get_ref().1.alpn_protocol() == Some(HTTP2) {
         let serving = builder.serve_connection(TokioIo::new(Gather::new(stream)), service);
-        serve(server, serving, |serving| serving.graceful_shutdown()).await;
+        serve(server, serving, &leave, |serving| serving.graceful_shutdown()).await;
     } else {
         let serving = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
-        serve(server, serving, |serving| serving.graceful_shutdown()).await;
+        serve(server, serving, &leave, |serving| serving.graceful_shutdown()).await;
     }
 }
 
-/// Serves a connection to its end, or to the server's.
-async fn serve<C, E>(server: &Server, serving: C, shut_down: impl FnOnce(Pin<&mut C>))
+/// Serves a connection to its end, or to the server's. When it is told to leave, its client makes another one for what
+/// it asks next, and what is under way goes on, watches too.
+async fn serve<C, E>(server: &Server, serving: C, leave: &Notify, shut_down: impl Fn(Pin<&mut C>))
 where
     C: Future<Output = Result<(), E>>,
     E: std::fmt::Display,
 {
     let mut serving = std::pin::pin!(serving);
-    let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
-        () = server.draining.wait() => {
-            shut_down(serving.as_mut());
-            match tokio::time::timeout(DRAIN, serving).await {
-                Ok(ended) => ended,
-                Err(_) => return,
+    let mut left = false;
+    let ended = loop {
+        tokio::select! {
+            ended = serving.as_mut() => break ended,
+            () = leave.notified(), if !left => {
+                left = true;
+                shut_down(serving.as_mut());
+            }
+            () = server.draining.wait() => {
+                shut_down(serving.as_mut());
+                match tokio::time::timeout(DRAIN, serving.as_mut()).await {
+                    Ok(ended) => break ended,
+                    Err(_) => return,
+                }
             }
         }
     };

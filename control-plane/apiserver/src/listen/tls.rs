@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use oarlock_pki::{Identity, PkiError};
+use oarlock_pki::PkiError;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::Certificates;
 use crate::config::Error;
 
 /// As ALPN names it.
@@ -27,16 +28,14 @@ pub(crate) struct Tls {
 type Accepted = (TlsStream<TcpStream>, Arc<[CertificateDer<'static>]>);
 
 impl Tls {
-    pub(crate) fn new(serving: &Identity, client_ca_pem: Option<&str>) -> Result<Self, Error> {
-        let failed = |error: rustls::Error| Error::Rustls(error.to_string());
+    pub(crate) fn new(serving: Arc<Certificates>, client_ca_pem: Option<&str>) -> Result<Self, Error> {
         let clients = client_ca_pem.map(client_verifier).transpose()?;
         let builder = ServerConfig::builder();
         let builder = match &clients {
             Some(verifier) => builder.with_client_cert_verifier(Arc::new(Lenient(verifier.clone()))),
             None => builder.with_no_client_auth(),
         };
-        let mut config =
-            builder.with_single_cert(serving.certificates()?, serving.private_key()?).map_err(failed)?;
+        let mut config = builder.with_cert_resolver(serving);
         config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
     }

@@ -26,6 +26,7 @@ pub(crate) use resources::{
 pub(crate) use surface::ServedSurface;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -49,6 +50,7 @@ pub(crate) struct Registry {
     admission: AdmissionChain,
     pub(crate) services: ServiceAllocator,
     leases: Leases,
+    event_ttl: Option<Duration>,
     pub(crate) conversions: Caller,
     pub(crate) world: World,
 }
@@ -79,7 +81,12 @@ impl Registry {
         world: World,
     ) -> Self {
         let leases = Leases::new(store.clone());
-        Self { store, admission, services, leases, conversions, world }
+        Self { store, admission, services, leases, conversions, world, event_ttl: None }
+    }
+
+    /// `--event-ttl`: how long what lives for a time lives; for ever where it is zero.
+    pub(crate) fn with_event_ttl(self, ttl: Duration) -> Self {
+        Self { event_ttl: (!ttl.is_zero()).then_some(ttl), ..self }
     }
 
     /// The object as the store has it now.
@@ -156,7 +163,7 @@ impl Registry {
         value: Bytes,
         expected: Revision,
     ) -> Result<Result<Revision, Option<KeyValue>>, Status> {
-        let lease = match storage.ttl {
+        let lease = match self.event_ttl.filter(|_| storage.passing) {
             Some(ttl) => Some(self.leases.lease(ttl).await.map_err(store_failed)?),
             None => None,
         };

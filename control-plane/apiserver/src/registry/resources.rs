@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
 use oarlock_api::{
     GroupKind, GroupResource, GroupVersionKind, GroupVersionResource, Resource, Schema, Table, TypeId,
@@ -17,9 +16,6 @@ use crate::custom::Rows;
 
 use super::conversion::Conversion;
 use super::keys::prefix_of;
-
-/// How long events are kept.
-const EVENT_TTL: Duration = Duration::from_secs(60 * 60);
 
 /// What authorisation and admission read on every request: kept as trees once read.
 const READ_OFTEN: [(&str, &str); 13] = [
@@ -92,7 +88,8 @@ pub(crate) struct Storage {
     pub(crate) strategy: Behaviour,
     /// Trees of these objects stay in memory once read.
     pub(crate) keep_parsed: bool,
-    pub(crate) ttl: Option<Duration>,
+    /// Objects live for a time. (`--event-ttl`)
+    pub(crate) passing: bool,
     pub(crate) custom: Option<Custom>,
     /// Objects are kept as protobuf.
     pub(crate) protobuf: bool,
@@ -323,7 +320,7 @@ fn storage(table: &'static Table, api: &'static Resource, media: StorageMediaTyp
         prefix: prefix_of(&group_resource),
         strategy: Behaviour::Builtin(strategy_of(&group_resource)),
         keep_parsed: READ_OFTEN.contains(&(api.group, api.plural)),
-        ttl: ((api.group, api.plural) == ("", "events")).then_some(EVENT_TTL),
+        passing: (api.group, api.plural) == ("", "events"),
         custom: None,
         protobuf: media == StorageMediaType::Protobuf && !ALWAYS_JSON.contains(&api.group),
         group_resource,

@@ -15,7 +15,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use oarlock_apiserver::{
     Admission, ApiServer, AuthenticationConfig, AuthorizationConfig, Config, Encryption, FrontProxy,
-    KubeletTls, ServiceAccountKeys, StorageMediaType, User,
+    KubeletTls, Running, ServiceAccountKeys, StorageMediaType, User,
 };
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::{Authority, Identity, Profile, SigningKey, SubjectName, client_config};
@@ -78,6 +78,7 @@ pub(crate) async fn start_with(store: Arc<dyn Store>, change: impl FnOnce(&mut C
         storage_media_type: StorageMediaType::Json,
         authentication: AuthenticationConfig::default(),
         authorization: AuthorizationConfig::default(),
+        running: Running::default(),
     };
     change(&mut config, dir.path());
     let server = ApiServer::new(config).await.expect("the server starts");
@@ -91,6 +92,20 @@ pub(crate) async fn start_with(store: Arc<dyn Store>, change: impl FnOnce(&mut C
 }
 
 impl TestServer {
+    /// Tells it to stop, and does not wait.
+    pub(crate) fn begin_stop(&self) {
+        self.stop.trigger();
+    }
+
+    /// A connection of the administrator, for what no client would send.
+    pub(crate) async fn bare(
+        &self,
+        protocol: &[u8],
+    ) -> tokio_rustls::client::TlsStream<tokio::net::TcpStream> {
+        let identity = self.ca.issue(&Profile::client("admin", "system:masters")).expect("a client identity");
+        self.connect(Some(identity), protocol).await
+    }
+
     pub(crate) async fn stop(mut self) {
         self.stop.trigger();
         self.tasks.take().expect("stopped once").join().await.expect("an orderly stop");

@@ -1,18 +1,38 @@
 //! The API server's own settings, under kube-apiserver's flag names, and what is made of them.
 
-use std::path::{Path, PathBuf};
+mod accounts;
+mod authentication;
+mod authorization;
+mod faults;
+mod serving;
+
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use clap::Args;
+use clap::{ArgAction, Args};
+use futures::FutureExt as _;
 use oarlock_apiserver::{
-    Admission, Anonymous, Audit, AuditLog, AuthenticationConfig, AuthorizationConfig, Encryption,
+    Admission, Audit, AuditLog, AuthenticationConfig, AuthorizationConfig, Encryption, Resolver, Running,
+    StorageMediaType, TokenLimits, parse_duration,
 };
 use oarlock_base::Shutdown;
+use oarlock_pki::Identity;
 use oarlock_store::{Embedded, EmbeddedOptions, Etcd, Store, etcd, open_embedded};
 
+use accounts::AccountFlags;
+pub(crate) use accounts::Accounts;
+use authentication::AuthenticationFlags;
+use authorization::AuthorizationFlags;
+use faults::Faults;
+use serving::{ServingFlags, port_range};
+
 use crate::layout::Layout;
+
+const JSON: &str = "application/json";
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// Where the cluster's state is, and how requests are let in.
 #[derive(Args, Debug, Clone)]
@@ -32,14 +52,14 @@ pub(crate) struct ApiFlags {
     /// What all keys in etcd begin with
     #[arg(long, value_name = "PREFIX", default_value = "/registry")]
     pub etcd_prefix: String,
-    /// How often old revisions are compacted, in seconds; 0 leaves it to others
-    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
-    pub etcd_compaction_interval: u64,
+    /// How often old revisions are compacted; 0 leaves it to others
+    #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
+    pub etcd_compaction_interval: Duration,
     /// What is encrypted at rest, and how (EncryptionConfiguration) [default: Secrets in the embedded store, with a key made at the first start]
     #[arg(long, value_name = "FILE")]
     pub encryption_provider_config: Option<PathBuf>,
     /// Read it again when it changes
-    #[arg(long, requires = "encryption_provider_config")]
+    #[arg(long, value_name = "BOOL", requires = "encryption_provider_config", default_value_t = false, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub encryption_provider_config_automatic_reload: bool,
     /// Admission plugins beside those that run by default
     #[arg(long, value_name = "NAMES", value_delimiter = ',')]
@@ -77,38 +97,94 @@ pub(crate) struct ApiFlags {
     /// The webhook that gets audit events, as a kubeconfig
     #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
     pub audit_webhook_config_file: Option<PathBuf>,
-    /// Whether requests without credentials are let through to authorisation [default: health and version only]
-    #[arg(long, value_name = "BOOL")]
-    pub anonymous_auth: Option<bool>,
-    /// Who is believed, and how (AuthenticationConfiguration)
-    #[arg(long, value_name = "FILE")]
-    pub authentication_config: Option<PathBuf>,
-    /// Whether bootstrap tokens in kube-system are believed
-    #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
-    pub enable_bootstrap_token_auth: bool,
-    /// Static tokens: token,user,uid,"group1,group2"
-    #[arg(long, value_name = "FILE")]
-    pub token_auth_file: Option<PathBuf>,
-    /// Who authorises, in order: Node, RBAC, ABAC, Webhook, AlwaysAllow, AlwaysDeny
-    #[arg(long, value_name = "MODES", value_delimiter = ',', default_value = "Node,RBAC")]
-    pub authorization_mode: Vec<String>,
-    /// Who authorises, and how (AuthorizationConfiguration)
-    #[arg(long, value_name = "FILE", conflicts_with = "authorization_mode")]
-    pub authorization_config: Option<PathBuf>,
-    /// The policy of ABAC
-    #[arg(long, value_name = "FILE")]
-    pub authorization_policy_file: Option<PathBuf>,
+    /// The form in which objects of built-in kinds are stored; both are always read [default: application/json in the embedded store, application/vnd.kubernetes.protobuf in etcd]
+    #[arg(long, value_name = "TYPE", value_parser = [JSON, PROTOBUF])]
+    pub storage_media_type: Option<String>,
+    /// Ports of Services of type NodePort
+    #[arg(long, value_name = "RANGE", default_value = "30000-32767", value_parser = port_range)]
+    pub service_node_port_range: RangeInclusive<u16>,
+    /// Seconds that a pod stays on a node that is not ready, where the pod does not say
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub default_not_ready_toleration_seconds: i64,
+    /// Seconds that a pod stays on a node that cannot be reached, where the pod does not say
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub default_unreachable_toleration_seconds: i64,
+    #[command(flatten)]
+    pub serving: ServingFlags,
+    #[command(flatten)]
+    pub accounts: AccountFlags,
+    #[command(flatten)]
+    pub authentication: AuthenticationFlags,
+    #[command(flatten)]
+    pub authorization: AuthorizationFlags,
 }
 
-fn read_text(path: &Path) -> Result<String> {
-    std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))
-}
-
-fn read_bytes(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("read {}", path.display()))
+/// What the flags and the files that they name say, checked.
+pub(crate) struct Told {
+    pub authentication: AuthenticationConfig,
+    pub authorization: AuthorizationConfig,
+    pub accounts: Accounts,
+    /// Who this server is to those that it proxies to, if it is not what it makes itself.
+    pub proxy_client: Option<Identity>,
+    pub running: Running,
 }
 
 impl ApiFlags {
+    /// Reads and checks everything before anything is made; all faults are told together.
+    pub(crate) fn read(&self) -> Result<Told> {
+        let mut faults = Faults::default();
+        let audiences = &self.accounts.api_audiences;
+        let authentication = self.authentication.read(audiences, &mut faults);
+        let authorization = self.authorization.read(&mut faults);
+        let accounts = self.accounts.read(&mut faults);
+        let proxy_client = self.authentication.proxy.identity(&mut faults);
+        self.serving.check(&mut faults);
+        let running = self.running(accounts.limits.clone(), &mut faults);
+        for (flag, file) in self.further_files() {
+            faults.bytes(flag, file.as_deref());
+        }
+        faults.finish()?;
+        Ok(Told { authentication, authorization, accounts, proxy_client, running })
+    }
+
+    /// Files that others read; they are only looked for here.
+    fn further_files(&self) -> [(&'static str, &Option<PathBuf>); 6] {
+        [
+            ("etcd-cafile", &self.etcd_cafile),
+            ("etcd-certfile", &self.etcd_certfile),
+            ("etcd-keyfile", &self.etcd_keyfile),
+            ("encryption-provider-config", &self.encryption_provider_config),
+            ("admission-control-config-file", &self.admission_control_config_file),
+            ("audit-policy-file", &self.audit_policy_file),
+        ]
+    }
+
+    fn running(&self, tokens: TokenLimits, faults: &mut Faults) -> Running {
+        let serving = &self.serving;
+        Running {
+            serving: serving.files(faults),
+            authentication_file: self.authentication.authentication_config.clone(),
+            authorization_file: self.authorization.authorization_config.clone(),
+            request_timeout: serving.request_timeout,
+            min_request_timeout: Duration::from_secs(serving.min_request_timeout.into()),
+            shutdown_delay: serving.shutdown_delay_duration,
+            goaway_chance: serving.goaway_chance,
+            event_ttl: serving.event_ttl,
+            tokens,
+            further_issuers: self.accounts.service_account_issuer.iter().skip(1).cloned().collect(),
+            jwks_uri: self.accounts.service_account_jwks_uri.clone(),
+        }
+    }
+
+    pub(crate) fn storage_media_type(&self) -> StorageMediaType {
+        match self.storage_media_type.as_deref() {
+            Some(PROTOBUF) => StorageMediaType::Protobuf,
+            // Others may read etcd, and expect what upstream writes.
+            None if !self.etcd_servers.is_empty() => StorageMediaType::Protobuf,
+            _ => StorageMediaType::Json,
+        }
+    }
+
     /// Opens the store, or connects to it.
     pub(crate) fn open_store(&self, layout: &Layout, stop: &Shutdown) -> Result<OpenStore> {
         if self.etcd_servers.is_empty() {
@@ -118,7 +194,7 @@ impl ApiFlags {
                 .with_context(|| format!("open the store {}", layout.store().display()))?;
             return Ok(OpenStore::Embedded(embedded));
         }
-        let every = Duration::from_secs(self.etcd_compaction_interval);
+        let every = self.etcd_compaction_interval;
         let config = etcd::Config {
             endpoints: self.etcd_servers.clone(),
             ca: self.etcd_cafile.clone(),
@@ -126,6 +202,9 @@ impl ApiFlags {
             key: self.etcd_keyfile.clone(),
             prefix: self.etcd_prefix.clone(),
             compaction_interval: (!every.is_zero()).then_some(every),
+            resolver: Some(Arc::new(|host: String| {
+                async move { Resolver::default().resolve(&host).await.map_err(std::io::Error::other) }.boxed()
+            })),
             ..etcd::Config::default()
         };
         Ok(OpenStore::Etcd(etcd::connect(config, stop).context("use etcd")?))
@@ -150,7 +229,8 @@ impl ApiFlags {
             enable: self.enable_admission_plugins.clone(),
             disable: self.disable_admission_plugins.clone(),
             config_file: self.admission_control_config_file.clone(),
-            ..Admission::default()
+            not_ready_toleration_seconds: self.default_not_ready_toleration_seconds,
+            unreachable_toleration_seconds: self.default_unreachable_toleration_seconds,
         }
     }
 
@@ -170,29 +250,6 @@ impl ApiFlags {
             policy_file: self.audit_policy_file.clone()?,
             log: self.audit_log_path.as_ref().map(log),
             webhook: self.audit_webhook_config_file.clone(),
-        })
-    }
-
-    pub(crate) fn authentication(&self) -> Result<AuthenticationConfig> {
-        Ok(AuthenticationConfig {
-            token_file: self.token_auth_file.as_deref().map(read_text).transpose()?,
-            bootstrap_tokens: self.enable_bootstrap_token_auth,
-            anonymous: match self.anonymous_auth {
-                None => Anonymous::Health,
-                Some(true) => Anonymous::Everywhere,
-                Some(false) => Anonymous::Never,
-            },
-            file: self.authentication_config.as_deref().map(read_bytes).transpose()?,
-            ..AuthenticationConfig::default()
-        })
-    }
-
-    pub(crate) fn authorization(&self) -> Result<AuthorizationConfig> {
-        Ok(AuthorizationConfig {
-            modes: self.authorization_mode.clone(),
-            policy_file: self.authorization_policy_file.as_deref().map(read_text).transpose()?,
-            webhook: None,
-            file: self.authorization_config.as_deref().map(read_bytes).transpose()?,
         })
     }
 }
@@ -218,3 +275,6 @@ impl OpenStore {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
