@@ -14,6 +14,10 @@ mod steps;
 
 use std::process::ExitCode;
 
+/// Takes less of the processor than the C library's, and gives back what nobody needs.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // These run in a single thread, before anything else is started: the container runtime starts this binary under
     // these names, by the hundred.

@@ -42,6 +42,8 @@ const PENDING_RESETS_MAX: usize = 20;
 const FAULTY_STREAMS_MAX: usize = 256;
 /// Headers of an HTTP/2 request, unpacked.
 const HEADERS_MAX: u32 = 64 * 1024;
+/// What one HTTP/2 stream may have waiting to be sent: more would leave the processor's caches before it is.
+const UNSENT_MAX: usize = 64 * 1024;
 /// HTTP/2 pings find dead peers, as upstream's `--http2` health checks.
 const PING_PERIOD: Duration = Duration::from_secs(30);
 
@@ -87,6 +89,7 @@ async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream, from: Ip
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(STREAMS_MAX)
+        .max_send_buf_size(UNSENT_MAX)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(FAULTY_STREAMS_MAX)
         .max_header_list_size(HEADERS_MAX)
