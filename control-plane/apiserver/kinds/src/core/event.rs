@@ -17,6 +17,7 @@ pub(crate) static EVENT: Kind = Kind {
     ..Kind::PLAIN
 };
 
+/// By the names of both groups, which share what is stored.
 fn selectable_fields(event: &Value) -> Vec<SelectableField> {
     let about = &event["involvedObject"];
     let field = |value: &Value| text(value).to_string();
@@ -34,6 +35,14 @@ fn selectable_fields(event: &Value) -> Vec<SelectableField> {
         ("reportingComponent", field(&event["reportingComponent"])),
         ("source", source.to_string()),
         ("type", field(&event["type"])),
+        ("regarding.kind", field(&about["kind"])),
+        ("regarding.namespace", field(&about["namespace"])),
+        ("regarding.name", field(&about["name"])),
+        ("regarding.uid", field(&about["uid"])),
+        ("regarding.apiVersion", field(&about["apiVersion"])),
+        ("regarding.resourceVersion", field(&about["resourceVersion"])),
+        ("regarding.fieldPath", field(&about["fieldPath"])),
+        ("reportingController", field(&event["reportingComponent"])),
     ]
 }
 
