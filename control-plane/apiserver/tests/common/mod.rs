@@ -27,6 +27,8 @@ pub(crate) struct TestServer {
     pub(crate) admin: kube::Client,
     pub(crate) store: Arc<dyn Store>,
     ca: Authority,
+    /// As admin, for all that is asked in a row.
+    kept: tokio::sync::OnceCell<Connection>,
     stop: Shutdown,
     tasks: Option<Tasks>,
     pub(crate) dir: tempfile::TempDir,
@@ -88,7 +90,16 @@ pub(crate) async fn start_with(store: Arc<dyn Store>, change: impl FnOnce(&mut C
     let mut tasks = Tasks::new("test", &stop);
     tasks.spawn("apiserver", move |stop| server.run(stop));
     ready.wait_for(|ready| *ready).await.expect("the server lives");
-    TestServer { address, admin: client, store, ca, stop, tasks: Some(tasks), dir }
+    TestServer {
+        address,
+        admin: client,
+        store,
+        ca,
+        kept: tokio::sync::OnceCell::new(),
+        stop,
+        tasks: Some(tasks),
+        dir,
+    }
 }
 
 impl TestServer {
@@ -145,7 +156,11 @@ impl TestServer {
         headers: &[(&str, &str)],
         body: Vec<u8>,
     ) -> Response<Bytes> {
-        self.over_tls(Some(("admin", "system:masters")), method, path, headers, body).await
+        let connect = async || {
+            let identity = self.ca.issue(&Profile::client("admin", "system:masters"));
+            self.connection_as(Some(identity.expect("a client identity"))).await
+        };
+        self.kept.get_or_init(connect).await.exchange(method, path, headers, body).await
     }
 
     /// A request through the socket, over HTTP/2, with a client certificate if `user` is given.
@@ -195,7 +210,11 @@ impl TestServer {
 
     /// A connection without a certificate that lasts, for many requests with tokens.
     pub(crate) async fn connection(&self) -> Connection {
-        let stream = self.connect(None, b"h2").await;
+        self.connection_as(None).await
+    }
+
+    async fn connection_as(&self, identity: Option<Identity>) -> Connection {
+        let stream = self.connect(identity, b"h2").await;
         let (sender, connection) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
         let spawner = self.tasks.as_ref().expect("it runs").spawner();
@@ -262,6 +281,22 @@ impl Connection {
         }
         let request = request.body(Full::new(Bytes::from(body))).expect("a request");
         self.sender.clone().send_request(request).await.expect("an answer")
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Vec<u8>,
+    ) -> Response<Bytes> {
+        let mut request = Request::builder().method(method).uri(format!("https://localhost{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::new(Bytes::from(body))).expect("a request");
+        let (head, body) = self.sender.clone().send_request(request).await.expect("an answer").into_parts();
+        Response::from_parts(head, body.collect().await.expect("a whole body").to_bytes())
     }
 
     pub(crate) async fn ask(
