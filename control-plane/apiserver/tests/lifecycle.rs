@@ -122,16 +122,24 @@ async fn before_the_end_requests_are_still_taken_while_readyz_fails() {
     let delay = Duration::from_secs(2);
     let server =
         start_with(Arc::new(MemoryStore::new()), |config, _| config.running.shutdown_delay = delay).await;
-    assert_eq!(server.get("/readyz").await.0, 200);
+    let answered = async |path: &str| server.over_http1(path).await;
+    assert_eq!(answered("/readyz").await.status(), 200);
     let begun = std::time::Instant::now();
     server.begin_stop();
-    until(500, async || server.get("/readyz").await.0).await;
-    let (code, told) = server.get("/readyz/shutdown").await;
-    assert_eq!(code, 500);
-    assert!(told.to_string().contains("process is shutting down"), "{told}");
-    assert_eq!(server.get("/livez").await.0, 200);
-    let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "late"}});
-    assert_eq!(server.ask(Method::POST, "/api/v1/namespaces", made).await.0, 201);
+    until(500, async || answered("/readyz").await.status().as_u16()).await;
+    let told = answered("/readyz/shutdown").await;
+    assert_eq!(told.status(), 500);
+    let told = String::from_utf8_lossy(told.body()).into_owned();
+    assert!(told.contains("process is shutting down"), "{told}");
+    assert_eq!(answered("/livez").await.status(), 200);
+    let made = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "late"}}).to_string();
+    let length = made.len();
+    let post = format!(
+        "POST /api/v1/namespaces HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {length}\r\n\r\n{made}"
+    );
+    let created = spoken(&server, &post, "\"late\"").await;
+    assert!(created.starts_with("HTTP/1.1 201 "), "{created}");
     let watched = server.over_http1("/api/v1/namespaces?watch=1&resourceVersion=0").await;
     assert_eq!(watched.status(), 200);
     assert!(begun.elapsed() >= delay, "watches end when the time is over, after {:?}", begun.elapsed());
