@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use oarlock_api::Status;
 use oarlock_apiserver_access::authentication::{ReloadableAuthentication, VerifyingKey};
@@ -203,7 +204,9 @@ impl Connector {
     /// A client that calls the server in memory as `user`. Authorisation and admission apply.
     pub fn client(&self, user: User) -> kube::Client {
         let (server, peer) = (self.server.clone(), Peer::inside(user));
-        let service = tower::service_fn(move |request: Request<kube::client::Body>| {
+        let agent = component_of(&peer);
+        let service = tower::service_fn(move |mut request: Request<kube::client::Body>| {
+            request.headers_mut().entry(USER_AGENT).or_insert_with(|| agent.clone());
             let answer = chain::handle(server.clone(), peer.clone(), request.map(wrap));
             async move {
                 let response: Response<Body> = answer.await;
@@ -212,6 +215,17 @@ impl Connector {
         });
         kube::Client::new(service, "default")
     }
+}
+
+/// What a component of this process calls itself: its writes are recorded under this name.
+fn component_of(peer: &Peer) -> HeaderValue {
+    let name = peer.identity.as_ref().map(|user| user.name.as_str()).unwrap_or_default();
+    let name = match name.strip_prefix("system:").unwrap_or(name) {
+        name if name.starts_with("serviceaccount:kube-system:") => "kube-controller-manager",
+        name if name.starts_with("node:") => "kubelet",
+        name => name,
+    };
+    HeaderValue::from_str(name).unwrap_or_else(|_| HeaderValue::from_static("oarlock"))
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
