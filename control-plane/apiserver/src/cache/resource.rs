@@ -360,9 +360,7 @@ mod tests {
         cache.apply(&[&a, &b]);
         assert!(matches!(all.ready(), Some(Told::Whole(batch)) if batch.changes.len() == 2));
         assert_eq!((all.seen(), all.ready().is_none()), (2, true));
-        let is_b = |told: Option<Told>| {
-            matches!(told, Some(Told::Event(WatchEvent::Change { entry, .. })) if &*entry.name == "b")
-        };
+        let is_b = |told: Option<Told>| matches!(told, Some(Told::Event(WatchEvent::Change { entry, .. })) if &*entry.name == "b");
         assert!(is_b(late.ready()) && late.ready().is_none(), "what it knows is not told again");
         assert!(is_b(one.ready()) && one.ready().is_none());
         assert!(other.ready().is_none());
@@ -377,7 +375,9 @@ mod tests {
         let after = |revision| cache.watch(Filter::default(), WatchStart::After(revision), false, 0);
         assert_eq!(after(1).err(), Some(TooOld { oldest: 2 }));
         let mut reader = after(2).expect("it is in the window");
-        assert!(matches!(reader.ready(), Some(Told::Event(WatchEvent::Change { entry, .. })) if entry.revision == 3));
+        assert!(
+            matches!(reader.ready(), Some(Told::Event(WatchEvent::Change { entry, .. })) if entry.revision == 3)
+        );
     }
 
     #[tokio::test]

@@ -47,6 +47,14 @@ impl Snapshot {
         self.count
     }
 
+    /// How many are in a namespace; all, where it is empty.
+    pub(crate) fn len_in(&self, namespace: &str) -> usize {
+        match namespace {
+            "" => self.count,
+            _ => self.shards.get(&ShardKey(namespace.into())).map_or(0, |shard| shard.len()),
+        }
+    }
+
     /// The size of an object as JSON, on average; 0 of none.
     pub(crate) fn average_bytes(&self) -> usize {
         self.bytes.checked_div(self.count).unwrap_or(0)

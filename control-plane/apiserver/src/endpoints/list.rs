@@ -243,8 +243,14 @@ fn snapshot_page(
     let (mut items, mut newest) = (Vec::new(), 0);
     // Each entry is touched once: they are cold, and there are many.
     items.extend(matching.by_ref().take(all).inspect(|entry| newest = entry.revision.max(newest)).cloned());
-    let left = matching.count();
-    let more = (left > 0).then(|| filter.selects_everything().then_some(left));
+    // Counted one by one only where nothing else tells.
+    let more = match (filter.selects_everything(), after) {
+        (false, _) => matching.next().map(|_| None),
+        (true, None) => {
+            Some(snapshot.len_in(&filter.namespace) - items.len()).filter(|left| *left > 0).map(Some)
+        }
+        (true, Some(_)) => Some(matching.count()).filter(|left| *left > 0).map(Some),
+    };
     Page { items, revision: revision.max(newest), more }
 }
 
