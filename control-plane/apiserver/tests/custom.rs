@@ -35,7 +35,7 @@ fn definition() -> Value {
                     "labelSelectorPath": ".status.selector",
                 },
             },
-            "selectableFields": [{ "jsonPath": ".spec.colour" }],
+            "selectableFields": [{ "jsonPath": if storage { ".spec.colour" } else { ".spec.oars" } }],
             "additionalPrinterColumns": [{ "name": "Oars", "type": "integer", "jsonPath": ".spec.oars" }],
         })
     };
@@ -192,6 +192,12 @@ async fn subresources_versions_tables_and_selectors() {
     let (_, blue) = server.get(&format!("{BOATS}?fieldSelector=spec.colour%3Dblue")).await;
     assert_eq!(blue["items"].as_array().map(Vec::len), Some(1));
     assert_eq!(blue["items"][0]["metadata"]["name"], "b");
+    let (_, six) = server.get(&format!("{v2}?fieldSelector=spec.oars%3D6")).await;
+    assert_eq!(six["items"].as_array().map(Vec::len), Some(1), "a field of the version that is asked: {six}");
+    assert_eq!(
+        (&six["items"][0]["metadata"]["name"], &six["items"][0]["apiVersion"]),
+        (&json!("c"), &json!("water.example.com/v2"))
+    );
     let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
     let (_, table) = server.ask_with(Method::GET, BOATS, &accept, Vec::new()).await;
     assert_eq!(table["columnDefinitions"][1]["name"], "Oars");

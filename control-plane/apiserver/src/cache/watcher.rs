@@ -68,6 +68,13 @@ impl Batch {
     }
 }
 
+impl Change {
+    /// The state before the change.
+    pub(crate) fn before(&self) -> Option<&Arc<Entry>> {
+        self.before.as_ref()
+    }
+}
+
 /// What goes through a watcher's queue.
 #[derive(Debug, Clone)]
 pub(super) enum Message {

@@ -43,11 +43,13 @@ struct Page {
 
 pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let accepted = call.accepted()?;
-    let filter = filter(call)?;
-    let limit = call.query.number("limit").filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok());
-    let (source, after) = source(call, limit).await?;
+    let (filter, late) = by_version(call, filter(call)?);
+    let asked = call.query.number("limit").filter(|n| *n > 0).and_then(|n| usize::try_from(n).ok());
+    let (source, after) = source(call, asked).await?;
+    // What is selected after conversion is counted after it.
+    let limit = asked.filter(|_| late.is_none());
     let after = after.as_deref().map(|start| split_start(call, start));
-    let page = match source {
+    let mut page = match source {
         Source::Snapshot => {
             check_readable(call, &filter)?;
             snapshot_page(call, &filter, limit, after.as_ref())
@@ -59,7 +61,13 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
             other => other.map_err(past_failed)?,
         },
     };
-    let next = match (&page.more, page.items.last()) {
+    let mut items = call.in_version(std::mem::take(&mut page.items)).await?;
+    if let Some(late) = &late {
+        items.retain(|entry| late.matches(entry));
+        page.more = asked.filter(|limit| items.len() > *limit).map(|_| None);
+        items.truncate(asked.unwrap_or(usize::MAX));
+    }
+    let next = match (&page.more, items.last()) {
         (Some(_), Some(last)) => {
             let revision = i64::try_from(page.revision).expect("revisions count writes");
             token(call, revision, (&last.namespace, &last.name))
@@ -67,8 +75,17 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
         _ => String::new(),
     };
     let meta = ListMeta { revision: page.revision.to_string(), next, remaining: page.more.flatten() };
-    let items = call.in_version(page.items).await?;
     Ok(encode::list(&accepted, call.served, &meta, items))
+}
+
+/// A filter for the cache, and one for after conversion: fields that a definition names are known in their version alone.
+pub(super) fn by_version(call: &Call<'_>, filter: Filter) -> (Filter, Option<Filter>) {
+    let general = |field: &str| matches!(field, "metadata.name" | "metadata.namespace");
+    let foreign = call.served.custom.as_ref().is_some_and(|custom| !custom.version.storage);
+    if !foreign || filter.fields.requirements().iter().all(|requirement| general(&requirement.field)) {
+        return (filter, None);
+    }
+    (Filter { fields: Arc::default(), ..filter.clone() }, Some(filter))
 }
 
 /// The selectors of a request.

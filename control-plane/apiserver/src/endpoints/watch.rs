@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::Call;
 use super::get::{not_older_than, parse_revision};
 use crate::body::{Body, full, stream};
-use crate::cache::{Told, WatchEvent, WatchReader, WatchStart};
+use crate::cache::{Change, ChangeKind, Entry, Filter, Told, WatchEvent, WatchReader, WatchStart};
 use crate::decode::Format;
 use crate::encode::{Accepted, WatchEncoder};
 use crate::registry::{Served, store_failed};
@@ -25,7 +25,7 @@ const BATCH: usize = 32 * 1024;
 
 pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let accepted = negotiate(call)?;
-    let filter = super::list::filter(call)?;
+    let (filter, late) = super::list::by_version(call, super::list::filter(call)?);
     let bookmarks = call.query.flag("allowWatchBookmarks");
     check_options(call)?;
     let start = match start(call).await? {
@@ -50,6 +50,7 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let feed = Feed {
         reader,
         encoder,
+        late,
         served: call.served.clone(),
         server: call.server.clone(),
         deadline: Instant::now() + timeout(call),
@@ -150,6 +151,8 @@ fn check_options(call: &Call<'_>) -> Result<(), Status> {
 struct Feed {
     reader: WatchReader,
     encoder: WatchEncoder,
+    /// What can be selected only after conversion.
+    late: Option<Filter>,
     served: Arc<Served>,
     server: Arc<Server>,
     deadline: Instant,
@@ -204,6 +207,16 @@ impl Feed {
     /// One event as bytes. An object of another version is converted before; where that fails, the watch ends.
     async fn encode(&mut self, event: WatchEvent) -> Bytes {
         let event = match event {
+            WatchEvent::Change { kind, entry, shared } if self.late.is_some() => {
+                match self.selected(kind, entry, shared).await {
+                    Ok(Some(event)) => event,
+                    Ok(None) => return Bytes::new(),
+                    Err(status) => {
+                        self.ended = true;
+                        return self.encoder.error(&status);
+                    }
+                }
+            }
             WatchEvent::Change { kind, entry, .. }
                 if self.served.custom.is_some() && !self.served.takes(&entry) =>
             {
@@ -222,6 +235,33 @@ impl Feed {
             event => event,
         };
         self.encoder.event(&self.served, &event)
+    }
+
+    /// A change as it is seen through a selection that only the served version knows.
+    async fn selected(
+        &self,
+        kind: ChangeKind,
+        entry: Arc<Entry>,
+        shared: Option<Arc<Change>>,
+    ) -> Result<Option<WatchEvent>, Status> {
+        let Some(late) = &self.late else { return Ok(Some(WatchEvent::Change { kind, entry, shared })) };
+        let before = shared.as_ref().and_then(|change| change.before().cloned());
+        let versions = before.into_iter().chain([entry]).collect();
+        let mut versions =
+            crate::custom::entries(&self.served, versions, &self.server.registry.conversions).await?;
+        let entry = versions.pop().expect("as many come out as went in");
+        let now = kind != ChangeKind::Deleted && late.matches(&entry);
+        let was = match versions.pop() {
+            Some(before) => late.matches(&before),
+            None => kind == ChangeKind::Deleted && late.matches(&entry),
+        };
+        let kind = match (was, now) {
+            (false, false) => return Ok(None),
+            (true, true) => ChangeKind::Modified,
+            (false, true) => ChangeKind::Added,
+            (true, false) => ChangeKind::Deleted,
+        };
+        Ok(Some(WatchEvent::Change { kind, entry, shared: None }))
     }
 
     /// Before it ends, a watch with bookmarks says how far it came: its client resumes there.
