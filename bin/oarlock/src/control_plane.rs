@@ -40,7 +40,12 @@ pub(crate) struct ControlPlane {
 
 impl ControlPlane {
     /// Opens the store and serves the API; returns when `/readyz` is ok.
-    pub(crate) async fn start(layout: &Layout, common: &Common, flags: &ServerFlags) -> Result<Self> {
+    pub(crate) async fn start(
+        layout: &Layout,
+        common: &Common,
+        flags: &ServerFlags,
+        stop: &Shutdown,
+    ) -> Result<Self> {
         let told = flags.api.read()?;
         let keys = Arc::new(ClusterKeys::load_or_create(layout)?);
         let advertise = match flags.advertise_address {
@@ -65,7 +70,10 @@ impl ControlPlane {
         let identity = serving.identity()?;
         let mut config = api_config(layout, common, flags, &keys, store.shared(), identity, told)?;
         config.advertise = advertise.into();
-        let server = ApiServer::new(config).await?;
+        let server = tokio::select! {
+            started = ApiServer::new(config) => started?,
+            () = stop.wait() => anyhow::bail!("stopped before the API server was ready"),
+        };
         let url = format!("https://127.0.0.1:{}", server.address().port());
         let connector = server.connector();
         let mut ready = server.ready();
@@ -75,6 +83,13 @@ impl ControlPlane {
         tokio::select! {
             waited = ready.wait_for(|ready| *ready) => { waited.context("the API server ended while it started")?; }
             ended = join_early(&mut api) => ended?,
+            () = stop.wait() => {
+                api_stop.trigger();
+                let ended = api.join().await;
+                store.close().await;
+                ended?;
+                anyhow::bail!("stopped before the API server was ready");
+            }
         }
         let kubeconfig = write_kubeconfig(layout, flags, &keys, &url)?;
         let loops_stop = Shutdown::new();

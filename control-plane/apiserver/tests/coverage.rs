@@ -436,12 +436,8 @@ async fn permitted(
     }
     let [group, version, resource, subresource] =
         [&cell.group, &cell.version, &cell.resource, &cell.subresource].map(Clone::clone);
-    let mut seen: BTreeSet<Sight> =
+    let seen: BTreeSet<Sight> =
         admitted.lock().iter().filter(|sight| sight[0] == cell.user()).cloned().collect();
-    if cell.subresource == "eviction" {
-        // Not upstream's: the deletion that follows is admitted too.
-        seen.retain(|sight| sight[5] != "DELETE");
-    }
     let want = cell.operation().map(|what| [cell.user(), group, version, resource, subresource, what.into()]);
     let shown = (cell.group.as_str(), cell.version.as_str(), cell.resource.as_str());
     if SHOWN_AS_STORED.contains(&shown) {

@@ -33,7 +33,7 @@ async fn serve(arguments: ServerArguments, stop: Shutdown, whole: bool) -> Resul
     preflight.ranges(&arguments.common);
     preflight.finish()?;
     let _lock = RoleLock::take(&layout, "server")?;
-    let mut control_plane = ControlPlane::start(&layout, &arguments.common, &arguments.server).await?;
+    let mut control_plane = ControlPlane::start(&layout, &arguments.common, &arguments.server, &stop).await?;
     steps.done(&format!("API server at {}", control_plane.url));
     let started = if whole {
         control_plane.start_loops(&arguments.common);

@@ -22,7 +22,7 @@ pub(crate) async fn run(arguments: UpArguments, stop: Shutdown) -> Result<()> {
     let _lock = RoleLock::take(&layout, "up")?;
     let node = NodeName::of(&arguments.node)?;
     let (control_plane, runtime) = tokio::join!(
-        ControlPlane::start(&layout, &arguments.common, &arguments.server),
+        ControlPlane::start(&layout, &arguments.common, &arguments.server, &stop),
         Runtime::start(&layout, &arguments.node)
     );
     let mut parts = match (control_plane, runtime) {

@@ -43,13 +43,14 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
         propagation: delete["propagationPolicy"].as_str().map(str::to_string),
         uid: delete["preconditions"]["uid"].as_str().map(str::to_string),
         resource_version: delete["preconditions"]["resourceVersion"].as_str().map(str::to_string),
+        admitted: true,
     };
     write.dry_run |= delete["dryRun"].as_array().is_some_and(|list| !list.is_empty());
     let pod = registry.get(call.served, namespace, name).await?.object;
     if !may_go_freely(&pod) {
         check_budgets(&call, &pod, write.dry_run).await?;
     }
-    // The deletion itself is admitted as that of a pod.
+    // The eviction was admitted; its deletion is not asked about again, as upstream.
     write.subresource = "";
     registry.delete(call.served, place, &options, &mut write).await?;
     let status =

@@ -98,6 +98,7 @@ pub(super) fn delete_options(call: &Call<'_>, body: &Bytes) -> Result<(Value, De
         propagation: propagation.or_else(|| orphan.map(str::to_string)),
         uid: sent["preconditions"]["uid"].as_str().map(str::to_string),
         resource_version: sent["preconditions"]["resourceVersion"].as_str().map(str::to_string),
+        admitted: false,
     };
     Ok((sent, options))
 }

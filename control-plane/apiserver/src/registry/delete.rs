@@ -20,6 +20,8 @@ pub(crate) struct DeleteOptions {
     pub(crate) propagation: Option<String>,
     pub(crate) uid: Option<String>,
     pub(crate) resource_version: Option<String>,
+    /// What leads to this deletion has been admitted: an eviction.
+    pub(crate) admitted: bool,
 }
 
 /// What became of a deletion.
@@ -57,9 +59,11 @@ impl Registry {
                 return Err(Status::not_found(&served.group_resource, name));
             };
             check_preconditions(served, options, &object, name)?;
-            let mut request = admission(Operation::Delete, served, write, place, None, Some(&object));
-            self.mutate(&mut request).await?;
-            self.admit(&request).await?;
+            if !options.admitted {
+                let mut request = admission(Operation::Delete, served, write, place, None, Some(&object));
+                self.mutate(&mut request).await?;
+                self.admit(&request).await?;
+            }
             let step = plan(served, &storage, options, &object, name)?;
             if write.dry_run {
                 let gone = matches!(step, Step::Remove);
