@@ -103,13 +103,26 @@ pub(crate) async fn run(server: &Arc<Server>, mut state: Definitions, stop: Shut
 
 async fn reconcile(server: &Arc<Server>, state: &mut Definitions) -> Result<(), Status> {
     let all = server.objects.list(&definitions(), "");
+    // Served first, told then: who reads that a definition is established asks for its objects at once.
+    state.take_in(server, &planned(&all)).await?;
     write_statuses(server, &all).await?;
-    state.take_in(server, &all).await?;
     groups::keep(server).await?;
     for definition in all.iter().filter(|definition| needs_cleanup(definition)) {
         cleanup::begin(server, definition).await?;
     }
     Ok(())
+}
+
+/// The definitions as they are about to be.
+fn planned(all: &[Arc<Value>]) -> Vec<Arc<Value>> {
+    let plan = |definition: &Arc<Value>| {
+        let status = plan_status(definition, all.iter().map(|other| &**other), Timestamp::now());
+        let Some(status) = status else { return definition.clone() };
+        let mut planned = Value::clone(definition);
+        planned["status"] = status;
+        Arc::new(planned)
+    };
+    all.iter().map(plan).collect()
 }
 
 async fn write_statuses(server: &Arc<Server>, all: &[Arc<Value>]) -> Result<(), Status> {
