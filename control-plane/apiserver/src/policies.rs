@@ -8,7 +8,7 @@ use oarlock_apiserver_admission::type_check;
 use oarlock_base::{Backoff, Shutdown};
 use serde_json::Value;
 
-use crate::cache::{Filter, WatchStart};
+use crate::cache::{Changes, Filter};
 use crate::config::Error;
 use crate::server::Server;
 
@@ -25,15 +25,12 @@ pub(crate) async fn run(server: &Arc<Server>, stop: Shutdown) -> Result<(), Erro
         let mut backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(30)).start();
         loop {
             // Watched first, checked then: no change falls between.
-            let revision = server.cache.revision();
-            let watch = server.resources.cached(&policies()).and_then(|cached| {
-                cached.watch(Filter::default(), WatchStart::After(revision), false, revision).ok()
-            });
-            let Some(mut changes) = watch else { continue };
+            let watched = [(policies(), Filter::default())];
+            let mut changes = Changes::of(&server.resources, &server.cache, watched);
             match check_all(server).await {
                 Ok(()) => {
                     backoff.reset();
-                    changes.next().await;
+                    changes.any().await;
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(status) => {

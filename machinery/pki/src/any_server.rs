@@ -28,7 +28,13 @@ pub fn client_config_for_any_server(identity: Option<&Identity>) -> Result<Clien
 
 /// Takes any certificate, but checks that its holder has the key.
 #[derive(Debug)]
-struct AnyServer(Arc<CryptoProvider>);
+pub struct AnyServer(Arc<CryptoProvider>);
+
+impl AnyServer {
+    pub fn new(provider: Arc<CryptoProvider>) -> Self {
+        Self(provider)
+    }
+}
 
 impl ServerCertVerifier for AnyServer {
     fn verify_server_cert(

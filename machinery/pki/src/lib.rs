@@ -9,7 +9,7 @@ mod identity;
 mod kubeconfig;
 mod tls;
 
-pub use any_server::client_config_for_any_server;
+pub use any_server::{AnyServer, client_config_for_any_server};
 pub use authority::{Authority, Profile, SubjectName};
 pub use files::{read_or_create, write_private};
 pub use identity::{Identity, SigningKey};

@@ -6,8 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt as _;
-use futures::future::select_all;
 use http::header::{ACCEPT, HOST};
 use http::{HeaderValue, Request};
 use http_body_util::{BodyExt as _, Limited};
@@ -21,7 +19,7 @@ use super::plan::{Availability, Backend, Backends, service_fault, with_condition
 use super::proxy::{user_headers, way_to};
 use super::{Described, RemoteGroups, api_services};
 use crate::body::empty;
-use crate::cache::{Filter, WatchReader, WatchStart};
+use crate::cache::{Changes, Filter};
 use crate::config::Error;
 use crate::registry::time_text;
 use crate::server::Server;
@@ -39,9 +37,9 @@ pub(crate) async fn run(server: &Arc<Server>, stop: Shutdown) -> Result<(), Erro
         loop {
             let backends = server.aggregator.backends(&*server.objects);
             // Watched first, checked then: no change falls between.
-            let mut readers = watch(server, &backends);
+            let mut changes = watch(server, &backends);
             check_all(server, &backends).await;
-            let changed = select_all(readers.iter_mut().map(|reader| reader.next().boxed()));
+            let changed = changes.any();
             if backends.is_empty() {
                 changed.await;
             } else {
@@ -57,7 +55,7 @@ pub(crate) async fn run(server: &Arc<Server>, stop: Shutdown) -> Result<(), Erro
 }
 
 /// The APIServices, and where there are backends the Services and endpoints of their namespaces.
-fn watch(server: &Server, backends: &Backends) -> Vec<WatchReader> {
+fn watch(server: &Server, backends: &Backends) -> Changes {
     let mut wanted = vec![(api_services(), String::new())];
     let mut namespaces: Vec<&String> = backends.all().map(|backend| &backend.namespace).collect();
     namespaces.sort();
@@ -66,14 +64,9 @@ fn watch(server: &Server, backends: &Backends) -> Vec<WatchReader> {
         wanted.push((GroupResource::new("", "services"), namespace.clone()));
         wanted.push((GroupResource::new("discovery.k8s.io", "endpointslices"), namespace.clone()));
     }
-    let watch = |(resource, namespace): (GroupResource, String)| {
-        let cached = server.resources.cached(&resource)?;
-        let filter = Filter { namespace, ..Filter::default() };
-        let revision = server.cache.revision();
-        // The newest revision is never too old.
-        cached.watch(filter, WatchStart::After(revision), false, revision).ok()
-    };
-    wanted.into_iter().filter_map(watch).collect()
+    let watched =
+        wanted.into_iter().map(|(resource, namespace)| (resource, Filter { namespace, ..Filter::default() }));
+    Changes::of(&server.resources, &server.cache, watched)
 }
 
 async fn check_all(server: &Arc<Server>, backends: &Backends) {

@@ -5,14 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::select_all;
 use oarlock_api::GroupResource;
 use oarlock_api::selector::FieldSelector;
 use oarlock_base::Backoff;
 
 use super::{NAMESPACES, Plan, create_namespaces, kubernetes, masters};
-use crate::cache::{Filter, WatchReader, WatchStart};
+use crate::cache::{Changes, Filter};
 use crate::config::Error;
 use crate::server::Server;
 
@@ -27,17 +25,16 @@ pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
     let mut backoff = Backoff::doubling(PAUSE, Duration::from_secs(30)).start();
     loop {
         // Watched first, repaired then: no change falls between.
-        let mut readers = watch(server);
+        let mut changes = watch(server);
         match repair(server, plan).await {
             Ok(()) => {
                 backoff.reset();
-                // An event, or the end of a watch: both mean to look again.
-                let change = select_all(readers.iter_mut().map(|reader| reader.next().boxed()));
+                let change = changes.any();
                 if server.registry.store.is_shared() {
                     // This server's lease must be renewed too, and those of others may have ended.
                     drop(tokio::time::timeout(masters::PERIOD, change).await);
                 } else {
-                    drop(change.await);
+                    change.await;
                 }
                 tokio::time::sleep(PAUSE).await;
             }
@@ -54,16 +51,13 @@ async fn repair(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     kubernetes::publish(server, plan).await
 }
 
-fn watch(server: &Server) -> Vec<WatchReader> {
+fn watch(server: &Server) -> Changes {
     let kept = KEPT.iter().map(|(group, resource)| (*group, *resource, "default", kubernetes::NAME));
     let namespaces = NAMESPACES.iter().map(|name| ("", "namespaces", "", *name));
-    let watch = |(group, resource, namespace, name): (&str, &str, &str, &str)| {
-        let cached = server.resources.cached(&GroupResource::new(group, resource))?;
+    let watched = kept.chain(namespaces).map(|(group, resource, namespace, name)| {
         let fields = Arc::new(FieldSelector::equals("metadata.name", name));
         let filter = Filter { namespace: namespace.into(), fields, ..Filter::default() };
-        let revision = server.cache.revision();
-        // The newest revision is never too old.
-        cached.watch(filter, WatchStart::After(revision), false, revision).ok()
-    };
-    kept.chain(namespaces).filter_map(watch).collect()
+        (GroupResource::new(group, resource), filter)
+    });
+    Changes::of(&server.resources, &server.cache, watched)
 }

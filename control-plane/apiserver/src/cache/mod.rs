@@ -3,12 +3,14 @@
 //! GET, LIST and WATCH are answered from here; the store is asked only for its revision, so that a read sees every
 //! write acknowledged before it, and for pages of a past revision. Next: `encode`.
 
+mod changes;
 mod entry;
 mod objects;
 mod resource;
 mod snapshot;
 mod watcher;
 
+pub(crate) use changes::Changes;
 pub(crate) use entry::{Entry, Filter, Unreadable};
 pub(crate) use objects::CachedObjects;
 pub(crate) use resource::{ResourceCache, WatchStart};

@@ -23,7 +23,7 @@ use oarlock_apiserver_custom::{compile, needs_cleanup, plan_status};
 use oarlock_base::{Backoff, Shutdown};
 use serde_json::Value;
 
-use crate::cache::{Filter, WatchStart};
+use crate::cache::{Changes, Filter};
 use crate::config::Error;
 use crate::registry::Resources;
 use crate::server::Server;
@@ -78,15 +78,12 @@ pub(crate) async fn run(server: &Arc<Server>, mut state: Definitions, stop: Shut
         let mut backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(10)).start();
         loop {
             // Watched first, looked at then: no change falls between.
-            let revision = server.cache.revision();
-            let watch = server.resources.cached(&definitions()).and_then(|cached| {
-                cached.watch(Filter::default(), WatchStart::After(revision), false, revision).ok()
-            });
-            let Some(mut changes) = watch else { continue };
+            let watched = [(definitions(), Filter::default())];
+            let mut changes = Changes::of(&server.resources, &server.cache, watched);
             match reconcile(server, &mut state).await {
                 Ok(()) => {
                     backoff.reset();
-                    changes.next().await;
+                    changes.any().await;
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(status) => {

@@ -4,8 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt as _;
-use futures::future::select_all;
 use jiff::Timestamp;
 use oarlock_api::{GroupResource, Status};
 use oarlock_apiserver_access::{Annotations, User};
@@ -13,7 +11,7 @@ use oarlock_apiserver_flow::{FLOW_SCHEMAS, Maintenance, PRIORITY_LEVELS, danglin
 use oarlock_base::{Backoff, Shutdown};
 use serde_json::{Value, json};
 
-use crate::cache::{Filter, WatchReader, WatchStart};
+use crate::cache::{Changes, Filter};
 use crate::config::Error;
 use crate::registry::{DeleteOptions, Served, Write, time_text};
 use crate::server::Server;
@@ -27,11 +25,12 @@ pub(crate) async fn keep(server: &Arc<Server>, stop: Shutdown) -> Result<(), Err
         let mut backoff = Backoff::doubling(Duration::from_millis(100), Duration::from_secs(30)).start();
         loop {
             // Watched first, repaired then: no change falls between.
-            let mut readers = watch(server);
+            let watched = kinds().map(|resource| (resource, Filter::default()));
+            let mut changes = Changes::of(&server.resources, &server.cache, watched);
             match repair(server).await {
                 Ok(()) => {
                     backoff.reset();
-                    select_all(readers.iter_mut().map(|reader| reader.next().boxed())).await;
+                    changes.any().await;
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(status) => {
@@ -48,16 +47,6 @@ pub(crate) async fn keep(server: &Arc<Server>, stop: Shutdown) -> Result<(), Err
 
 fn kinds() -> [GroupResource; 2] {
     [PRIORITY_LEVELS.clone(), FLOW_SCHEMAS.clone()]
-}
-
-fn watch(server: &Server) -> Vec<WatchReader> {
-    let watch = |resource: GroupResource| {
-        let revision = server.cache.revision();
-        let cached = server.resources.cached(&resource)?;
-        // The newest revision is never too old.
-        cached.watch(Filter::default(), WatchStart::After(revision), false, revision).ok()
-    };
-    kinds().into_iter().filter_map(watch).collect()
 }
 
 async fn repair(server: &Arc<Server>) -> Result<(), Status> {

@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
+use oarlock_pki::AnyServer;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::{CertificateError, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
@@ -36,11 +36,13 @@ pub(crate) fn client_config(config: &ClientConfig, http2: bool) -> Result<rustls
         .with_safe_default_protocol_versions()
         .expect("ring supports the default protocol versions");
     let builder = if config.insecure_skip_verify {
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(AnyServer::new(provider)))
     } else {
         // Without any roots there is no verifier, and nobody is trusted.
         let known = WebPkiServerVerifier::builder_with_provider(roots(config)?, provider.clone()).build();
-        builder.dangerous().with_custom_certificate_verifier(Arc::new(Explaining(known.ok(), provider)))
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Explaining(known.ok(), AnyServer::new(provider))))
     };
     let mut made = match &config.credentials.certificate {
         None => builder.with_no_client_auth(),
@@ -73,7 +75,7 @@ fn roots(config: &ClientConfig) -> Result<Arc<RootCertStore>, ConfigError> {
 /// Verifies as ever; but says of a certificate without names that it has an old one, as Go does: it is what most often is
 /// wrong with the certificate of a webhook.
 #[derive(Debug)]
-struct Explaining(Option<Arc<WebPkiServerVerifier>>, Arc<CryptoProvider>);
+struct Explaining(Option<Arc<WebPkiServerVerifier>>, AnyServer);
 
 pub(crate) const LEGACY_NAME: &str = "certificate relies on legacy Common Name field, use SANs instead";
 
@@ -122,7 +124,7 @@ impl ServerCertVerifier for Explaining {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.1.signature_verification_algorithms)
+        self.1.verify_tls12_signature(message, cert, dss)
     }
 
     fn verify_tls13_signature(
@@ -131,49 +133,10 @@ impl ServerCertVerifier for Explaining {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.1.signature_verification_algorithms)
+        self.1.verify_tls13_signature(message, cert, dss)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.1.signature_verification_algorithms.supported_schemes()
-    }
-}
-
-/// `insecure-skip-tls-verify` of a kubeconfig: who the server is does not matter, that it holds its key does.
-#[derive(Debug)]
-struct Unverified(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Unverified {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
+        self.1.supported_verify_schemes()
     }
 }
