@@ -13,6 +13,7 @@ mod standard;
 mod strategy;
 #[cfg(test)]
 mod tests;
+mod topology;
 mod update;
 
 pub(crate) use conversion::is_ca_bundle;

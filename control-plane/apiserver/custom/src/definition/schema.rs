@@ -7,8 +7,8 @@ use serde_json::Value;
 use super::expressions::{Budget, Scope};
 use super::layout::{DEPTH_MAX, Place};
 use super::spec::Options;
-use super::{defaults, rules, standard};
-use crate::value::{flag, items, strings, text};
+use super::{defaults, rules, standard, topology};
+use crate::value::{flag, items, text};
 
 /// The fields of the schema's root that a definition with a status subresource may use: its status is checked alone.
 const AT_ROOT: [(&str, &str); 22] = [
@@ -167,7 +167,7 @@ impl Walk<'_> {
             let scope = scope.and_then(Scope::items);
             self.below(&schema["items"], &path.child("items"), &context, level, scope.as_ref(), &mut found);
         }
-        self.extensions(schema, path, &mut found.schema);
+        topology::validate(schema, path, self.options, &mut found.schema);
         rules::validate(schema, path, &mut found.schema);
         if found.schema.is_empty()
             && let Some(scope) = scope
@@ -245,157 +245,6 @@ impl Walk<'_> {
             }
         }
     }
-
-    fn extensions(&self, schema: &Value, path: &Path, errors: &mut FieldErrors) {
-        if schema.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
-            let at = path.child("x-kubernetes-preserve-unknown-fields");
-            errors.push(FieldError::invalid(at, false, "must be true or undefined"));
-        }
-        map_type(schema, path, errors);
-        self.list_type(schema, path, errors);
-        if text(&schema["x-kubernetes-list-type"]) == "map" {
-            map_list(schema, path, errors);
-        }
-        if self.options.map_keys {
-            map_keys(schema, path, errors);
-        }
-    }
-
-    fn list_type(&self, schema: &Value, path: &Path, errors: &mut FieldErrors) {
-        let (kind, at) = (text(&schema["x-kubernetes-list-type"]), path.child("x-kubernetes-list-type"));
-        if !kind.is_empty() && text(&schema["type"]) != "array" {
-            wants_type(schema, "array", "must be array if x-kubernetes-list-type is specified", path, errors);
-        } else if self.options.atomic_sets && has_loose_set(schema) {
-            let detail = "must be atomic as item of a list with x-kubernetes-list-type=set";
-            let of_items = &schema["items"];
-            let field = if text(&of_items["type"]) == "array" {
-                "x-kubernetes-list-type"
-            } else {
-                "x-kubernetes-map-type"
-            };
-            let value = of_items["x-kubernetes-list-type"].clone();
-            errors.push(FieldError::invalid(path.child("items").child(field), value, detail));
-        }
-        if !kind.is_empty() && !["atomic", "set", "map"].contains(&kind) {
-            errors.push(FieldError::not_supported(at.clone(), kind, &["atomic", "set", "map"]));
-        }
-        if !items(&schema["x-kubernetes-list-map-keys"]).is_empty() {
-            let detail = "must be map if x-kubernetes-list-map-keys is non-empty";
-            if kind.is_empty() {
-                errors.push(FieldError::required(at, detail));
-            } else if kind != "map" {
-                errors.push(FieldError::invalid(at, kind, detail));
-            }
-        }
-    }
-}
-
-fn wants_type(schema: &Value, wanted: &str, detail: &str, path: &Path, errors: &mut FieldErrors) {
-    let (kind, at) = (text(&schema["type"]), path.child("type"));
-    if kind.is_empty() {
-        errors.push(FieldError::required(at, detail));
-    } else if kind != wanted {
-        errors.push(FieldError::invalid(at, kind, detail));
-    }
-}
-
-fn map_type(schema: &Value, path: &Path, errors: &mut FieldErrors) {
-    let kind = text(&schema["x-kubernetes-map-type"]);
-    if kind.is_empty() {
-        return;
-    }
-    wants_type(schema, "object", "must be object if x-kubernetes-map-type is specified", path, errors);
-    if !["atomic", "granular"].contains(&kind) {
-        let at = path.child("x-kubernetes-map-type");
-        errors.push(FieldError::not_supported(at, kind, &["atomic", "granular"]));
-    }
-}
-
-/// A list of type map has keys, and items that have them.
-fn map_list(schema: &Value, path: &Path, errors: &mut FieldErrors) {
-    let keys_at = path.child("x-kubernetes-list-map-keys");
-    let keys = strings(&schema["x-kubernetes-list-map-keys"]);
-    if keys.is_empty() {
-        let detail = "must not be empty if x-kubernetes-list-type is map";
-        errors.push(FieldError::required(keys_at.clone(), detail));
-    }
-    let of_items = &schema["items"];
-    if !of_items.is_object() {
-        let detail = "must have a schema if x-kubernetes-list-type is map";
-        errors.push(FieldError::required(path.child("items"), detail));
-        return;
-    }
-    if text(&of_items["type"]) != "object" {
-        let detail = "must be object if parent array's x-kubernetes-list-type is map";
-        errors.push(FieldError::invalid(path.child("items").child("type"), text(&of_items["type"]), detail));
-        return;
-    }
-    for (index, key) in keys.iter().enumerate() {
-        let listed = schema["x-kubernetes-list-map-keys"].clone();
-        match of_items["properties"].get(key) {
-            Some(property) if matches!(text(&property["type"]), "array" | "object") => {
-                let at = path.child("items").child("properties").key(key).child("type");
-                let detail = "must be a scalar type if parent array's x-kubernetes-list-type is map";
-                errors.push(FieldError::invalid(at, text(&of_items["type"]), detail));
-            }
-            Some(_) => {}
-            None => {
-                let detail = "entries must all be names of item properties";
-                errors.push(FieldError::invalid(keys_at.clone(), listed.clone(), detail));
-            }
-        }
-        if keys[..index].contains(key) {
-            errors.push(FieldError::invalid(keys_at.clone(), listed, "must not contain duplicate entries"));
-        }
-    }
-}
-
-/// Items of sets and maps are not null, and keys are always there.
-fn map_keys(schema: &Value, path: &Path, errors: &mut FieldErrors) {
-    let (kind, of_items) = (text(&schema["x-kubernetes-list-type"]), &schema["items"]);
-    if !of_items.is_object() || !matches!(kind, "set" | "map") {
-        return;
-    }
-    let at = path.child("items");
-    if flag(&of_items["nullable"]) {
-        let detail = format!("cannot be nullable when x-kubernetes-list-type is {kind}");
-        errors.push(FieldError::forbidden(at.child("nullable"), detail));
-    }
-    if kind != "map" {
-        return;
-    }
-    let required = strings(&of_items["required"]);
-    for key in strings(&schema["x-kubernetes-list-map-keys"]) {
-        let Some(property) = of_items["properties"].get(&key) else { continue };
-        let at = at.child("properties").key(&key);
-        if !required.contains(&key) && property.get("default").is_none_or(Value::is_null) {
-            let detail = "this property is in x-kubernetes-list-map-keys, so it must have a default or be a required property";
-            errors.push(FieldError::required(at.child("default"), detail));
-        }
-        if flag(&property["nullable"]) {
-            let detail = "this property is in x-kubernetes-list-map-keys, so it cannot be nullable";
-            errors.push(FieldError::forbidden(at.child("nullable"), detail));
-        }
-    }
-}
-
-/// A set whose items are not compared as wholes.
-pub(super) fn has_loose_set(schema: &Value) -> bool {
-    let of_items = &schema["items"];
-    if text(&schema["x-kubernetes-list-type"]) != "set" {
-        return false;
-    }
-    match text(&of_items["type"]) {
-        "array" => !matches!(text(&of_items["x-kubernetes-list-type"]), "" | "atomic"),
-        "object" => text(&of_items["x-kubernetes-map-type"]) != "atomic",
-        _ => false,
-    }
-}
-
-pub(super) fn has_loose_keys(schema: &Value) -> bool {
-    let mut errors = FieldErrors::new();
-    map_keys(schema, &Path::root(), &mut errors);
-    !errors.is_empty()
 }
 
 pub(super) fn has_extensions(schema: &Value) -> bool {

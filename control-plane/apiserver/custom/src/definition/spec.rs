@@ -6,7 +6,7 @@ use oarlock_api::selector::dns1123_subdomain_faults;
 use oarlock_api::{FieldError, FieldErrors, Path, meta};
 use serde_json::Value;
 
-use super::layout::{any_schema, places};
+use super::layout::{Place, any_schema, places};
 use super::{conversion, parts, schema};
 use crate::names::{self, MIXED_CASE};
 use crate::status::{ANNOTATION, Approval, approval_state, is_protected};
@@ -46,6 +46,38 @@ impl Options {
     }
 }
 
+/// A part of a version, told once for all versions where they agree: its field, the name of that place, and its check.
+struct Part {
+    field: &'static str,
+    shared: &'static str,
+    check: fn(&Place<'_>, &Value, &Options, &mut FieldErrors),
+}
+
+impl Part {
+    fn places<'c>(&self, spec: &'c Value) -> Vec<Place<'c>> {
+        places(spec, self.field, self.shared)
+    }
+}
+
+const PARTS: [Part; 4] = [
+    Part { field: "schema", shared: "validation", check: schema::validate },
+    Part {
+        field: "subresources",
+        shared: "subresources",
+        check: |place, _, _, errors| parts::subresources(place.value, &place.path, errors),
+    },
+    Part {
+        field: "additionalPrinterColumns",
+        shared: "additionalPrinterColumns",
+        check: |place, _, _, errors| parts::columns(place.value, &place.path, errors),
+    },
+    Part {
+        field: "selectableFields",
+        shared: "selectableFields",
+        check: |place, _, options, errors| parts::selectable_fields(place, options, errors),
+    },
+];
+
 pub(super) fn validate_create(crd: &Value) -> FieldErrors {
     let mut errors = FieldErrors::new();
     name(crd, &mut errors);
@@ -83,22 +115,10 @@ pub(super) fn spec(crd: &Value, options: &Options, errors: &mut FieldErrors) {
         errors.push(FieldError::invalid(path.child("preserveUnknownFields"), true, detail));
     }
     versions(spec, &options, &path, errors);
-    required_names(&spec["names"], &path.child("names"), errors);
-    valid_names(&spec["names"], &path.child("names"), errors);
-    for place in places(spec, "schema", "validation").into_iter().filter(|place| place.shared) {
-        schema::validate(&place, spec, &options, errors);
-    }
-    for place in places(spec, "subresources", "subresources").into_iter().filter(|place| place.shared) {
-        parts::subresources(place.value, &place.path, errors);
-    }
-    for place in
-        places(spec, "additionalPrinterColumns", "additionalPrinterColumns").into_iter().filter(|p| p.shared)
-    {
-        parts::columns(place.value, &place.path, errors);
-    }
-    for place in places(spec, "selectableFields", "selectableFields").into_iter().filter(|place| place.shared)
-    {
-        parts::selectable_fields(&place, &options, errors);
+    new_names(&spec["names"], &path.child("names"), errors);
+    for part in &PARTS {
+        let shared = part.places(spec).into_iter().filter(|place| place.shared);
+        shared.for_each(|place| (part.check)(&place, spec, &options, errors));
     }
     let strategy = text(&spec["conversion"]["strategy"]);
     if spec["conversion"].is_object() && strategy != "None" && preserves {
@@ -146,30 +166,17 @@ fn versions(spec: &Value, options: &Options, path: &Path, errors: &mut FieldErro
     let (all, at) = (items(&spec["versions"]), path.child("versions"));
     let mut seen = HashSet::new();
     let (mut unique, mut storages) = (true, 0);
-    let alone = |field: &str, shared: &str| -> Vec<_> {
-        places(spec, field, shared).into_iter().filter(|place| !place.shared).collect()
-    };
-    let schemas = alone("schema", "validation");
-    let subresources = alone("subresources", "subresources");
-    let columns = alone("additionalPrinterColumns", "additionalPrinterColumns");
-    let selectable = alone("selectableFields", "selectableFields");
+    let alone = PARTS.each_ref().map(|part| (part, part.places(spec)));
     for (index, version) in all.iter().enumerate() {
         let (name, at) = (text(&version["name"]), at.index(index));
         unique &= seen.insert(name);
         storages += usize::from(flag(&version["storage"]));
-        let faults = names::dns_1035(name);
-        if !faults.is_empty() {
-            errors.push(FieldError::invalid(at.child("name"), name, faults.join(",")));
-        }
+        is_label(name, name, "", at.child("name"), errors);
         parts::deprecation(version, &at.child("deprecationWarning"), errors);
-        let here = |place: &&super::layout::Place<'_>| std::ptr::eq(place.version, version);
-        schemas.iter().filter(here).for_each(|place| schema::validate(place, spec, options, errors));
-        subresources
-            .iter()
-            .filter(here)
-            .for_each(|place| parts::subresources(place.value, &place.path, errors));
-        columns.iter().filter(here).for_each(|place| parts::columns(place.value, &place.path, errors));
-        selectable.iter().filter(here).for_each(|place| parts::selectable_fields(place, options, errors));
+        for (part, places) in &alone {
+            let here = places.iter().filter(|place| !place.shared && std::ptr::eq(place.version, version));
+            here.for_each(|place| (part.check)(place, spec, options, errors));
+        }
     }
     if !unique {
         let detail = "must contain unique version names";
@@ -181,46 +188,56 @@ fn versions(spec: &Value, options: &Options, path: &Path, errors: &mut FieldErro
     }
 }
 
-fn required_names(names: &Value, path: &Path, errors: &mut FieldErrors) {
-    for field in ["plural", "singular", "kind", "listKind"] {
-        if text(&names[field]).is_empty() {
-            errors.push(FieldError::required(path.child(field), ""));
-        }
-    }
+/// The names of a new definition: all that it must say are said, and are labels.
+fn new_names(names: &Value, path: &Path, errors: &mut FieldErrors) {
+    let missing = NAMES.iter().filter(|name| text(&names[name.field]).is_empty());
+    errors.extend(missing.map(|name| FieldError::required(path.child(name.field), "")));
+    valid_names(names, path, errors);
 }
 
+/// A name that a definition must say.
+struct Name {
+    field: &'static str,
+    /// Capitals do not count against it.
+    is_mixed: bool,
+}
+
+const NAMES: [Name; 4] = [
+    Name { field: "plural", is_mixed: false },
+    Name { field: "singular", is_mixed: false },
+    Name { field: "kind", is_mixed: true },
+    Name { field: "listKind", is_mixed: true },
+];
+
 fn valid_names(names: &Value, path: &Path, errors: &mut FieldErrors) {
-    let mut check = |value: &str, name: String, at: Path, mixed: &str| {
-        let faults = if value.is_empty() { Vec::new() } else { names::dns_1035(&name) };
-        if !faults.is_empty() {
-            errors.push(FieldError::invalid(at, value, format!("{mixed}{}", faults.join(","))));
+    for name in &NAMES {
+        let given = text(&names[name.field]);
+        if given.is_empty() {
+            continue;
         }
-    };
-    for field in ["plural", "singular"] {
-        let value = text(&names[field]);
-        check(value, value.to_string(), path.child(field), "");
+        let (label, prefix) =
+            if name.is_mixed { (given.to_lowercase(), MIXED_CASE) } else { (given.to_string(), "") };
+        is_label(given, &label, prefix, path.child(name.field), errors);
     }
-    for field in ["kind", "listKind"] {
-        let value = text(&names[field]);
-        check(value, value.to_lowercase(), path.child(field), MIXED_CASE);
-    }
+    labels(names, "shortNames", path, errors);
     let (kind, list_kind) = (text(&names["kind"]), text(&names["listKind"]));
-    for (index, name) in items(&names["shortNames"]).iter().enumerate() {
-        check_each(text(name), &path.child("shortNames").index(index), errors);
-    }
     if !kind.is_empty() && kind == list_kind {
         let detail = "kind and listKind may not be the same";
         errors.push(FieldError::invalid(path.child("listKind"), list_kind, detail));
     }
-    for (index, name) in items(&names["categories"]).iter().enumerate() {
-        check_each(text(name), &path.child("categories").index(index), errors);
+    labels(names, "categories", path, errors);
+}
+
+fn labels(names: &Value, field: &str, path: &Path, errors: &mut FieldErrors) {
+    for (index, name) in items(&names[field]).iter().map(text).enumerate() {
+        is_label(name, name, "", path.child(field).index(index), errors);
     }
 }
 
-fn check_each(name: &str, path: &Path, errors: &mut FieldErrors) {
-    let faults = names::dns_1035(name);
+fn is_label(given: &str, label: &str, prefix: &str, path: Path, errors: &mut FieldErrors) {
+    let faults = names::dns_1035(label);
     if !faults.is_empty() {
-        errors.push(FieldError::invalid(path.clone(), name, faults.join(",")));
+        errors.push(FieldError::invalid(path, given, format!("{prefix}{}", faults.join(","))));
     }
 }
 

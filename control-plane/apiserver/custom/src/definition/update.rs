@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::layout::{any_schema, every_schema};
 use super::spec::{self, Options};
-use super::{conversion, schema, standard};
+use super::{conversion, standard, topology};
 use crate::value::{condition_is_true, items, text};
 
 const IMMUTABLE: &str = "field is immutable";
@@ -58,8 +58,8 @@ fn options(new: &Value, old: &Value) -> Options {
         known_types: !any_schema(old, standard::has_unknown_type),
         structural,
         pruned_defaults: pruned,
-        atomic_sets: !any_schema(old, schema::has_loose_set),
-        map_keys: !any_schema(old, schema::has_loose_keys),
+        atomic_sets: !any_schema(old, topology::has_loose_set),
+        map_keys: !any_schema(old, topology::has_loose_keys),
         known_review_version: conversion::knows_review_version(&old["spec"]["conversion"]),
         any_ca_bundle: conversion::may_have_any_bundle(old),
         unchanged: Vec::new(),

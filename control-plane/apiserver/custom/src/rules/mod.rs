@@ -2,9 +2,11 @@
 
 mod cost;
 mod evaluate;
+mod kept;
 mod program;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 use oarlock_api::structural::{JsonType, Structural};
 use oarlock_api::{FieldErrors, Path};

@@ -56,7 +56,7 @@ static CARD: LazyLock<Regex> = LazyLock::new(|| {
         r"^(?:4[0-9]{12}(?:[0-9]{3})?|5[1-5][0-9]{14}|6(?:011|5[0-9][0-9])[0-9]{12}|3[47][0-9]{13}|3(?:0[0-5]|[68][0-9])[0-9]{11}|(?:2131|1800|35[0-9]{3})[0-9]{11})$",
     )
 });
-static SCALA_DURATION: LazyLock<Regex> = LazyLock::new(|| built(r"^[0-9]+\s*([A-Za-zµ]+)$"));
+static SCALA_DURATION: LazyLock<Regex> = LazyLock::new(|| built(r"([0-9]+)\s*([A-Za-zµ]+)"));
 static CLOCK: LazyLock<Regex> =
     LazyLock::new(|| built(r"^([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|([+-][0-9]{2}:[0-9]{2}))$"));
 
@@ -216,66 +216,65 @@ fn date_time(text: &str) -> bool {
     date(day) && at_most(1, 23) && at_most(2, 59) && at_most(3, 59)
 }
 
-/// As `time.ParseDuration`, or a number and the name of a unit.
+/// As Go writes durations, or as Scala does: somewhere in the text a whole number and a unit by name.
 fn duration(text: &str) -> bool {
-    const UNITS: [&str; 34] = [
-        "ns",
-        "nano",
-        "nanosecond",
-        "nanos",
-        "nanoseconds",
-        "us",
-        "µs",
-        "μs",
-        "micro",
-        "micros",
-        "microsecond",
-        "microseconds",
-        "ms",
-        "milli",
-        "millis",
-        "millisecond",
-        "milliseconds",
-        "s",
-        "sec",
-        "secs",
-        "second",
-        "seconds",
-        "m",
-        "min",
-        "mins",
-        "minute",
-        "minutes",
-        "h",
-        "hr",
-        "hours",
-        "d",
-        "day",
-        "days",
-        "w",
-    ];
-    if let Some(found) = SCALA_DURATION.captures(text) {
-        let unit = &found[1];
-        return UNITS.contains(&unit) || matches!(unit, "hour" | "hrs" | "wk" | "week" | "weeks");
-    }
-    let rest = text.strip_prefix(['-', '+']).unwrap_or(text);
-    rest == "0" || (!rest.is_empty() && go_duration(rest))
+    go_duration(text) || scala_duration(text)
 }
 
-fn go_duration(mut rest: &str) -> bool {
+/// The short names of units, and the starts of the long ones: `3 days`, `2 weeks`.
+const UNITS: [(&[&str], &str); 8] = [
+    (&["ns"], "nano"),
+    (&["us", "µs"], "micro"),
+    (&["ms"], "milli"),
+    (&["s"], "sec"),
+    (&["m"], "min"),
+    (&["h", "hr"], "hour"),
+    (&["d"], "day"),
+    (&["w", "wk"], "week"),
+];
+
+fn scala_duration(text: &str) -> bool {
+    let mut is_known = false;
+    for found in SCALA_DURATION.captures_iter(text) {
+        if found[1].parse::<i64>().is_err() {
+            return false;
+        }
+        let unit = found[2].to_lowercase();
+        is_known |= UNITS.iter().any(|(short, long)| short.contains(&&*unit) || unit.starts_with(long));
+    }
+    is_known
+}
+
+/// Numbers with units, together less than 2⁶³ ns.
+fn go_duration(text: &str) -> bool {
+    let mut rest = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let mut total = 0.0;
+    if rest == "0" {
+        return true;
+    }
+    if rest.is_empty() {
+        return false;
+    }
     while !rest.is_empty() {
         let number = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').len();
         let (digits, tail) = rest.split_at(number);
         let unit = tail.len() - tail.trim_start_matches(|c: char| !c.is_ascii_digit() && c != '.').len();
         let (unit, tail) = tail.split_at(unit);
-        let good =
-            digits.bytes().any(|b| b.is_ascii_digit()) && digits.bytes().filter(|b| *b == b'.').count() <= 1;
-        if !good || !matches!(unit, "ns" | "us" | "µs" | "μs" | "ms" | "s" | "m" | "h") {
-            return false;
-        }
+        let nanoseconds = match unit {
+            "ns" => 1e0,
+            "us" | "µs" | "μs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 6e10,
+            "h" => 3.6e12,
+            _ => return false,
+        };
+        let Ok(number) = digits.parse::<f64>() else { return false };
+        total += number * nanoseconds;
         rest = tail;
     }
-    true
+    // The first float beyond is 2⁶³ itself.
+    total < 9_223_372_036_854_775_808.0
 }
 
 fn dns_label(text: &str) -> bool {
@@ -309,7 +308,21 @@ mod tests {
                 &["2014-12-15T19:30:20.000Z", "2014-12-15t19:30:20+01:00"],
                 &["2014-12-15", "2014-12-15T25:00:00Z"],
             ),
-            ("duration", &["22 ns", "1h30m", "-1.5s", "3 days", "0"], &["", "1", "1x", "h"]),
+            (
+                "duration",
+                &[
+                    "22 ns",
+                    "1h30m",
+                    "-1.5s",
+                    "3 days",
+                    "0",
+                    "1h30min",
+                    "2 WEEKS",
+                    "every 3 hours",
+                    "99999999h",
+                ],
+                &["", "1", "1x", "h", ".", ".s", "1 sunday", "99999999999999999999h"],
+            ),
             ("byte", &["", "aGk=", "aGVsbG8="], &["aGk", "a$k="]),
             ("email", &["a@b.c", "A B <a@b>"], &["a", "a@", "a b@c"]),
             ("hostname", &["localhost", "a-b.example.com"], &["-a", "a..b", "a_b"]),

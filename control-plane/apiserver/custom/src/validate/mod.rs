@@ -3,6 +3,7 @@
 //! The schema is walked as it was read; nothing is built for a request but the faults found.
 
 mod formats;
+mod junctors;
 mod lists;
 mod node;
 mod outcome;
@@ -63,7 +64,7 @@ impl Walk<'_> {
             return outcome;
         }
         outcome.fits += 2;
-        outcome.merge(self.alternatives(node, value, correlated));
+        outcome.merge(self.junctors(node, value, correlated));
         match value {
             Value::String(text) => {
                 scalar::check_string(node, text, &self.at, self.patterns, &mut outcome);
@@ -163,89 +164,6 @@ impl Walk<'_> {
                 outcome.add(&format!("{}.{name}", self.at), Fault::Required { detail: String::new() });
             }
         }
-    }
-
-    fn alternatives(&mut self, node: Node<'_>, value: &Value, correlated: Option<Correlated<'_>>) -> Outcome {
-        let mut outcome = Outcome::default();
-        self.any_of(node, value, correlated, &mut outcome);
-        self.exactly_one_of(node, value, correlated, &mut outcome);
-        let (mut fitting, mut asked) = (0, 0);
-        for schema in node.alternatives("allOf") {
-            let result = self.value(schema, value, correlated);
-            asked += 1;
-            fitting += usize::from(result.is_valid());
-            outcome.merge(result);
-        }
-        if fitting != asked {
-            let told = if fitting == 0 { ". None validated" } else { "" };
-            outcome.add_general(format!("{:?} must validate all the schemas (allOf){told}", self.at));
-        }
-        if let Some(schema) = node.not()
-            && self.value(schema, value, correlated).is_valid()
-        {
-            outcome.add_general(format!("{:?} must not validate the schema (not)", self.at));
-        }
-        outcome.fits += 1;
-        outcome
-    }
-
-    fn any_of(
-        &mut self,
-        node: Node<'_>,
-        value: &Value,
-        correlated: Option<Correlated<'_>>,
-        outcome: &mut Outcome,
-    ) {
-        let mut best: Option<Outcome> = None;
-        for schema in node.alternatives("anyOf") {
-            let result = self.value(schema, value, correlated);
-            if result.is_valid() {
-                outcome.merge(result);
-                return;
-            }
-            if best.as_ref().is_none_or(|best| result.fits > best.fits) {
-                best = Some(result);
-            }
-        }
-        if let Some(best) = best {
-            outcome.add_general(format!("{:?} must validate at least one schema (anyOf)", self.at));
-            outcome.merge(best);
-        }
-    }
-
-    fn exactly_one_of(
-        &mut self,
-        node: Node<'_>,
-        value: &Value,
-        correlated: Option<Correlated<'_>>,
-        outcome: &mut Outcome,
-    ) {
-        let (mut asked, mut fitting) = (false, 0);
-        let (mut best, mut first): (Option<Outcome>, Option<Outcome>) = (None, None);
-        for schema in node.alternatives("oneOf") {
-            asked = true;
-            let result = self.value(schema, value, correlated);
-            if result.is_valid() {
-                fitting += 1;
-                best = None;
-                first.get_or_insert(result);
-            } else if fitting == 0 && best.as_ref().is_none_or(|best| result.fits > best.fits) {
-                best = Some(result);
-            }
-        }
-        if !asked {
-            return;
-        }
-        if fitting == 1 {
-            first.into_iter().for_each(|first| outcome.merge(first));
-            return;
-        }
-        let told = match fitting {
-            0 => "Found none valid".to_string(),
-            many => format!("Found {many} valid alternatives"),
-        };
-        outcome.add_general(format!("{:?} must validate one and only one schema (oneOf). {told}", self.at));
-        best.into_iter().for_each(|best| outcome.merge(best));
     }
 }
 

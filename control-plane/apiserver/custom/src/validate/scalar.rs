@@ -1,5 +1,7 @@
 //! Types, strings and numbers.
 
+use std::cmp::Ordering;
+
 use oarlock_api::field::Fault;
 use serde_json::{Number, Value};
 
@@ -42,18 +44,27 @@ impl Num {
     }
 }
 
-/// Type and format of a value, in the words of schemas.
-fn type_of(value: &Value) -> (&'static str, &'static str) {
+/// The type of a value, in the words of schemas.
+fn type_of(value: &Value) -> &'static str {
     match value {
-        Value::Null => ("null", ""),
-        Value::Bool(_) => ("boolean", ""),
-        Value::String(_) => ("string", ""),
-        Value::Array(_) => ("array", ""),
-        Value::Object(_) => ("object", ""),
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
         Value::Number(number) => match Num::of(number) {
-            Num::Int(_) => ("integer", "int64"),
-            Num::Float(_) => ("number", "float64"),
+            Num::Int(_) => "integer",
+            Num::Float(_) => "number",
         },
+    }
+}
+
+/// The format that upstream gives a value which has none by itself: the width of Go's numbers.
+fn width_of(value: &Value) -> &'static str {
+    match type_of(value) {
+        "integer" => "int64",
+        "number" => "float64",
+        _ => "",
     }
 }
 
@@ -62,64 +73,67 @@ fn wrong_type(at: &str, wanted: &str, found: &str, outcome: &mut Outcome) {
     outcome.add(at, Fault::TypeInvalid { value: found.into(), detail });
 }
 
-/// The type; false where it is wrong.
+/// The type.
 pub(super) fn check_type(node: Node<'_>, value: &Value, at: &str, outcome: &mut Outcome) {
-    let (types, format) = (node.types(), node.format().unwrap_or_default());
-    if types.is_empty() && format.is_empty() && !value.is_null() {
-        return;
-    }
-    let (found, found_format) = type_of(value);
-    let before = outcome.problems.len();
-    if value.is_null() {
-        if !types.is_empty() && !node.nullable() {
-            wrong_type(at, &types.join(","), found, outcome);
-        }
-    } else {
-        let allowed = |name: &str| types.contains(&name);
-        let integral = matches!(value, Value::Number(n) if Num::of(n).float().fract() == 0.0);
-        let fits = allowed(found)
-            || (found == "number" && integral && allowed("integer"))
-            || (found == "integer" && allowed("number"));
-        let framed = matches!(value, Value::String(_) | Value::Array(_));
-        if !framed && !format.is_empty() && !fits && found_format != format {
-            wrong_type(at, format, found_format, outcome);
-        } else if framed && !format.is_empty() && !allowed("number") && !allowed("integer") {
-            // The format decides.
-        } else if !fits && !types.is_empty() {
-            wrong_type(at, &types.join(","), found, outcome);
-        }
-    }
-    if outcome.problems.len() == before {
-        outcome.fits += 1;
+    let has_opinion = !node.types().is_empty() || node.format().is_some() || value.is_null();
+    match misfit(node, value) {
+        Some((wanted, found)) => wrong_type(at, &wanted, found, outcome),
+        None => outcome.fits += u64::from(has_opinion),
     }
 }
 
-pub(super) fn check_string(node: Node<'_>, text: &str, at: &str, patterns: &Patterns, outcome: &mut Outcome) {
-    let length = || i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
-    if let Some(max) = node.count("maxLength")
-        && length() > max
-    {
-        outcome.add(at, Fault::TooLong { max_bytes: usize::try_from(max).unwrap_or_default() });
-        return;
-    }
-    if let Some(min) = node.count("minLength")
-        && length() < min
-    {
-        outcome.add(at, invalid(text, format!("{at} in body should be at least {min} chars long")));
-        return;
-    }
-    if let Some(pattern) = node.says("pattern").and_then(Value::as_str)
-        && !pattern.is_empty()
-    {
-        match patterns.find(pattern) {
-            Ok(regex) if regex.is_match(text) => {}
-            Ok(_) => outcome.add(at, invalid(text, format!("{at} in body should match '{pattern}'"))),
-            Err(fault) => {
-                let told = format!("{pattern}, but pattern is invalid: {fault}");
-                outcome.add(at, invalid(text, format!("{at} in body should match '{told}'")));
-            }
+/// What was wanted and what was found, where a value is of no type that is allowed. Where the schema names a format, a
+/// misfit is told by it; texts and lists are left to the check of the format, which passes lists.
+fn misfit(node: Node<'_>, value: &Value) -> Option<(String, &'static str)> {
+    let types = node.types();
+    let is_numeric = types.iter().any(|name| matches!(*name, "integer" | "number"));
+    match (value, node.format()) {
+        _ if accepts(node, value) => None,
+        (Value::String(_) | Value::Array(_), Some(_)) if !is_numeric => None,
+        (Value::Bool(_) | Value::Number(_) | Value::Object(_), Some(format)) => {
+            Some((format.to_string(), width_of(value)))
         }
+        _ if types.is_empty() => None,
+        _ => Some((types.join(","), type_of(value))),
     }
+}
+
+/// Whether a value is of a type that is allowed by name.
+fn accepts(node: Node<'_>, value: &Value) -> bool {
+    let takes = |name: &&str| match (*name, value) {
+        ("number", Value::Number(_)) => true,
+        ("integer", Value::Number(number)) => Num::of(number).float().fract() == 0.0,
+        (name, value) => name == type_of(value),
+    };
+    if value.is_null() { node.nullable() } else { node.types().iter().any(takes) }
+}
+
+/// The first of length and pattern that a text breaks.
+pub(super) fn check_string(node: Node<'_>, text: &str, at: &str, patterns: &Patterns, outcome: &mut Outcome) {
+    let fault = wrong_length(node, text, at).or_else(|| wrong_form(node, text, at, patterns));
+    fault.into_iter().for_each(|fault| outcome.add(at, fault));
+}
+
+/// Lengths are counted in characters, though a text that is too long is told in bytes.
+fn wrong_length(node: Node<'_>, text: &str, at: &str) -> Option<Fault> {
+    let (max, min) = (node.count("maxLength"), node.count("minLength"));
+    max.or(min)?;
+    let length = i64::try_from(text.chars().count()).unwrap_or(i64::MAX);
+    if let Some(max) = max.filter(|max| length > *max) {
+        return Some(Fault::TooLong { max_bytes: usize::try_from(max).unwrap_or_default() });
+    }
+    let min = min.filter(|min| length < *min)?;
+    Some(invalid(text, format!("{at} in body should be at least {min} chars long")))
+}
+
+fn wrong_form(node: Node<'_>, text: &str, at: &str, patterns: &Patterns) -> Option<Fault> {
+    let pattern = node.says("pattern")?.as_str().filter(|pattern| !pattern.is_empty())?;
+    let told = match patterns.find(pattern) {
+        Ok(regex) if regex.is_match(text) => return None,
+        Ok(_) => pattern.to_string(),
+        Err(fault) => format!("{pattern}, but pattern is invalid: {fault}"),
+    };
+    Some(invalid(text, format!("{at} in body should match '{told}'")))
 }
 
 pub(super) fn check_format(node: Node<'_>, text: &str, at: &str, outcome: &mut Outcome) {
@@ -131,26 +145,41 @@ pub(super) fn check_format(node: Node<'_>, text: &str, at: &str, outcome: &mut O
     }
 }
 
+/// A bound of numbers: the member that says it, the one that takes the bound itself away, on which side a number is beyond
+/// it, and where it should be instead.
+struct Limit {
+    member: &'static str,
+    exclusive: &'static str,
+    beyond: Ordering,
+    wanted: &'static str,
+}
+
+const LIMITS: [Limit; 2] = [
+    Limit {
+        member: "minimum",
+        exclusive: "exclusiveMinimum",
+        beyond: Ordering::Less,
+        wanted: "greater than",
+    },
+    Limit {
+        member: "maximum",
+        exclusive: "exclusiveMaximum",
+        beyond: Ordering::Greater,
+        wanted: "less than",
+    },
+];
+
 pub(super) fn check_number(node: Node<'_>, number: Num, at: &str, outcome: &mut Outcome) {
     check_range(node, number, at, outcome);
     if let Some(factor) = node.number("multipleOf") {
         check_multiple(number, factor, at, outcome);
     }
-    if let Some(min) = node.number("minimum") {
-        let exclusive = node.flag("exclusiveMinimum");
-        let fails = if exclusive { number.float() <= min } else { number.float() < min };
-        if fails {
-            let words = if exclusive { "greater than" } else { "greater than or equal to" };
-            let detail = format!("{at} in body should be {words} {}", bound(number, min));
-            outcome.add(at, invalid(number.value(), detail));
-        }
-    }
-    if let Some(max) = node.number("maximum") {
-        let exclusive = node.flag("exclusiveMaximum");
-        let fails = if exclusive { number.float() >= max } else { number.float() > max };
-        if fails {
-            let words = if exclusive { "less than" } else { "less than or equal to" };
-            let detail = format!("{at} in body should be {words} {}", bound(number, max));
+    for limit in &LIMITS {
+        let Some(end) = node.number(limit.member) else { continue };
+        let (order, exclusive) = (number.float().partial_cmp(&end), node.flag(limit.exclusive));
+        if order == Some(limit.beyond) || (exclusive && order == Some(Ordering::Equal)) {
+            let or_equal = if exclusive { "" } else { " or equal to" };
+            let detail = format!("{at} in body should be {}{or_equal} {}", limit.wanted, bound(number, end));
             outcome.add(at, invalid(number.value(), detail));
         }
     }
