@@ -83,7 +83,6 @@ struct Seen {
     old: Option<usize>,
     old_count: usize,
     new: bool,
-    merged: bool,
 }
 
 /// The order of the merged list. Items of the configuration keep their order among themselves; items that only the object
@@ -113,48 +112,43 @@ fn plan(list: List<'_>, old: &[Value], new: &[Value]) -> Vec<Step> {
         seen[id].new = true;
         right.push((id, at));
     }
-    interleave(&left, &right, seen)
+    interleave(&left, &right, &seen)
 }
 
-fn interleave(left: &[(usize, usize)], right: &[(usize, usize)], mut seen: Vec<Seen>) -> Vec<Step> {
+/// Goes through the configuration's items. Each is preceded by those that only the object has and that stood before its
+/// anchor: the first item from here on that both have. An anchor that was passed already takes all that is left with it.
+fn interleave(left: &[(usize, usize)], right: &[(usize, usize)], seen: &[Seen]) -> Vec<Step> {
+    let own = |passed: &[(usize, usize)]| -> Vec<Step> {
+        passed.iter().filter(|(id, _)| !seen[*id].new).map(|(_, at)| (Some(*at), None)).collect()
+    };
     let mut steps = Vec::with_capacity(left.len() + right.len());
-    let in_both: Vec<usize> = right.iter().map(|(id, _)| *id).filter(|id| seen[*id].old_count > 0).collect();
-    let mut shared = in_both.into_iter();
-    let mut next_shared = shared.next();
-    let (mut l, mut r) = (0, 0);
-    while l < left.len() || r < right.len() {
-        if let (Some((id, _)), Some((other, at))) = (left.get(l), right.get(r)) {
-            if id == other {
-                seen[*id].merged = true;
-                steps.push((seen[*id].old, Some(*at)));
-                (l, r) = (l + 1, r + 1);
-                next_shared = shared.next();
-                continue;
+    let mut rest = left;
+    for ((id, at), anchor) in right.iter().zip(anchors(right, seen)) {
+        let before = match anchor {
+            Some(anchor) => {
+                let found = rest.iter().position(|(other, _)| *other == anchor);
+                found.map(|found| found + usize::from(anchor == *id))
             }
-            if seen[*id].new && next_shared.is_some_and(|next| next != *id) {
-                // It is in both, but its turn comes later.
-                l += 1;
-                continue;
-            }
-        }
-        if let Some((id, at)) = left.get(l) {
-            if !seen[*id].new {
-                steps.push((Some(*at), None));
-                l += 1;
-                continue;
-            }
-            if seen[*id].merged {
-                l += 1;
-            }
-        }
-        if let Some((id, at)) = right.get(r) {
-            seen[*id].merged = true;
-            steps.push((seen[*id].old, Some(*at)));
-            r += 1;
-            if next_shared == Some(*id) {
-                next_shared = shared.next();
-            }
-        }
+            // Nothing to come is in both; what is, was passed over, and parts the rest.
+            None => rest.iter().position(|(other, _)| seen[*other].new).map(|found| found + 1),
+        };
+        let (passed, ahead) = rest.split_at(before.unwrap_or(rest.len()));
+        steps.extend(own(passed));
+        steps.push((seen[*id].old, Some(*at)));
+        rest = ahead;
     }
+    steps.extend(own(rest));
     steps
+}
+
+/// For each item of the configuration the first from it on that the object has as well.
+fn anchors(right: &[(usize, usize)], seen: &[Seen]) -> Vec<Option<usize>> {
+    let mut anchor = None;
+    let backwards = right.iter().rev().map(|(id, _)| {
+        anchor = if seen[*id].old_count > 0 { Some(*id) } else { anchor };
+        anchor
+    });
+    let mut anchors: Vec<_> = backwards.collect();
+    anchors.reverse();
+    anchors
 }

@@ -8,7 +8,7 @@ use super::compare::fields_of;
 use super::fields::FieldSet;
 use super::managed::{Manager, Owner, Owners};
 use super::node::Node;
-use super::remove::{ensure_named, remove};
+use super::remove::{name_all, remove};
 use super::settle::{Request, VersionError};
 use crate::meta;
 use crate::schema::Schema;
@@ -31,13 +31,15 @@ pub(super) fn prune(
     let Some(merged) = to(request, Cow::Owned(merged.clone()), &version)? else { return Ok(merged) };
     let Some(schema) = schema_of(request, &version) else { return Ok(merged.into_owned()) };
     let node = Node::root(&schema);
-    let mut last_named = last.fields;
-    ensure_named(node, &mut last_named);
+    let last = named(node, last.fields);
     let mut pruned = merged.clone().into_owned();
-    remove(node, &mut pruned, &last_named);
-    let pruned = add_back_owned(request, &merged, pruned, &version, owners)?;
+    remove(node, &mut pruned, &last);
+    for (version, owned) in owned_by_version(owners, &version) {
+        pruned = give_back(request, &merged, pruned, version, owned)?;
+    }
+    // What was below a removed field but nobody's stays as well.
     let pruned = match to(request, Cow::Owned(pruned), &version)? {
-        Some(pruned) => add_back_dangling(node, &merged, &pruned, &last_named),
+        Some(pruned) => narrow(node, &merged, &pruned, |lost| lost.intersection(&last)),
         None => merged.into_owned(),
     };
     match to(request, Cow::Owned(pruned), request.api_version)? {
@@ -81,49 +83,55 @@ fn to<'v>(
     }
 }
 
+/// The set with every named field on the way to a member.
 fn named(node: Node<'_>, mut set: FieldSet<'_>) -> FieldSet<'static> {
-    ensure_named(node, &mut set);
+    name_all(node, &mut set);
     set.into_owned()
 }
 
-/// Adds back what anybody owns: version by version, that of `pruned` first, so that what conversions need is there.
-fn add_back_owned(
-    request: &Request<'_>,
-    merged: &Value,
-    mut pruned: Value,
-    version: &str,
-    owners: &Owners<'_>,
-) -> Result<Value, String> {
-    let mut versions: Vec<&str> = owners.iter().map(|owner| &*owner.manager.api_version).collect();
-    versions.sort_unstable();
-    versions.dedup();
-    versions.sort_by_key(|other| *other != version);
-    for at in versions {
-        let (Some(merged), Some(before)) =
-            (to(request, Cow::Borrowed(merged), at)?, to(request, Cow::Borrowed(&pruned), at)?)
-        else {
-            continue;
-        };
-        let Some(schema) = schema_of(request, at) else { continue };
-        let node = Node::root(&schema);
-        let of_version = owners.iter().filter(|owner| owner.manager.api_version == at);
-        let managed = of_version.fold(FieldSet::new(), |all, owner| all.union(owner.fields.clone()));
-        let mut gone = named(node, fields_of(node, &merged));
-        gone.subtract(&named(node, fields_of(node, &before)));
-        gone.subtract(&named(node, managed));
-        let mut kept = merged.into_owned();
-        remove(node, &mut kept, &gone);
-        pruned = kept;
+/// What is owned, by the version in which it is: `first` before the others, for what conversions need is often there.
+fn owned_by_version<'o>(owners: &'o Owners<'_>, first: &str) -> Vec<(&'o str, FieldSet<'o>)> {
+    let mut out: Vec<(&str, FieldSet<'_>)> = Vec::new();
+    for owner in owners {
+        let (version, fields) = (&*owner.manager.api_version, owner.fields.clone());
+        match out.iter_mut().find(|(other, _)| *other == version) {
+            Some((_, owned)) => *owned = std::mem::take(owned).union(fields),
+            None => out.push((version, fields)),
+        }
     }
-    Ok(pruned)
+    out.sort_by_key(|(version, _)| (*version != first, *version));
+    out
 }
 
-/// Adds back what the manager did not own: what is below a removed field but belongs to nobody.
-fn add_back_dangling(node: Node<'_>, merged: &Value, pruned: &Value, last: &FieldSet<'_>) -> Value {
-    let mut gone = named(node, fields_of(node, merged));
-    gone.subtract(&named(node, fields_of(node, pruned)));
-    let gone = gone.intersection(last);
+/// `pruned` with what is owned in this version, in this version; as it was where the version is not served.
+fn give_back(
+    request: &Request<'_>,
+    merged: &Value,
+    pruned: Value,
+    version: &str,
+    owned: FieldSet<'_>,
+) -> Result<Value, String> {
+    let Some(merged) = to(request, Cow::Borrowed(merged), version)? else { return Ok(pruned) };
+    let Some(before) = to(request, Cow::Borrowed(&pruned), version)? else { return Ok(pruned) };
+    let Some(schema) = schema_of(request, version) else { return Ok(pruned) };
+    let node = Node::root(&schema);
+    let owned = named(node, owned);
+    Ok(narrow(node, &merged, &before, |mut lost| {
+        lost.subtract(&owned);
+        lost
+    }))
+}
+
+/// Loses less of `merged` than `pruned` did: what `keep` leaves of that.
+fn narrow(
+    node: Node<'_>,
+    merged: &Value,
+    pruned: &Value,
+    keep: impl FnOnce(FieldSet<'static>) -> FieldSet<'static>,
+) -> Value {
+    let mut lost = named(node, fields_of(node, merged));
+    lost.subtract(&named(node, fields_of(node, pruned)));
     let mut out = merged.clone();
-    remove(node, &mut out, &gone);
+    remove(node, &mut out, &keep(lost));
     out
 }

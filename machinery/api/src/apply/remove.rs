@@ -86,7 +86,7 @@ pub(super) fn extract(node: Node<'_>, value: &Value, set: &FieldSet<'_>) -> Valu
 }
 
 /// Makes every field that the schema names a member of the set, if something below it is.
-pub(super) fn ensure_named(node: Node<'_>, set: &mut FieldSet<'_>) {
+pub(super) fn name_all(node: Node<'_>, set: &mut FieldSet<'_>) {
     let shape = node.shape(None);
     for entry in set.entries.iter_mut().filter(|entry| !entry.below.is_empty()) {
         let inner = match (&entry.element, shape) {
@@ -98,28 +98,28 @@ pub(super) fn ensure_named(node: Node<'_>, set: &mut FieldSet<'_>) {
             (_, Shape::List(list)) => list.item,
             _ => Node::Deduced,
         };
-        ensure_named(inner, &mut entry.below);
+        name_all(inner, &mut entry.below);
     }
 }
 
 /// Fits a set to a schema that changed since it was written: what became atomic is owned as a whole.
-pub(super) fn reconcile(node: Node<'_>, set: &mut FieldSet<'_>) {
+pub(super) fn fit(node: Node<'_>, set: &mut FieldSet<'_>) {
     match node.shape(None) {
         Shape::Map(members) if !members.is_untyped() => {
             for entry in &mut set.entries {
                 if let Element::Field(name) = &entry.element
                     && let Some(known) = members.member(name)
                 {
-                    reconcile_entry(known.node, entry);
+                    fit_entry(known.node, entry);
                 }
             }
         }
-        Shape::List(list) => set.entries.iter_mut().for_each(|entry| reconcile_entry(list.item, entry)),
+        Shape::List(list) => set.entries.iter_mut().for_each(|entry| fit_entry(list.item, entry)),
         _ => {}
     }
 }
 
-fn reconcile_entry(node: Node<'_>, entry: &mut Entry<'_>) {
+fn fit_entry(node: Node<'_>, entry: &mut Entry<'_>) {
     if entry.below.is_empty() {
         return;
     }
@@ -132,6 +132,6 @@ fn reconcile_entry(node: Node<'_>, entry: &mut Entry<'_>) {
         entry.member = true;
         entry.below = FieldSet::new();
     } else {
-        reconcile(node, &mut entry.below);
+        fit(node, &mut entry.below);
     }
 }

@@ -10,7 +10,7 @@ use super::element::Element;
 use super::fields::FieldSet;
 use super::managed::{Manager, Operation, Owner, Owners};
 use super::node::Node;
-use super::remove::reconcile;
+use super::remove::fit;
 use super::reset::Reset;
 use crate::meta;
 use crate::schema::Schema;
@@ -145,7 +145,7 @@ pub(super) fn refit(request: &Request<'_>, owners: &mut Owners<'_>) {
                 None => return false,
             }
         };
-        reconcile(Node::root(schema), &mut owner.fields);
+        fit(Node::root(schema), &mut owner.fields);
         true
     });
 }
