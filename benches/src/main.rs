@@ -1,7 +1,9 @@
-//! Benchmarks: what a whole cluster costs (`measure`, the default), and what its API bears (`load`, `compare`).
+//! Benchmarks: what a whole cluster costs (`measure`, the default), and what its API bears (`load`, `compare`), what its parts cost
+//! (`ownership`).
 
 mod load;
 mod measure;
+mod ownership;
 mod processes;
 mod stats;
 mod tls;
@@ -25,6 +27,8 @@ enum Command {
     Load(LoadArguments),
     /// The same load on two API servers in turns, with ratios
     Compare(CompareArguments),
+    /// What following the owners of fields costs, without a server
+    Ownership,
 }
 
 #[derive(Args)]
@@ -69,6 +73,7 @@ fn main() -> Result<()> {
 async fn run(cli: Cli) -> Result<()> {
     match cli.command {
         None => measure::run(cli.measure).await,
+        Some(Command::Ownership) => ownership::run(),
         Some(Command::Load(one)) => load::one(&one.kubeconfig, &one.server_pid, &one.shape).await,
         Some(Command::Compare(two)) => {
             load::compare((&two.a, &two.a_pid), (&two.b, &two.b_pid), &two.shape).await

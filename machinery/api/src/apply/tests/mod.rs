@@ -4,7 +4,6 @@ mod applying;
 mod custom;
 mod fields;
 mod properties;
-mod speed;
 mod tracking;
 
 use serde_json::{Value, json};
