@@ -1,7 +1,7 @@
 //! The control plane of this process: store, API server, controllers, scheduler.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,7 +50,7 @@ impl ControlPlane {
         let keys = Arc::new(ClusterKeys::load_or_create(layout)?);
         let advertise = match flags.advertise_address {
             Some(address) => address,
-            None => preflight::own_address()?,
+            None => default_advertise(flags.bind_address)?,
         };
         let first_service_ip =
             common.service_cidr.nth(1).context("the service range has no second address")?;
@@ -149,6 +149,14 @@ impl ControlPlane {
         let api = self.api.join().await;
         self.store.close().await;
         loops.and(api).map_err(Into::into)
+    }
+}
+
+/// The one address that the server listens on, if others can reach it.
+fn default_advertise(bind: IpAddr) -> Result<Ipv4Addr> {
+    match bind {
+        IpAddr::V4(one) if !one.is_unspecified() && !one.is_loopback() => Ok(one),
+        _ => preflight::own_address(),
     }
 }
 
@@ -294,5 +302,19 @@ fn write_kubeconfig(layout: &Layout, flags: &ServerFlags, keys: &ClusterKeys, ur
             Ok(path.clone())
         }
         _ => Ok(own),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_that_is_told_to_others_is_one_that_they_can_reach() {
+        let told = |bind: &str| default_advertise(bind.parse().expect("an address")).expect("an address");
+        assert_eq!(told("192.0.2.7"), Ipv4Addr::new(192, 0, 2, 7));
+        for bind in ["127.0.0.1", "0.0.0.0", "::"] {
+            assert!(!told(bind).is_loopback() && !told(bind).is_unspecified(), "{bind}");
+        }
     }
 }

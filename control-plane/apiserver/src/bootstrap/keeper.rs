@@ -22,7 +22,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Never ends by itself.
 pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
-    let mut backoff = Backoff::doubling(PAUSE, Duration::from_secs(30)).start();
+    let mut backoff = Backoff::doubling(PAUSE, masters::PERIOD).start();
     loop {
         // Watched first, repaired then: no change falls between.
         let mut changes = watch(server);
@@ -40,7 +40,9 @@ pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
             }
             Err(error) => {
                 tracing::warn!(%error, "a system object could not be kept");
-                tokio::time::sleep(backoff.next_delay()).await;
+                // Another one may need us meanwhile.
+                drop(tokio::time::timeout(backoff.next_delay(), changes.any()).await);
+                tokio::time::sleep(PAUSE).await;
             }
         }
     }
@@ -48,7 +50,8 @@ pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
 
 async fn repair(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     create_namespaces(server).await?;
-    kubernetes::publish(server, plan).await
+    kubernetes::publish_service(server, plan).await?;
+    kubernetes::publish_servers(server, plan).await
 }
 
 fn watch(server: &Server) -> Changes {

@@ -14,7 +14,7 @@ use crate::server::Server;
 
 pub(super) const NAME: &str = "kubernetes";
 
-pub(super) async fn publish(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
+pub(super) async fn publish_service(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     let service = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {
@@ -29,7 +29,11 @@ pub(super) async fn publish(server: &Arc<Server>, plan: &Plan) -> Result<(), Err
         None => Some(Action::Create),
         Some(existing) => replaced(existing, expected, &["spec", "ports"]),
     })
-    .await?;
+    .await
+}
+
+/// Says where this server is reached, and whoever shares its store.
+pub(super) async fn publish_servers(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     let store = &*server.registry.store;
     if !store.is_shared() {
         return list_servers(server, plan, &BTreeSet::from([plan.advertise.to_string()])).await;

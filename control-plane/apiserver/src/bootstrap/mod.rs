@@ -89,6 +89,10 @@ pub(crate) async fn run(server: &Arc<Server>, plan: Plan, stop: Shutdown) -> Res
             }
         }
     }
+    if let Some(Err(error)) = stop.or(kubernetes::publish_servers(server, &plan)).await {
+        // A server at an address that Endpoints may not hold, as a loopback one, serves all the same.
+        tracing::warn!(%error, "this server is not among the kubernetes endpoints");
+    }
     server.ready.send_replace(true);
     tracing::info!("the API server is ready");
     // The shutdown ends it.
@@ -106,7 +110,7 @@ async fn create_all(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
         work.push(objects::reconcile(server, plural, object).boxed());
     }
     stream::iter(work).buffer_unordered(CONCURRENT).try_collect::<()>().await?;
-    kubernetes::publish(server, plan).await
+    kubernetes::publish_service(server, plan).await
 }
 
 async fn create_namespaces(server: &Arc<Server>) -> Result<(), Error> {
