@@ -12,6 +12,9 @@ use crate::config::{Encryption, Error};
 use crate::metrics::Metrics;
 use crate::registry::Resources;
 
+/// What values go through on their way to the store, where that is anything.
+type Around = (Arc<dyn Store>, Option<Arc<oarlock_apiserver_encryption::Encryption>>);
+
 /// The store with encryption around it, where there is any; a changed file is taken over by a task of `tasks`.
 pub(crate) fn around(
     store: Arc<dyn Store>,
@@ -19,9 +22,9 @@ pub(crate) fn around(
     resources: &Resources,
     metrics: &Metrics,
     tasks: &mut Tasks,
-) -> Result<Arc<dyn Store>, Error> {
+) -> Result<Around, Error> {
     let (path, configuration, reload) = match configured {
-        Encryption::None => return Ok(store),
+        Encryption::None => return Ok((store, None)),
         Encryption::Default { directory } => {
             let (path, configuration) = default_configuration(directory)?;
             (path, configuration, true)
@@ -38,5 +41,5 @@ pub(crate) fn around(
         let reload = Reload::new(encryption.clone(), path)?;
         tasks.spawn("encryption-config", move |stop| reload.run(stop));
     }
-    Ok(Arc::new(EncryptedStore::new(store, encryption)))
+    Ok((Arc::new(EncryptedStore::new(store, encryption.clone())), Some(encryption)))
 }

@@ -24,6 +24,7 @@ mod encryption;
 mod endpoints;
 mod flow_control;
 mod follow;
+mod health;
 mod impersonate;
 mod kubelet;
 mod legacy_tokens;

@@ -17,6 +17,7 @@ use oarlock_apiserver_access::reviews::Reviews;
 use oarlock_apiserver_access::token::TokenIssuer;
 use oarlock_apiserver_access::{Authorizer, Decision, Objects, User};
 use oarlock_apiserver_audit::Audit;
+use oarlock_apiserver_encryption::Encryption;
 use oarlock_apiserver_flow::Flow;
 use oarlock_base::{Shutdown, TaskSpawner, Tasks};
 use parking_lot::Mutex;
@@ -31,6 +32,7 @@ use crate::config::{Config, Error};
 use crate::discovery::Discovery;
 use crate::flow_control::InFlight;
 use crate::follow::Followed;
+use crate::health::Health;
 use crate::kubelet::Dialer;
 use crate::listen::Certificates;
 use crate::metrics::Metrics;
@@ -60,6 +62,11 @@ pub(crate) struct Server {
     pub(crate) flow: Arc<Flow>,
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) ready: watch::Sender<bool>,
+    /// True once the objects of flow control that every cluster has are there.
+    pub(crate) flow_objects: watch::Sender<bool>,
+    pub(crate) health: Health,
+    /// Where there is any.
+    pub(crate) encryption: Option<Arc<Encryption>>,
     /// Triggered when the server is going to stop: `/readyz` fails, and everything else goes on for a while.
     pub(crate) stopping: Shutdown,
     /// Triggered when no connections are taken any more: watches end.

@@ -11,6 +11,7 @@ use oarlock_apiserver_access::authorization::NodeAuthorizer;
 use oarlock_apiserver_access::impersonate::Impersonator;
 use oarlock_apiserver_access::reviews::Reviews;
 use oarlock_apiserver_access::{AccessMetrics, Objects};
+use oarlock_apiserver_encryption::Encryption;
 use oarlock_apiserver_flow::{Flow, Options};
 use oarlock_apiserver_webhook::Clients;
 use oarlock_base::{Shutdown, Tasks};
@@ -22,10 +23,11 @@ use crate::access::{self, Accounts, Deciders};
 use crate::admission::Ground;
 use crate::aggregate::{self, Aggregator, ServiceEnds};
 use crate::cache::{Cache, CachedObjects};
-use crate::config::{Config, Error};
+use crate::config::{self, Config, Error};
 use crate::custom::{self, Caller, Definitions};
 use crate::discovery::Discovery;
 use crate::flow_control::{self, InFlight};
+use crate::health::{self, Health};
 use crate::kubelet::{Dialer, client_tls};
 use crate::metrics::Metrics;
 use crate::policies;
@@ -40,6 +42,7 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(15);
 /// What everything else stands on: the store, and the cache that has read it.
 struct Foundation {
     store: Arc<dyn Store>,
+    encryption: Option<Arc<Encryption>>,
     cache: Arc<Cache>,
     resources: Arc<Catalogue>,
     objects: Arc<dyn Objects>,
@@ -49,7 +52,8 @@ struct Foundation {
 impl Foundation {
     async fn read(config: &Config, metrics: &Metrics, tasks: &mut Tasks) -> Result<Self, Error> {
         let resources = Resources::kept_as(config.storage_media_type);
-        let store = encryption::around(config.store.clone(), &config.encryption, &resources, metrics, tasks)?;
+        let (store, encryption) =
+            encryption::around(config.store.clone(), &config.encryption, &resources, metrics, tasks)?;
         let cache = Arc::new(Cache::new(store.clone(), resources.caches()));
         let resources = Arc::new(Catalogue::new(resources));
         let revision = cache.load().await?;
@@ -58,7 +62,7 @@ impl Foundation {
             resources: resources.clone(),
             tasks: tasks.spawner(),
         });
-        Ok(Self { store, cache, resources, objects, revision })
+        Ok(Self { store, encryption, cache, resources, objects, revision })
     }
 }
 
@@ -112,6 +116,9 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         flow,
         audit,
         ready: watch::Sender::new(false),
+        flow_objects: watch::Sender::new(false),
+        health: health(config, ground.encryption.as_deref()),
+        encryption: ground.encryption,
         stopping: Shutdown::new(),
         draining: tasks.shutdown().child(),
         request_timeout: config.running.request_timeout,
@@ -175,6 +182,14 @@ fn keep_services(server: &Arc<Server>, found: Vec<Finding>, tasks: &mut Tasks) {
     tasks.spawn("service-allocations", move |stop| async move {
         services::keep_allocations(&allocations, found, stop).await
     });
+}
+
+fn health(config: &Config, encryption: Option<&Encryption>) -> Health {
+    Health::new(&health::Parts {
+        fair: true,
+        reloads_encryption: matches!(config.encryption, config::Encryption::File { reload: true, .. }),
+        plugins: encryption.is_some_and(Encryption::has_kms),
+    })
 }
 
 fn flow(

@@ -423,12 +423,30 @@ async fn health_tells_what_was_checked() {
     let server = start().await;
     let (code, verbose) = server.get("/readyz?verbose").await;
     let told = verbose.as_str().expect("text");
-    for check in ["ping", "etcd", "etcd-readiness", "informer-sync", "shutdown"] {
+    for check in ["ping", "etcd", "etcd-readiness", "informer-sync", "autoregister-completion", "shutdown"] {
         assert!(told.contains(&format!("[+]{check} ok\n")), "{told}");
     }
+    assert!(!told.contains("kms") && !told.contains("max-in-flight"), "only what is in use: {told}");
     assert!(code == 200 && told.ends_with("readyz check passed\n"), "{told}");
     assert_eq!(server.get("/readyz/etcd").await, (200, json!("ok")));
-    assert_eq!(server.get("/livez/nothing").await.0, 404);
+    let hook = "poststarthook/priority-and-fairness-filter";
+    for path in ["/livez/ping", "/healthz/etcd", &format!("/healthz/{hook}"), &format!("/readyz/{hook}")] {
+        assert_eq!(server.get(path).await, (200, json!("ok")), "{path}");
+    }
+    for path in ["/livez/nothing", "/livez/shutdown", "/healthz/informer-sync", "/livez/etcd-readiness"] {
+        assert_eq!(server.get(path).await.0, 404, "{path}");
+    }
+    let (code, excluded) = server.get("/livez?verbose&exclude=etcd&exclude=zero&exclude=nothing").await;
+    let told = excluded.as_str().expect("text");
+    assert!(code == 200 && told.contains("[+]etcd excluded: ok\n"), "{told}");
+    let unknown = "warn: some health checks cannot be excluded: no matches for \"nothing\",\"zero\"\nlivez check passed\n";
+    assert!(told.ends_with(unknown), "{told}");
+    let (_, root) = server.get("/").await;
+    let paths = root["paths"].as_array().expect("paths");
+    for path in ["/healthz", "/livez/ping", "/readyz/shutdown", "/healthz/poststarthook/rbac/bootstrap-roles"]
+    {
+        assert!(paths.iter().any(|known| known == path), "{path}: {root}");
+    }
     let (_, list) = server.get("/api/v1/componentstatuses").await;
     assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "only the store can be asked: {list}");
     let answer = server.raw(Method::GET, "/api/v1/componentstatuses/etcd-0", &[], vec![]).await;

@@ -35,6 +35,8 @@ pub(crate) struct Compiled {
     two_segments: bool,
     /// Custom resources are looked up by rule: theirs are not known beforehand.
     any_group: bool,
+    /// Every KMS provider once, in the order of the configuration.
+    kms: Vec<Arc<Kms>>,
 }
 
 /// The transformers of a resource, with its counters.
@@ -66,7 +68,7 @@ impl Encryption {
     pub fn replace(&self, configuration: &EncryptionConfiguration) -> Result<(), ConfigError> {
         let before = self.compiled.load_full();
         // Providers that stay keep what they know.
-        let mut providers = before.kms();
+        let mut providers = before.kms.clone();
         let mut kms = |wanted: &KmsConfiguration| {
             if let Some(known) = providers.iter().find(|known| known.configuration == *wanted) {
                 return known.clone();
@@ -80,12 +82,24 @@ impl Encryption {
         Ok(())
     }
 
-    /// Whether all KMS plugins answer as they should; for `/healthz/kms-providers`.
+    /// Whether there are KMS plugins in the present configuration.
+    pub fn has_kms(&self) -> bool {
+        !self.current().kms.is_empty()
+    }
+
+    /// Whether all KMS plugins answer as they should, in upstream's words; for `/healthz/kms-providers`.
     pub async fn kms_providers(&self) -> Result<(), String> {
-        for kms in self.compiled.load_full().kms() {
-            kms.status().await?;
+        let mut faults = Vec::new();
+        for (index, kms) in self.compiled.load_full().kms.iter().enumerate() {
+            if let Err(fault) = kms.health().await {
+                faults.push(format!("kms-provider-{index}: {fault}"));
+            }
         }
-        Ok(())
+        match faults.as_slice() {
+            [] => Ok(()),
+            [one] => Err(one.clone()),
+            many => Err(format!("[{}]", many.join(", "))),
+        }
     }
 
     pub fn metrics(&self) -> &Metrics {
@@ -147,6 +161,7 @@ impl Compiled {
             let of = Arc::new(ForResource::new(Arc::new(transformers), &rule.text(), metrics));
             compiled.by_rule.insert(rule, of);
         }
+        compiled.kms = compiled.kms_of(configuration);
         for (place, resource) in layout.places() {
             if let Some(found) = compiled.find(&resource.group, &resource.resource) {
                 let name = Rule { group: (*resource.group).into(), resource: (*resource.resource).into() };
@@ -185,13 +200,13 @@ impl Compiled {
         self.find(group, resource).map(|found| &**found)
     }
 
-    /// Every KMS provider, once.
-    fn kms(&self) -> Vec<Arc<Kms>> {
+    fn kms_of(&self, configuration: &EncryptionConfiguration) -> Vec<Arc<Kms>> {
+        let providers = configuration.resources.iter().flat_map(|conf| &conf.providers);
         let mut all: Vec<Arc<Kms>> = Vec::new();
-        for kms in self.by_rule.values().flat_map(|found| found.transformers.kms()) {
-            if !all.iter().any(|known| Arc::ptr_eq(known, kms)) {
-                all.push(kms.clone());
-            }
+        for wanted in providers.filter_map(|provider| provider.kms.as_ref()) {
+            let mut made = self.by_rule.values().flat_map(|found| found.transformers.kms());
+            let found = made.find(|kms| kms.configuration == *wanted);
+            all.extend(found.filter(|kms| !all.iter().any(|known| Arc::ptr_eq(known, kms))).cloned());
         }
         all
     }

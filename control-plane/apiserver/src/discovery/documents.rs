@@ -237,28 +237,19 @@ fn aggregated_version(view: &View, group: &str, version: &str) -> Value {
 }
 
 /// What `/` lists.
-pub(super) fn paths(view: &View) -> Vec<String> {
+pub(super) fn paths(view: &View, health: impl Iterator<Item = String>) -> Vec<String> {
     let fixed = [
         "/.well-known/openid-configuration",
         "/api",
         "/api/v1",
         "/apis",
-        "/healthz",
-        "/healthz/etcd",
-        "/healthz/ping",
-        "/livez",
-        "/livez/etcd",
-        "/livez/ping",
         "/metrics",
         "/openapi/v2",
         "/openapi/v3",
         "/openid/v1/jwks",
-        "/readyz",
-        "/readyz/etcd",
-        "/readyz/ping",
         "/version",
     ];
-    let mut paths: Vec<String> = fixed.iter().map(ToString::to_string).collect();
+    let mut paths: Vec<String> = fixed.iter().map(ToString::to_string).chain(health).collect();
     for (group, versions) in groups(view).iter().filter(|(group, _)| !group.is_empty()) {
         paths.push(format!("/apis/{group}"));
         paths.extend(versions.iter().map(|version| format!("/apis/{group}/{version}")));

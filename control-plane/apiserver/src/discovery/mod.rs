@@ -1,10 +1,7 @@
 //! What is not a resource: discovery, version, health, metrics, OpenAPI, token keys.
 
 mod documents;
-mod health;
 mod openapi;
-
-pub(crate) use health::store_answers;
 
 use std::sync::Arc;
 
@@ -20,6 +17,7 @@ use sha2::{Digest as _, Sha256};
 use crate::body::{Body, empty};
 use crate::decode::Format;
 use crate::encode::{self, Accepted};
+use crate::health;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
 use documents::View;
@@ -99,14 +97,19 @@ pub(crate) async fn serve(
     let path = info.path.trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     match segments.as_slice() {
-        [] => Ok(json_text(&json!({ "paths": documents::paths(&server.discovery.ready(server).view) }))),
+        [] => {
+            let paths = documents::paths(&server.discovery.ready(server).view, server.health.paths());
+            Ok(json_text(&json!({ "paths": paths })))
+        }
         ["api"] => Ok(root(server, headers, query, true)?),
         ["apis"] => Ok(root(server, headers, query, false)?),
         ["api", version] => resource_list(server, headers, query, "", version),
         ["apis", group] => group_document(server, headers, query, group),
         ["apis", group, version] => resource_list(server, headers, query, group, version),
         ["version"] => Ok(json_text(&documents::version())),
-        ["healthz" | "livez" | "readyz", ..] => Ok(health::serve(server, &segments, query).await),
+        ["healthz" | "livez" | "readyz", ..] => {
+            health::serve(server, &segments, query).await.ok_or_else(Status::page_not_found)
+        }
         ["metrics"] => Ok(metrics(server)),
         ["debug", "api_priority_and_fairness", page] => flow_page(server, page),
         [".well-known", "openid-configuration"] => {

@@ -66,7 +66,7 @@ pub(super) async fn component_statuses(call: &Call<'_>) -> Result<Response<Body>
     if call.info.verb == "get" && name != STORE {
         return Err(Status::new(500, "", format!("Component not found: {name}")));
     }
-    let healthy = crate::discovery::store_answers(call.server).await;
+    let healthy = crate::health::store_answers(call.server).await;
     let condition = match healthy {
         Ok(()) => json!({ "type": "Healthy", "status": "True", "message": "ok" }),
         Err(why) => json!({ "type": "Healthy", "status": "False", "message": why, "error": why }),

@@ -30,6 +30,7 @@ pub(crate) async fn keep(server: &Arc<Server>, stop: Shutdown) -> Result<(), Err
             match repair(server).await {
                 Ok(()) => {
                     backoff.reset();
+                    server.flow_objects.send_replace(true);
                     changes.any().await;
                     tokio::time::sleep(PAUSE).await;
                 }

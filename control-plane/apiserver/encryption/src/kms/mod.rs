@@ -26,6 +26,9 @@ use wire::{EncryptedObject, SourceType};
 
 /// How long what the plugin said of its key is believed without asking again.
 const FRESH: Duration = Duration::from_secs(60);
+/// How long it is believed that the plugin is well, and that it is not.
+const WELL: Duration = Duration::from_secs(20);
+const UNWELL: Duration = Duration::from_secs(3);
 /// How long it is written with the last seed while the plugin does not answer.
 const WRITABLE: Duration = Duration::from_secs(3 * 60);
 /// Most opened seeds that are kept; there is one for each start of a server and each key of the plugin.
@@ -82,6 +85,8 @@ pub(crate) struct Kms {
     writing: ArcSwapOption<Writing>,
     /// One refreshes, the others wait for it.
     refreshing: tokio::sync::Mutex<()>,
+    /// When its health was last asked for, and what was found.
+    health: Mutex<Option<(Instant, Result<(), String>)>>,
     sources: Mutex<HashMap<[u8; 32], Arc<Source>>>,
 }
 
@@ -109,6 +114,7 @@ impl Kms {
             timeout: configuration.timeout().expect("the timeout was validated"),
             writing: ArcSwapOption::empty(),
             refreshing: tokio::sync::Mutex::new(()),
+            health: Mutex::new(None),
             sources: Mutex::new(HashMap::new()),
         })
     }
@@ -137,9 +143,27 @@ impl Kms {
         self.writing.load().as_ref().is_some_and(|writing| writing.checked.elapsed() < FRESH)
     }
 
+    /// Whether the plugin is well, or was a short while ago.
+    pub(crate) async fn health(&self) -> Result<(), String> {
+        let asked = Instant::now();
+        let fresh = |(at, said): &&(Instant, Result<(), String>)| {
+            let good_for = if said.is_ok() { WELL } else { UNWELL };
+            asked.duration_since(*at) < good_for
+        };
+        if let Some((_, said)) = self.health.lock().as_ref().filter(fresh) {
+            return said.clone();
+        }
+        let said = self.status().await.map(drop);
+        *self.health.lock() = Some((asked, said.clone()));
+        said
+    }
+
     /// Whether the plugin answers as it should, in upstream's words.
     pub(crate) async fn status(&self) -> Result<String, String> {
-        let status = self.within(self.plugin.status()).await?;
+        let status = self.within(self.plugin.status()).await.map_err(|error| {
+            let name = &self.configuration.name;
+            format!("failed to perform status section of the healthz check for KMS Provider {name}, error: {error}")
+        })?;
         let mut faults = Vec::new();
         if status.healthz != "ok" {
             faults.push(format!("got unexpected healthz status: {}", status.healthz));

@@ -157,13 +157,35 @@ async fn a_plugin_that_is_not_well_stops_writes_in_the_end() {
     tokio::time::advance(WRITABLE).await;
     store.transact(set(A, b"no more")).await.expect_err("too old");
     assert_eq!(value(&store).await.expect("reads go on"), "again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn health_is_asked_for_now_and_then() {
+    let plugin = Fake::new();
+    let asked = plugin.clone();
     let encryption = Encryption::with(
         &configuration("unix:///nowhere"),
         layout(),
         Box::new(move |_: &KmsConfiguration| plugin.clone() as Arc<dyn Plugin>),
+    )
+    .expect("valid");
+    assert!(encryption.has_kms());
+    let check = async |want: Result<(), &str>, times: usize| {
+        assert_eq!(encryption.kms_providers().await, want.map_err(str::to_string));
+        assert_eq!(asked.calls()[0], times);
+    };
+    let broken = Err(
+        "kms-provider-0: kmsv2 Provider plug is not healthy, error: got unexpected healthz status: broken",
     );
-    let told = encryption.expect("valid").kms_providers().await.expect_err("broken");
-    assert_eq!(told, "kmsv2 Provider plug is not healthy, error: got unexpected healthz status: broken");
+    check(Ok(()), 1).await;
+    *asked.healthz.lock() = "broken".into();
+    check(Ok(()), 1).await;
+    tokio::time::advance(WELL).await;
+    check(broken, 2).await;
+    *asked.healthz.lock() = "ok".into();
+    check(broken, 2).await;
+    tokio::time::advance(UNWELL).await;
+    check(Ok(()), 3).await;
 }
 
 #[tokio::test]
