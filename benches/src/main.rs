@@ -1,5 +1,5 @@
-//! Benchmarks: what a whole cluster costs (`measure`, the default), and what its API bears (`load`, `compare`), what its parts cost
-//! (`ownership`).
+//! Benchmarks: what a whole cluster costs (`measure`, the default), what its API bears (`load`, `compare`), and what following
+//! the owners of fields costs (`ownership`).
 
 mod load;
 mod measure;

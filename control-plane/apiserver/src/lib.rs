@@ -1,8 +1,8 @@
 //! kube-apiserver: the one door to the cluster's memory.
 //!
-//! A request passes the folders in this order: `listen → request_info → flow_control → authenticate → impersonate →
-//! authorise → endpoints → decode → registry (default, mutate, validate, admit, store) → cache → encode`. In one process
-//! the same chain is called in memory ([`ApiServer::client`]).
+//! A request passes the folders in this order: `listen → request_info → authenticate → audit → impersonate → flow_control →
+//! authorise → (aggregate) → endpoints → decode → registry (default, own, mutate, validate, admit, store) → cache → encode`. In
+//! one process the same chain is called in memory ([`ApiServer::client`]).
 
 mod access;
 mod admission;

@@ -1,4 +1,7 @@
 //! What a component tells of itself: logs, metrics and health.
+//!
+//! Owns their forms (a line per event; Prometheus' text; `/healthz`, `/livez` and `/readyz` in upstream's words), and knows
+//! nothing of what is told. Components name their metrics and checks; the binary starts the logs.
 
 mod health;
 mod logs;

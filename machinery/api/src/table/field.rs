@@ -21,7 +21,7 @@ pub enum FieldKind {
     Int64,
     Float,
     String,
-    /// A named string type; its values, if it is closed, are in [`Table::named_string`].
+    /// A named string type; its values, if it is closed, are in [`Table::named_string`](super::Table::named_string).
     Enum(EnumId),
     /// Base64 in JSON.
     Bytes,
@@ -128,7 +128,7 @@ impl Field {
         self.flags & OPENAPI_REQUIRED != 0
     }
 
-    /// Belongs to an inlined struct; in protobuf it is found through [`Member::Inline`].
+    /// Belongs to an inlined struct; in protobuf it is found through [`Member::Inline`](super::Member::Inline).
     pub fn inlined(&self) -> bool {
         self.flags & INLINED != 0
     }
