@@ -20,6 +20,7 @@ pub mod status;
 pub mod structural;
 pub mod table;
 mod user;
+pub mod value;
 
 pub use field::{FieldError, FieldErrors, Path};
 pub use gvk::{GroupKind, GroupResource, GroupVersionKind, GroupVersionResource};

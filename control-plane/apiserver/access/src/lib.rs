@@ -44,9 +44,9 @@ mod testing;
 pub mod token;
 mod ttl_cache;
 mod types;
-mod value;
 
 pub use metrics::AccessMetrics;
+use oarlock_api::value;
 pub use types::{
     AdmissionPlugin, AdmissionRequest, Annotations, Attributes, AuthenticationError, Authenticator,
     Authorizer, Credentials, Decision, ObjectEvent, Objects, Operation, Phase, Rules, ServedResource,

@@ -1,6 +1,5 @@
 //! What may go into the store, and what is filled in on the way: one plugin a file, run in upstream's order.
 
-mod amounts;
 mod builder;
 mod certificates;
 pub(crate) mod config;
@@ -16,7 +15,6 @@ mod node_restriction;
 mod owner_references;
 mod persistent_volume_claim_resize;
 mod plain;
-mod pod_amounts;
 mod pod_node_selector;
 mod pod_resize_validator;
 mod pod_security;

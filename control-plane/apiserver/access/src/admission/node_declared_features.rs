@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use oarlock_api::Status;
 use serde_json::Value;
 
-use super::amounts::amounts;
 use super::{is, refuse};
 use crate::resources::NODES;
 use crate::types::{AdmissionPlugin, AdmissionRequest, Objects, Operation, Phase};
 use crate::value::{items, name, text, texts};
+use oarlock_quota::amounts::amounts;
 
 pub struct NodeDeclaredFeatureValidator {
     objects: Arc<dyn Objects>,

@@ -6,12 +6,12 @@ use async_trait::async_trait;
 use oarlock_api::Status;
 use serde_json::Value;
 
-use super::amounts::amounts;
-use super::pod_amounts::{self, Reading};
 use super::{is, refuse};
 use crate::resources::NODES;
 use crate::types::{AdmissionPlugin, AdmissionRequest, Objects, Operation, Phase};
 use crate::value::{name, text};
+use oarlock_quota::amounts::amounts;
+use oarlock_quota::pod_amounts::{self, Reading};
 
 pub struct PodResizeValidator {
     objects: Arc<dyn Objects>,
@@ -28,7 +28,7 @@ fn fits(pod: &Value, node: &Value) -> Result<(), String> {
     let allocatable = amounts(&node["status"]["allocatable"]);
     let mut faults = Vec::new();
     for (resource, milli) in [("cpu", true), ("memory", false)] {
-        let of = |all: &super::amounts::Amounts| {
+        let of = |all: &oarlock_quota::Amounts| {
             all.get(resource).map_or(0, |amount| if milli { amount.milli_value() } else { amount.value() })
         };
         let (requested, allocatable) = (of(&asked), of(&allocatable));

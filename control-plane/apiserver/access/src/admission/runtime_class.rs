@@ -6,11 +6,11 @@ use async_trait::async_trait;
 use oarlock_api::Status;
 use serde_json::Value;
 
-use super::amounts::amounts;
 use super::{is_main, refuse, tolerations};
 use crate::resources::RUNTIME_CLASSES;
 use crate::types::{AdmissionPlugin, AdmissionRequest, Objects, Operation, Phase};
 use crate::value::{items, map_mut, text};
+use oarlock_quota::amounts::amounts;
 
 pub struct RuntimeClass {
     objects: Arc<dyn Objects>,

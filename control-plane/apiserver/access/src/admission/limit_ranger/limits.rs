@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use oarlock_api::quantity::Quantity;
 use serde_json::Value;
 
-use crate::admission::amounts::{Amounts, amounts};
-use crate::admission::pod_amounts::{self, Reading};
 use crate::value::{items, map_mut, text};
+use oarlock_quota::amounts::{Amounts, amounts};
+use oarlock_quota::pod_amounts::{self, Reading};
 
 const ANNOTATION: &str = "kubernetes.io/limit-ranger";
 

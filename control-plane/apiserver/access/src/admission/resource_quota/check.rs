@@ -1,16 +1,16 @@
 //! One charge against the quotas of its namespace: pure.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use oarlock_api::GroupResource;
 use oarlock_api::quantity::Quantity;
+use oarlock_quota::amounts::{self, Amounts, add, amounts as read, growth, mask};
+use oarlock_quota::{Facts, Selector, Tracked};
 use serde_json::Value;
 
 use super::limited::LimitedResource;
-use super::usage::{Facts, Selector, Tracked};
-use crate::admission::amounts::{self, Amounts, add, amounts as read, growth, mask};
-use crate::value::{items, name, text, texts};
+use crate::value::name;
 
 /// A quota as it stands.
 #[derive(Debug, Clone)]
@@ -24,16 +24,12 @@ pub(super) struct Quota {
 
 impl Quota {
     pub(super) fn read(object: &Arc<Value>) -> Self {
-        let exists = |scope: String| Selector { scope, operator: "Exists".into(), values: Vec::new() };
-        let mut scopes: Vec<Selector> = texts(object, &["spec", "scopes"]).into_iter().map(exists).collect();
-        scopes
-            .extend(items(object, &["spec", "scopeSelector", "matchExpressions"]).iter().map(Selector::read));
         Self {
             name: name(object).to_string(),
             object: object.clone(),
             hard: read(&object["status"]["hard"]),
             used: read(&object["status"]["used"]),
-            scopes,
+            scopes: Selector::all_of(&object["spec"]),
         }
     }
 
@@ -52,6 +48,8 @@ pub(super) struct Charge {
     pub(super) tracked: Tracked,
     pub(super) now: Facts,
     pub(super) before: Option<Facts>,
+    /// For each resource that a quota may require to be told: the containers that do not.
+    pub(super) missing: BTreeMap<String, BTreeSet<String>>,
     /// What a controller reports of an object is noted, never refused.
     pub(super) status: bool,
     pub(super) dry_run: bool,
@@ -116,7 +114,6 @@ fn concerned(quotas: &[Quota], charge: &Charge) -> Result<Vec<usize>, String> {
         }
         let limits: Vec<&str> = quota.hard.keys().map(String::as_str).filter(|n| charge.counts(n)).collect();
         let missing: Vec<String> = charge
-            .now
             .missing
             .iter()
             .filter(|(name, _)| limits.contains(&name.as_str()))
@@ -205,11 +202,4 @@ fn charge_quota(quota: &Quota, amount: &Amounts, never_refuse: bool) -> Result<A
 
 fn without_zeros(amounts: &Amounts) -> Amounts {
     amounts.iter().filter(|(_, quantity)| !quantity.is_zero()).map(|(n, q)| (n.clone(), *q)).collect()
-}
-
-impl Selector {
-    pub(super) fn read(value: &Value) -> Self {
-        let of = |field: &str| text(value, &[field]).to_string();
-        Self { scope: of("scopeName"), operator: of("operator"), values: texts(value, &["values"]) }
-    }
 }

@@ -1,9 +1,9 @@
 //! `ResourceQuotaConfiguration`: what may be used only where a quota limits it.
 
 use oarlock_api::GroupResource;
+use oarlock_quota::Selector;
 use serde_json::Value;
 
-use super::usage::Selector;
 use crate::admission::config::ConfigFaults;
 use crate::value::{items, text, texts};
 

@@ -6,15 +6,15 @@
 
 mod check;
 mod limited;
-mod pods;
-mod usage;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use oarlock_api::Status;
+use oarlock_quota::{Amounts, Tracked, pods};
 use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::{Mutex as Turn, oneshot};
@@ -23,8 +23,6 @@ pub use limited::LimitedResource;
 pub(super) use limited::limited_resources;
 
 use self::check::{Charge, Quota, check};
-use self::usage::Tracked;
-use super::amounts::Amounts;
 use super::refuse;
 use crate::resources::RESOURCE_QUOTAS;
 use crate::types::{AdmissionPlugin, AdmissionRequest, Objects, Operation, Phase};
@@ -213,6 +211,22 @@ pub(super) fn is_burdened(pod: &Value) -> bool {
     !pods::is_best_effort(pod)
 }
 
+/// Whether the request could change what quotas count.
+fn counts(request: &AdmissionRequest<'_>) -> bool {
+    let (group, resource) = (&*request.resource.group, &*request.resource.resource);
+    let create = request.operation == Operation::Create;
+    match (group, resource, request.subresource) {
+        ("", "namespaces", _) => false,
+        ("", "pods", "") => create,
+        ("", "pods", "resize") => !create,
+        ("", "services", "") | ("", "persistentvolumeclaims", "" | "status") => true,
+        ("resource.k8s.io", "resourceclaims", "") => true,
+        ("", "services" | "persistentvolumeclaims", _) | ("resource.k8s.io", "resourceclaims", _) => false,
+        (_, _, "") => create && !oarlock_quota::is_ignored(&request.resource.group_resource()),
+        _ => false,
+    }
+}
+
 fn answer(waiting: Waiting, answer: Result<(), Refusal>) {
     // One whose client went away no longer listens.
     let _ = waiting.tell.send(answer);
@@ -235,7 +249,7 @@ impl AdmissionPlugin for ResourceQuota {
     fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
         phase == Phase::Validate
             && !request.namespace.is_empty()
-            && usage::counts(request)
+            && counts(request)
             && (!self.limited.is_empty()
                 || !self.objects.list(&RESOURCE_QUOTAS, request.namespace).is_empty())
     }
@@ -248,10 +262,12 @@ impl AdmissionPlugin for ResourceQuota {
             let why = "unable to get previous usage since prior version of object was not found";
             return Err(refuse(request, why));
         }
+        let now = Timestamp::now();
         let charge = Arc::new(Charge {
             tracked,
-            now: tracked.measure(&resource, object),
-            before: request.old_object.map(|old| tracked.measure(&resource, old)),
+            now: tracked.measure(&resource, object).at(now),
+            before: request.old_object.map(|old| tracked.measure(&resource, old).at(now)),
+            missing: if tracked == Tracked::Pods { pods::missing(object) } else { BTreeMap::new() },
             resource,
             status: request.subresource == "status",
             dry_run: request.dry_run,

@@ -3,49 +3,49 @@
 use serde_json::Value;
 
 /// The value at the end of `path`, if all of it exists.
-pub(crate) fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+pub fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, field| value.get(field))
 }
 
 /// The string at `path`, or the empty one.
-pub(crate) fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
+pub fn text<'a>(value: &'a Value, path: &[&str]) -> &'a str {
     at(value, path).and_then(Value::as_str).unwrap_or_default()
 }
 
 /// The items of the list at `path`, or none.
-pub(crate) fn items<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
+pub fn items<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     at(value, path).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
 }
 
 /// The strings of the list at `path`, or none.
-pub(crate) fn texts(value: &Value, path: &[&str]) -> Vec<String> {
+pub fn texts(value: &Value, path: &[&str]) -> Vec<String> {
     items(value, path).iter().filter_map(Value::as_str).map(str::to_string).collect()
 }
 
-pub(crate) fn name(object: &Value) -> &str {
+pub fn name(object: &Value) -> &str {
     text(object, &["metadata", "name"])
 }
 
-pub(crate) fn namespace(object: &Value) -> &str {
+pub fn namespace(object: &Value) -> &str {
     text(object, &["metadata", "namespace"])
 }
 
-pub(crate) fn uid(object: &Value) -> &str {
+pub fn uid(object: &Value) -> &str {
     text(object, &["metadata", "uid"])
 }
 
-pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
+pub fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
     at(object, &["metadata", "annotations", key]).and_then(Value::as_str)
 }
 
 /// `["a" "b"]`: how upstream's messages print a list of strings (`%q`).
-pub(crate) fn quoted<S: AsRef<str>>(texts: &[S]) -> String {
+pub fn quoted<S: AsRef<str>>(texts: &[S]) -> String {
     let quoted: Vec<String> = texts.iter().map(|t| format!("{:?}", t.as_ref())).collect();
     format!("[{}]", quoted.join(" "))
 }
 
 /// The map at `field` of a JSON object, made if it is not there (or is null).
-pub(crate) fn map_mut<'a>(value: &'a mut Value, field: &str) -> &'a mut serde_json::Map<String, Value> {
+pub fn map_mut<'a>(value: &'a mut Value, field: &str) -> &'a mut serde_json::Map<String, Value> {
     let slot = &mut value[field];
     if !slot.is_object() {
         *slot = Value::Object(serde_json::Map::new());
@@ -54,7 +54,7 @@ pub(crate) fn map_mut<'a>(value: &'a mut Value, field: &str) -> &'a mut serde_js
 }
 
 /// The list at `field` of a JSON object, made if it is not there (or is null).
-pub(crate) fn list_mut<'a>(value: &'a mut Value, field: &str) -> &'a mut Vec<Value> {
+pub fn list_mut<'a>(value: &'a mut Value, field: &str) -> &'a mut Vec<Value> {
     let slot = &mut value[field];
     if !slot.is_array() {
         *slot = Value::Array(Vec::new());

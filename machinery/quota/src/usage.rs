@@ -1,41 +1,20 @@
 //! What an object uses, as quotas count it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use oarlock_api::GroupResource;
 use oarlock_api::quantity::{Format, Quantity};
+use oarlock_api::value::{annotation, items, text};
 use serde_json::Value;
 
-use super::pods::{self, PodScopes};
-use crate::admission::amounts::{Amounts, amounts, raise};
-use crate::types::{AdmissionRequest, Operation};
-use crate::value::{annotation, items, text};
-
-/// A scope that a quota, or a limit of the configuration, is held to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Selector {
-    pub(super) scope: String,
-    pub(super) operator: String,
-    pub(super) values: Vec<String>,
-}
-
-impl Selector {
-    /// As a label selector over the values that the thing has.
-    pub(super) fn selects(&self, has: &[&str]) -> bool {
-        let among = |value: &&str| self.values.iter().any(|wanted| wanted == value);
-        match self.operator.as_str() {
-            "Exists" => !has.is_empty(),
-            "DoesNotExist" => has.is_empty(),
-            "In" => has.iter().any(among),
-            "NotIn" => has.is_empty() || has.iter().any(|value| !among(value)),
-            _ => false,
-        }
-    }
-}
+use crate::amounts::{Amounts, add, amounts, raise};
+use crate::pods::{self, PodScopes};
+use crate::scope::Selector;
 
 /// How a resource is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tracked {
+pub enum Tracked {
     Pods,
     Services,
     Claims,
@@ -44,16 +23,16 @@ pub(super) enum Tracked {
     Objects,
 }
 
-/// What is known of an object for quotas.
-#[derive(Debug)]
-pub(super) struct Facts {
-    pub(super) usage: Amounts,
+/// What is known of an object for quotas. Two that are equal are counted alike by every quota.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Facts {
+    pub usage: Amounts,
     scopes: Scopes,
-    /// For each resource that a quota may require to be told: the containers that do not.
-    pub(super) missing: BTreeMap<String, BTreeSet<String>>,
+    /// From then on only the object itself counts, not what it computes with.
+    ends_at: Option<Timestamp>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq)]
 enum Scopes {
     None,
     Pod(PodScopes),
@@ -63,10 +42,38 @@ enum Scopes {
 
 impl Facts {
     fn new(usage: Amounts, scopes: Scopes) -> Self {
-        Self { usage, scopes, missing: BTreeMap::new() }
+        Self { usage, scopes, ends_at: None }
     }
 
-    pub(super) fn is_in(&self, selector: &Selector) -> bool {
+    /// As it is at that time.
+    pub fn at(mut self, now: Timestamp) -> Self {
+        if self.has_ended(now) {
+            self.usage.retain(|name, _| name.starts_with(COUNT));
+        }
+        self
+    }
+
+    /// Adds what it uses at that time.
+    pub fn add_to(&self, sum: &mut Amounts, now: Timestamp) {
+        let ended = self.has_ended(now);
+        for (name, quantity) in self.usage.iter().filter(|(name, _)| !ended || name.starts_with(COUNT)) {
+            match sum.get_mut(name) {
+                Some(so_far) => *so_far += *quantity,
+                None => drop(sum.insert(name.clone(), *quantity)),
+            }
+        }
+    }
+
+    /// When it will count for less without a change, if that is still to come.
+    pub fn next_change(&self, now: Timestamp) -> Option<Timestamp> {
+        self.ends_at.filter(|_| !self.has_ended(now))
+    }
+
+    fn has_ended(&self, now: Timestamp) -> bool {
+        self.ends_at.is_some_and(|at| now > at)
+    }
+
+    pub fn is_in(&self, selector: &Selector) -> bool {
         match &self.scopes {
             Scopes::None => false,
             Scopes::Pod(pod) => pod.is_in(selector),
@@ -90,24 +97,9 @@ const IGNORED: [(&str, &str); 9] = [
     ("authorization.k8s.io", "selfsubjectaccessreviews"),
     ("authorization.k8s.io", "selfsubjectrulesreviews"),
 ];
+const COUNT: &str = "count/";
 /// Resources that are counted under their bare names, too.
 const COUNTED_BARE: [&str; 4] = ["configmaps", "resourcequotas", "replicationcontrollers", "secrets"];
-
-/// Whether the request could change what quotas count.
-pub(super) fn counts(request: &AdmissionRequest<'_>) -> bool {
-    let (group, resource) = (&*request.resource.group, &*request.resource.resource);
-    let create = request.operation == Operation::Create;
-    match (group, resource, request.subresource) {
-        ("", "namespaces", _) => false,
-        ("", "pods", "") => create,
-        ("", "pods", "resize") => !create,
-        ("", "services", "") | ("", "persistentvolumeclaims", "" | "status") => true,
-        ("resource.k8s.io", "resourceclaims", "") => true,
-        ("", "services" | "persistentvolumeclaims", _) | ("resource.k8s.io", "resourceclaims", _) => false,
-        (_, _, "") => create && !IGNORED.contains(&(group, resource)),
-        _ => false,
-    }
-}
 
 fn one() -> Quantity {
     number(1)
@@ -119,11 +111,16 @@ fn number(n: i64) -> Quantity {
 
 /// `count/deployments.apps`.
 fn object_count(resource: &GroupResource) -> String {
-    format!("count/{resource}")
+    format!("{COUNT}{resource}")
+}
+
+/// Whether objects of the resource are never counted.
+pub fn is_ignored(resource: &GroupResource) -> bool {
+    IGNORED.contains(&(&*resource.group, &*resource.resource))
 }
 
 impl Tracked {
-    pub(super) fn of(resource: &GroupResource) -> Self {
+    pub fn of(resource: &GroupResource) -> Self {
         match (&*resource.group, &*resource.resource) {
             ("", "pods") => Self::Pods,
             ("", "services") => Self::Services,
@@ -134,8 +131,8 @@ impl Tracked {
     }
 
     /// Whether a limit of this name is about this resource.
-    pub(super) fn counts(self, resource: &GroupResource, name: &str) -> bool {
-        if name.strip_prefix("count/").is_some_and(|counted| counted == resource.to_string()) {
+    pub fn counts(self, resource: &GroupResource, name: &str) -> bool {
+        if name.strip_prefix(COUNT).is_some_and(|counted| counted == resource.to_string()) {
             return true;
         }
         match self {
@@ -153,13 +150,14 @@ impl Tracked {
         }
     }
 
-    pub(super) fn measure(self, resource: &GroupResource, object: &Value) -> Facts {
+    /// What the object uses, and the scopes that it is in.
+    pub fn measure(self, resource: &GroupResource, object: &Value) -> Facts {
         let count = object_count(resource);
         match self {
             Self::Pods => Facts {
                 usage: pods::usage(object, count),
                 scopes: Scopes::Pod(PodScopes::of(object)),
-                missing: pods::missing(object),
+                ends_at: pods::ends_at(object),
             },
             Self::Services => Facts::new(service(object, count), Scopes::None),
             Self::Claims => {
@@ -240,7 +238,9 @@ fn device_claim(claim: &Value, count: String) -> Amounts {
     let devices = |request: &Value| {
         let many = match text(request, &["allocationMode"]) {
             "All" => DEVICES_MAX,
-            _ => request["count"].as_i64().unwrap_or(1),
+            "" | "ExactCount" => request["count"].as_i64().unwrap_or(1),
+            // A mode of a later version counts for nothing, as upstream.
+            _ => 0,
         };
         (format!("{}{DEVICES}", text(request, &["deviceClassName"])), number(many))
     };
@@ -254,7 +254,7 @@ fn device_claim(claim: &Value, count: String) -> Amounts {
             most.extend([devices(exact)]);
         }
         alternatives.iter().for_each(|one| raise(&mut most, &Amounts::from([devices(one)])));
-        crate::admission::amounts::add(&mut usage, &most);
+        add(&mut usage, &most);
     }
     usage
 }

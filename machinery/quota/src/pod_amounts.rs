@@ -1,20 +1,20 @@
 //! What a pod asks for as a whole: containers together, the greatest of the init containers, what the pod level says
 //! instead, and the sandbox's own overhead.
 
+use oarlock_api::value::{at, items, text};
 use serde_json::Value;
 
-use super::amounts::{Amounts, add, amounts, raise};
-use crate::value::{at, items, text};
+use crate::amounts::{Amounts, add, amounts, raise};
 
 /// How a pod is read.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
+pub struct Reading {
     /// What the node has already granted counts where it is more (a resize under way).
-    pub(super) status: bool,
-    pub(super) overhead: bool,
+    pub status: bool,
+    pub overhead: bool,
 }
 
-pub(super) fn requests(pod: &Value, reading: Reading) -> Amounts {
+pub fn requests(pod: &Value, reading: Reading) -> Amounts {
     let mut total = total(pod, "requests", reading);
     if reading.overhead {
         add(&mut total, &amounts(&pod["spec"]["overhead"]));
@@ -22,7 +22,7 @@ pub(super) fn requests(pod: &Value, reading: Reading) -> Amounts {
     total
 }
 
-pub(super) fn limits(pod: &Value, reading: Reading) -> Amounts {
+pub fn limits(pod: &Value, reading: Reading) -> Amounts {
     let mut total = total(pod, "limits", reading);
     if reading.overhead {
         // No limit stays no limit.
@@ -63,7 +63,7 @@ fn total(pod: &Value, which: &str, reading: Reading) -> Amounts {
 }
 
 /// The amounts told for the pod as a whole, of the resources that may be told so.
-pub(super) fn pod_level(pod: &Value, which: &str) -> Amounts {
+pub fn pod_level(pod: &Value, which: &str) -> Amounts {
     let told = amounts(&pod["spec"]["resources"][which]);
     told.into_iter()
         .filter(|(name, _)| matches!(name.as_str(), "cpu" | "memory") || name.starts_with("hugepages-"))

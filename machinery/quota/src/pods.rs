@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use oarlock_api::quantity::{Format, Quantity};
+use oarlock_api::value::{at, items, text};
 use serde_json::Value;
 
-use super::usage::Selector;
-use crate::admission::amounts::{Amounts, amounts};
-use crate::admission::pod_amounts::{self, Reading};
-use crate::value::{at, items, text};
+use crate::amounts::{Amounts, amounts};
+use crate::pod_amounts::{self, Reading};
+use crate::scope::Selector;
 
 const COMPUTE: [&str; 10] = [
     "cpu",
@@ -24,22 +24,26 @@ const COMPUTE: [&str; 10] = [
     "pods",
 ];
 
-pub(super) fn counts(name: &str) -> bool {
+pub(crate) fn counts(name: &str) -> bool {
     COMPUTE.contains(&name)
         || name.starts_with("hugepages-")
         || name.starts_with("requests.hugepages-")
         || (name.starts_with("requests.") && !is_native(name))
+        || name.strip_prefix("requests.").is_some_and(|name| name.starts_with(IMPLICIT))
 }
+
+/// Devices of a class, asked for like any other resource. (KEP-5004)
+const IMPLICIT: &str = "deviceclass.resource.kubernetes.io/";
 
 fn is_native(name: &str) -> bool {
     !name.contains('/') || name.contains("kubernetes.io/")
 }
 
-/// Of a pod that has ended only its object counts.
-pub(super) fn usage(pod: &Value, count: String) -> Amounts {
+/// Of a pod that has ended only its object counts. Whether its time is over is not looked at: see [`ends_at`].
+pub(crate) fn usage(pod: &Value, count: String) -> Amounts {
     let one = Quantity::new(1, Format::DecimalSi);
     let mut usage = Amounts::from([(count, one)]);
-    if has_ended(pod, Timestamp::now()) {
+    if matches!(text(pod, &["status", "phase"]), "Failed" | "Succeeded") {
         return usage;
     }
     let reading = Reading { status: true, overhead: true };
@@ -58,45 +62,40 @@ pub(super) fn usage(pod: &Value, count: String) -> Amounts {
         if name.starts_with("hugepages-") {
             usage.insert(format!("requests.{name}"), request);
             usage.insert(name, request);
-        } else if !is_native(&name) && !name.starts_with("requests.") {
+        } else if (!is_native(&name) && !name.starts_with("requests.")) || name.starts_with(IMPLICIT) {
             usage.insert(format!("requests.{name}"), request);
         }
     }
     usage
 }
 
-fn has_ended(pod: &Value, now: Timestamp) -> bool {
-    let deleted = text(pod, &["metadata", "deletionTimestamp"]).parse::<Timestamp>().ok();
-    // The timestamp has the grace in it already; upstream adds it once more before it believes that the pod is gone.
-    let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64();
-    let gone = deleted.zip(grace).is_some_and(|(at, grace)| {
-        now > at.saturating_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(Timestamp::MAX)
-    });
-    gone || matches!(text(pod, &["status", "phase"]), "Failed" | "Succeeded")
+/// When the pod counts as gone although its object is still there: its grace has passed. The timestamp has the grace in
+/// it already; upstream adds it once more before it believes that the pod is gone.
+pub(crate) fn ends_at(pod: &Value) -> Option<Timestamp> {
+    let deleted: Timestamp = text(pod, &["metadata", "deletionTimestamp"]).parse().ok()?;
+    let grace = pod["metadata"]["deletionGracePeriodSeconds"].as_i64()?;
+    Some(deleted.saturating_add(jiff::SignedDuration::from_secs(grace)).unwrap_or(Timestamp::MAX))
 }
 
-/// A quota of cpu or memory wants every container to tell it. (Upstream calls that a mistake, and keeps it.)
-pub(super) fn missing(pod: &Value) -> BTreeMap<String, BTreeSet<String>> {
+/// For each resource that a quota may require to be told, the containers that do not: a quota of cpu or memory wants
+/// every container to tell it, unless the pod as a whole tells anything. (Upstream calls that a mistake, and keeps it.)
+pub fn missing(pod: &Value) -> BTreeMap<String, BTreeSet<String>> {
     let mut missing: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for list in ["containers", "initContainers"] {
-        for container in items(pod, &["spec", list]) {
-            for (which, names) in [
-                ("requests", [("cpu", "requests.cpu"), ("memory", "requests.memory")]),
-                ("limits", [("cpu", "limits.cpu"), ("memory", "limits.memory")]),
-            ] {
-                let of_pod = pod_amounts::pod_level(pod, which);
-                for (resource, long) in names {
-                    if at(container, &["resources", which, resource]).is_some()
-                        || of_pod.contains_key(resource)
-                    {
-                        continue;
-                    }
-                    let who = text(container, &["name"]);
-                    let mut note = |name: &str| missing.entry(name.into()).or_default().insert(who.into());
-                    note(long);
-                    if which == "requests" {
-                        note(resource);
-                    }
+    if ["requests", "limits"].iter().any(|which| !pod_amounts::pod_level(pod, which).is_empty()) {
+        return missing;
+    }
+    for container in ["containers", "initContainers"].iter().flat_map(|list| items(pod, &["spec", list])) {
+        let mut note = |name: String| {
+            missing.entry(name).or_default().insert(text(container, &["name"]).into());
+        };
+        for which in ["requests", "limits"] {
+            for resource in ["cpu", "memory"] {
+                if at(container, &["resources", which, resource]).is_some() {
+                    continue;
+                }
+                note(format!("{which}.{resource}"));
+                if which == "requests" {
+                    note(resource.into());
                 }
             }
         }
@@ -105,8 +104,8 @@ pub(super) fn missing(pod: &Value) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 /// What the scopes of quotas look at.
-#[derive(Debug)]
-pub(super) struct PodScopes {
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct PodScopes {
     terminating: bool,
     best_effort: bool,
     priority_class: String,
@@ -114,7 +113,7 @@ pub(super) struct PodScopes {
 }
 
 impl PodScopes {
-    pub(super) fn of(pod: &Value) -> Self {
+    pub(crate) fn of(pod: &Value) -> Self {
         let deadline = pod["spec"]["activeDeadlineSeconds"].as_i64();
         Self {
             terminating: deadline.is_some_and(|seconds| seconds >= 0),
@@ -124,7 +123,7 @@ impl PodScopes {
         }
     }
 
-    pub(super) fn is_in(&self, selector: &Selector) -> bool {
+    pub(crate) fn is_in(&self, selector: &Selector) -> bool {
         match selector.scope.as_str() {
             "Terminating" => self.terminating,
             "NotTerminating" => !self.terminating,
@@ -139,7 +138,7 @@ impl PodScopes {
 }
 
 /// Nothing of cpu or memory is asked for, by anything in the pod.
-pub(super) fn is_best_effort(pod: &Value) -> bool {
+pub fn is_best_effort(pod: &Value) -> bool {
     match text(pod, &["status", "qosClass"]) {
         "" => {}
         class => return class == "BestEffort",
