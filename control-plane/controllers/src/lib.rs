@@ -17,6 +17,7 @@ mod nodeipam;
 mod nodelifecycle;
 mod podgc;
 mod replicaset;
+mod replicationcontroller;
 mod rootcacertpublisher;
 mod run;
 mod serviceaccount;

@@ -1,6 +1,7 @@
 //! Starts the controllers, as the leader if there is an election, and waits for them.
 
 use futures::future::BoxFuture;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use oarlock_base::{Shutdown, TaskError, Tasks};
 use oarlock_client::{LeaderError, lead};
 use thiserror::Error;
@@ -18,6 +19,7 @@ use crate::nodeipam::NodeIpamController;
 use crate::nodelifecycle::NodeLifecycleController;
 use crate::podgc::PodGcController;
 use crate::replicaset::ReplicaSetController;
+use crate::replicationcontroller::ReplicationManager;
 use crate::rootcacertpublisher::RootCaController;
 use crate::serviceaccount::ServiceAccountController;
 use crate::tainteviction::TaintEvictionController;
@@ -70,7 +72,8 @@ fn controllers(context: &Context) -> Vec<Box<dyn Controller>> {
         ServiceAccountController::register(context),
         RootCaController::register(context),
         DeploymentController::register(context),
-        ReplicaSetController::register(context),
+        ReplicaSetController::<ReplicaSet>::register(context),
+        ReplicationManager::register(context),
         EndpointSliceController::register(context),
         EndpointsController::register(context),
         GarbageCollector::register(context),

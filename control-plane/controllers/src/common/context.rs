@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController};
 use kube::Client;
 use oarlock_base::{TaskSpawner, Tasks};
 use oarlock_client::{EventRecorder, Informer, Informers, Outcome, WorkQueue, controller_of, run_workers};
@@ -66,6 +66,15 @@ impl Context {
         informer.add_index(BY_NAMESPACE, |set| set.metadata.namespace.clone().into_iter().collect());
         informer.add_index(BY_CONTROLLER, |set| {
             controller_of(&set.metadata).map(|owner| owner.uid.clone()).into_iter().collect()
+        });
+        informer
+    }
+
+    pub(crate) fn replication_controllers(&self) -> Informer<ReplicationController> {
+        let informer = self.informers.of::<ReplicationController>();
+        informer.add_index(BY_NAMESPACE, |it| it.metadata.namespace.clone().into_iter().collect());
+        informer.add_index(BY_CONTROLLER, |it| {
+            controller_of(&it.metadata).map(|owner| owner.uid.clone()).into_iter().collect()
         });
         informer
     }

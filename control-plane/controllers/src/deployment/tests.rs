@@ -29,7 +29,10 @@ impl Controller for Both {
 
 /// The deployment and the replica set controllers together.
 fn both(context: &Context) -> Box<dyn Controller> {
-    Box::new(Both(DeploymentController::register(context), ReplicaSetController::register(context)))
+    Box::new(Both(
+        DeploymentController::register(context),
+        ReplicaSetController::<ReplicaSet>::register(context),
+    ))
 }
 
 /// Plays the kubelet: every pod is ready at once.

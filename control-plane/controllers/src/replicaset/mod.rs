@@ -1,4 +1,5 @@
-//! replicaset: keeps as many pods of one template as asked for.
+//! replicaset: keeps as many pods of one template as asked for. The replication controller is this one over another
+//! kind ([`Set`]).
 //!
 //! [`plan`] decides how many to make and which to delete, [`status`] what to report;
 //! [`pods`] makes and deletes them. Until the cache shows what was asked for last time (expectations), only the
@@ -6,6 +7,7 @@
 
 mod plan;
 mod pods;
+mod set;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ReplicaSet;
+use k8s_openapi::api::apps::v1::ReplicaSetStatus;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::api::PostParams;
@@ -30,6 +32,8 @@ use crate::common::claim::claim;
 use crate::common::context::{BY_CONTROLLER, BY_NAMESPACE, ORPHANS, work};
 use crate::common::pods::{available_at, is_active, is_ready, is_terminating, node_name};
 use crate::common::{Context, Controller, selectors, until};
+
+pub(crate) use set::Set;
 
 const WORKERS: usize = 5;
 
@@ -50,25 +54,25 @@ pub(crate) fn api_error(what: &'static str) -> impl FnOnce(kube::Error) -> Error
     move |source| Error::Api { what, source }
 }
 
-pub(crate) struct ReplicaSetController {
+pub(crate) struct ReplicaSetController<S> {
     client: Client,
     events: EventRecorder,
-    sets: Store<ReplicaSet>,
+    sets: Store<S>,
     pods: Store<Pod>,
     queue: WorkQueue<ObjectKey>,
     expectations: Expectations,
 }
 
-impl ReplicaSetController {
+impl<S: Set> ReplicaSetController<S> {
     pub(crate) fn register(context: &Context) -> Box<dyn Controller> {
-        let client = context.client("replicaset-controller");
-        let (sets, pods) = (context.replica_sets(), context.pods());
+        let client = context.client(S::ACCOUNT);
+        let (sets, pods) = (S::informer(context), context.pods());
         let controller = Arc::new(Self {
-            events: context.recorder(&client, "replicaset-controller"),
+            events: context.recorder(&client, S::ACCOUNT),
             client,
             sets: sets.store(),
             pods: pods.store(),
-            queue: WorkQueue::new("replicaset"),
+            queue: WorkQueue::new(S::QUEUE),
             expectations: Expectations::new(),
         });
         let handler = controller.clone();
@@ -78,7 +82,7 @@ impl ReplicaSetController {
         Box::new(Handle(controller))
     }
 
-    fn set_changed(&self, change: &Change<ReplicaSet>) {
+    fn set_changed(&self, change: &Change<S>) {
         let key = ObjectKey::of(&**change.object());
         if let Change::Deleted(_) = change {
             self.expectations.forget(&key.to_string());
@@ -124,7 +128,7 @@ impl ReplicaSetController {
         }
     }
 
-    /// The replica set that controls the pod, if it is one we know and no namesake.
+    /// The set that controls the pod, if it is one we know and no namesake.
     fn controller(&self, pod: &Pod) -> Option<ObjectKey> {
         let owner = controller_of(&pod.metadata)?;
         let set = owned_set(&self.sets, owner, &pod.metadata)?;
@@ -138,8 +142,9 @@ impl ReplicaSetController {
         }
         let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
         for set in self.sets.by_index(BY_NAMESPACE, namespace) {
-            let selector = set.spec.as_ref().map(|spec| &spec.selector);
-            if selectors::matcher(selector).is_ok_and(|matcher| matcher.matches(&pod.metadata.labels)) {
+            if selectors::matcher(set.selector().as_deref())
+                .is_ok_and(|matcher| matcher.matches(&pod.metadata.labels))
+            {
                 self.queue.add(ObjectKey::of(&*set));
             }
         }
@@ -151,17 +156,18 @@ impl ReplicaSetController {
             return Ok(Outcome::Done);
         };
         let settled = self.expectations.satisfied(&key.to_string());
-        let selector = set.spec.as_ref().map(|spec| &spec.selector);
-        let owned = claim(&self.client, &*set, selector, self.candidates(&set), is_active);
-        let owned = owned.await.map_err(api_error("claim the pods of a replica set"))?;
+        let selector = set.selector();
+        let owned = claim(&self.client, &*set, selector.as_deref(), self.candidates(&set), is_active);
+        let owned = owned.await.map_err(api_error("claim the pods of a set"))?;
         let (active, rest): (Vec<_>, Vec<_>) = owned.into_iter().partition(|pod| is_active(pod));
         let terminating = rest.iter().filter(|pod| is_terminating(pod)).count();
         let mut failure = None;
-        if settled && set.metadata.deletion_timestamp.is_none() {
+        if settled && set.meta().deletion_timestamp.is_none() {
             failure = self.manage(&key, &set, &active).await.err();
         }
         let now = Timestamp::now();
-        let status = status::calculate(&set, &active, terminating, failure.as_ref().map(|f| f.status()), now);
+        let status =
+            status::calculate(&*set, &active, terminating, failure.as_ref().map(|f| f.status()), now);
         self.write_status(&set, status).await?;
         if let Some(failure) = failure {
             return Err(failure.into_error());
@@ -174,40 +180,32 @@ impl ReplicaSetController {
     }
 
     /// Ready pods become available by the passing of time alone: look again when the next one does.
-    fn next_look(&self, set: &ReplicaSet, active: &[Arc<Pod>], now: Timestamp) -> Outcome {
-        let min_ready = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or_default();
+    fn next_look(&self, set: &S, active: &[Arc<Pod>], now: Timestamp) -> Outcome {
+        let min_ready = set.min_ready_seconds();
         let waiting =
             active.iter().filter(|pod| is_ready(pod)).filter_map(|pod| available_at(pod, min_ready));
         let next = waiting.filter(|at| *at > now).min();
         next.map_or(Outcome::Done, |at| Outcome::RequeueAfter(until(at, now)))
     }
 
-    async fn write_status(
-        &self,
-        set: &ReplicaSet,
-        status: k8s_openapi::api::apps::v1::ReplicaSetStatus,
-    ) -> Result<(), Error> {
-        if set.status.as_ref() == Some(&status) {
-            return Ok(());
-        }
-        let mut new = set.clone();
-        new.status = Some(status);
-        let api: Api<ReplicaSet> =
-            Api::namespaced(self.client.clone(), set.metadata.namespace.as_deref().unwrap_or_default());
-        let name = set.metadata.name.as_deref().unwrap_or_default();
+    async fn write_status(&self, set: &S, status: ReplicaSetStatus) -> Result<(), Error> {
+        let Some(new) = set.with_status(status) else { return Ok(()) };
+        let api: Api<S> =
+            Api::namespaced(self.client.clone(), set.meta().namespace.as_deref().unwrap_or_default());
+        let name = set.meta().name.as_deref().unwrap_or_default();
         match api.replace_status(name, &PostParams::default(), &new).await {
             // The cache is behind; the change that made it so brings the key back.
             Err(error) if is_conflict(&error) || is_not_found(&error) => Ok(()),
-            written => written.map(drop).map_err(api_error("write the status of a replica set")),
+            written => written.map(drop).map_err(api_error("write the status of a set")),
         }
     }
 
     /// Pods on each node that belong to this set or to a sibling (another set of the same controller).
-    fn related_on_nodes(&self, set: &ReplicaSet) -> std::collections::HashMap<String, usize> {
-        let mut uids: Vec<String> = set.metadata.uid.clone().into_iter().collect();
-        if let Some(owner) = controller_of(&set.metadata) {
+    fn related_on_nodes(&self, set: &S) -> std::collections::HashMap<String, usize> {
+        let mut uids: Vec<String> = set.meta().uid.clone().into_iter().collect();
+        if let Some(owner) = controller_of(set.meta()) {
             let siblings = self.sets.by_index(BY_CONTROLLER, &owner.uid);
-            uids.extend(siblings.iter().filter_map(|set| set.metadata.uid.clone()));
+            uids.extend(siblings.iter().filter_map(|set| set.meta().uid.clone()));
         }
         uids.sort();
         uids.dedup();
@@ -220,9 +218,9 @@ impl ReplicaSetController {
         counts
     }
 
-    fn candidates(&self, set: &ReplicaSet) -> Vec<Arc<Pod>> {
-        let uid = set.metadata.uid.as_deref().unwrap_or_default();
-        let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+    fn candidates(&self, set: &S) -> Vec<Arc<Pod>> {
+        let uid = set.meta().uid.as_deref().unwrap_or_default();
+        let namespace = set.meta().namespace.as_deref().unwrap_or_default();
         let mut pods = self.pods.by_index(BY_CONTROLLER, uid);
         pods.extend(self.pods.by_index(ORPHANS, namespace));
         pods
@@ -230,23 +228,23 @@ impl ReplicaSetController {
 }
 
 /// The set that an owner reference names, if its uid is the one meant.
-pub(crate) fn owned_set(
-    sets: &Store<ReplicaSet>,
+pub(crate) fn owned_set<S: Set>(
+    sets: &Store<S>,
     owner: &OwnerReference,
     owned: &ObjectMeta,
-) -> Option<Arc<ReplicaSet>> {
-    if owner.kind != "ReplicaSet" {
+) -> Option<Arc<S>> {
+    if owner.kind != S::KIND {
         return None;
     }
     let set = sets.get(owned.namespace.as_deref().unwrap_or_default(), &owner.name)?;
-    (set.metadata.uid.as_deref() == Some(&owner.uid)).then_some(set)
+    (set.meta().uid.as_deref() == Some(&owner.uid)).then_some(set)
 }
 
-struct Handle(Arc<ReplicaSetController>);
+struct Handle<S>(Arc<ReplicaSetController<S>>);
 
-impl Controller for Handle {
+impl<S: Set> Controller for Handle<S> {
     fn start(self: Box<Self>, tasks: &mut Tasks) {
         let queue = self.0.queue.clone();
-        work(tasks, self.0, &queue, WORKERS, ReplicaSetController::sync);
+        work(tasks, self.0, &queue, WORKERS, ReplicaSetController::<S>::sync);
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::core::v1::{Pod, PodTemplateSpec};
 use kube::Api;
 use kube::api::{DeleteParams, ObjectMeta, PostParams, Preconditions};
@@ -14,7 +13,7 @@ use oarlock_client::{
 
 use super::plan::{Action, plan};
 use super::status::Failure;
-use super::{Error, ReplicaSetController, api_error};
+use super::{Error, ReplicaSetController, Set, api_error};
 use crate::common::error_text;
 use crate::common::pods::{name, uid};
 
@@ -35,14 +34,14 @@ impl ManageError {
     }
 }
 
-impl ReplicaSetController {
+impl<S: Set> ReplicaSetController<S> {
     pub(super) async fn manage(
         &self,
         key: &ObjectKey,
-        set: &ReplicaSet,
+        set: &S,
         active: &[Arc<Pod>],
     ) -> Result<(), ManageError> {
-        let want = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+        let want = set.replicas().unwrap_or(1);
         let want = usize::try_from(want).unwrap_or_default();
         let on_nodes = if active.len() > want { self.related_on_nodes(set) } else { Default::default() };
         match plan(want, active, &on_nodes, Timestamp::now()) {
@@ -53,7 +52,7 @@ impl ReplicaSetController {
     }
 
     /// One pod first, then twice as many each time: a template that is refused costs one request, not hundreds.
-    async fn create(&self, key: &ObjectKey, set: &ReplicaSet, count: usize) -> Result<(), ManageError> {
+    async fn create(&self, key: &ObjectKey, set: &S, count: usize) -> Result<(), ManageError> {
         let key = key.to_string();
         self.expectations.expect(&key, count, []);
         let pod = new_pod(set);
@@ -77,8 +76,8 @@ impl ReplicaSetController {
         Ok(())
     }
 
-    async fn create_one(&self, set: &ReplicaSet, pod: &Pod) -> kube::Result<()> {
-        let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+    async fn create_one(&self, set: &S, pod: &Pod) -> kube::Result<()> {
+        let namespace = set.meta().namespace.as_deref().unwrap_or_default();
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         let about = object_ref(set);
         match api.create(&PostParams::default(), pod).await {
@@ -97,12 +96,7 @@ impl ReplicaSetController {
         }
     }
 
-    async fn delete(
-        &self,
-        key: &ObjectKey,
-        set: &ReplicaSet,
-        pods: Vec<Arc<Pod>>,
-    ) -> Result<(), ManageError> {
+    async fn delete(&self, key: &ObjectKey, set: &S, pods: Vec<Arc<Pod>>) -> Result<(), ManageError> {
         self.expectations.expect(&key.to_string(), 0, pods.iter().map(|pod| uid(pod).to_string()));
         let results = join_all(pods.iter().map(|pod| self.delete_one(key, set, pod))).await;
         match results.into_iter().find_map(Result::err) {
@@ -111,8 +105,8 @@ impl ReplicaSetController {
         }
     }
 
-    async fn delete_one(&self, key: &ObjectKey, set: &ReplicaSet, pod: &Pod) -> kube::Result<()> {
-        let namespace = set.metadata.namespace.as_deref().unwrap_or_default();
+    async fn delete_one(&self, key: &ObjectKey, set: &S, pod: &Pod) -> kube::Result<()> {
+        let namespace = set.meta().namespace.as_deref().unwrap_or_default();
         let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
         // A namesake that was made meanwhile is not the pod that was chosen.
         let same = Preconditions { uid: Some(uid(pod).to_string()), ..Preconditions::default() };
@@ -137,14 +131,13 @@ impl ReplicaSetController {
 }
 
 /// A pod from the set's template, owned by the set.
-fn new_pod(set: &ReplicaSet) -> Pod {
-    let template = set.spec.as_ref().and_then(|spec| spec.template.clone());
-    let PodTemplateSpec { metadata, spec } = template.unwrap_or_default();
+fn new_pod(set: &impl Set) -> Pod {
+    let PodTemplateSpec { metadata, spec } = set.template().cloned().unwrap_or_default();
     let metadata = metadata.unwrap_or_default();
     Pod {
         metadata: ObjectMeta {
-            generate_name: Some(format!("{}-", set.metadata.name.as_deref().unwrap_or_default())),
-            namespace: set.metadata.namespace.clone(),
+            generate_name: Some(format!("{}-", set.meta().name.as_deref().unwrap_or_default())),
+            namespace: set.meta().namespace.clone(),
             labels: metadata.labels,
             annotations: metadata.annotations,
             finalizers: metadata.finalizers,

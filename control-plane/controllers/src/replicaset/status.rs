@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::api::apps::v1::{ReplicaSet, ReplicaSetCondition, ReplicaSetStatus};
+use k8s_openapi::api::apps::v1::{ReplicaSetCondition, ReplicaSetStatus};
 use k8s_openapi::api::core::v1::Pod;
 use oarlock_client::conditions;
 
+use super::Set;
 use crate::common::pods::{is_available, is_ready};
 
 /// Why the last look failed.
@@ -16,23 +17,22 @@ pub(super) struct Failure {
 }
 
 pub(super) fn calculate(
-    set: &ReplicaSet,
+    set: &impl Set,
     active: &[Arc<Pod>],
     terminating: usize,
     failure: Option<Failure>,
     now: Timestamp,
 ) -> ReplicaSetStatus {
-    let spec = set.spec.as_ref();
-    let min_ready = spec.and_then(|spec| spec.min_ready_seconds).unwrap_or_default();
+    let min_ready = set.min_ready_seconds();
     let template =
-        spec.and_then(|spec| spec.template.as_ref()?.metadata.as_ref()?.labels.clone()).unwrap_or_default();
+        set.template().and_then(|template| template.metadata.as_ref()?.labels.clone()).unwrap_or_default();
     let fully_labeled = |pod: &&Arc<Pod>| {
         let labels = pod.metadata.labels.as_ref();
         template.iter().all(|(key, value)| labels.and_then(|labels| labels.get(key)) == Some(value))
     };
     let count = |pods: usize| i32::try_from(pods).unwrap_or(i32::MAX);
     let some = |pods: usize| Some(count(pods)).filter(|pods| *pods > 0);
-    let mut conditions = set.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
+    let mut conditions = set.conditions();
     set_failure(&mut conditions, failure, now);
     ReplicaSetStatus {
         replicas: count(active.len()),
@@ -40,7 +40,7 @@ pub(super) fn calculate(
         ready_replicas: some(active.iter().filter(|pod| is_ready(pod)).count()),
         available_replicas: some(active.iter().filter(|pod| is_available(pod, min_ready, now)).count()),
         terminating_replicas: Some(count(terminating)),
-        observed_generation: set.metadata.generation,
+        observed_generation: set.meta().generation,
         conditions: Some(conditions).filter(|conditions| !conditions.is_empty()),
     }
 }

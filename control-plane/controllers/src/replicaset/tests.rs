@@ -1,5 +1,6 @@
 use super::*;
 use crate::testing::World;
+use k8s_openapi::api::apps::v1::ReplicaSet;
 use oarlock_client::testing::FakeApi;
 use serde_json::{Value, json};
 
@@ -22,7 +23,7 @@ fn pods(api: &FakeApi, count: usize) -> Option<Vec<Value>> {
 async fn makes_deletes_and_reports_its_pods() {
     let api = FakeApi::new();
     let stored = api.put(set(3));
-    let world = World::start(api.clone(), ReplicaSetController::register).await;
+    let world = World::start(api.clone(), ReplicaSetController::<ReplicaSet>::register).await;
     let made = api.until(|api| pods(api, 3)).await;
     assert_eq!(made[0]["metadata"]["ownerReferences"][0]["uid"], stored["metadata"]["uid"]);
     assert!(made[0]["metadata"]["name"].as_str().is_some_and(|name| name.starts_with("web-")));
@@ -55,7 +56,7 @@ async fn adopts_orphans_and_releases_what_no_longer_matches() {
         "metadata": {"namespace": "default", "name": "orphan", "labels": {"app": "web"}},
         "spec": {"containers": [], "nodeName": "n"},
     }));
-    let world = World::start(api.clone(), ReplicaSetController::register).await;
+    let world = World::start(api.clone(), ReplicaSetController::<ReplicaSet>::register).await;
     let owned = |api: &FakeApi, name: &str| {
         let pod = api.get("pods", "default", name)?;
         Some(pod["metadata"]["ownerReferences"].as_array().is_some_and(|owners| !owners.is_empty()))
@@ -77,7 +78,7 @@ async fn a_refused_pod_is_a_condition_and_an_event() {
     for _ in 0..2 {
         api.fail_next("POST", "/pods", 403, "Forbidden");
     }
-    let world = World::start(api.clone(), ReplicaSetController::register).await;
+    let world = World::start(api.clone(), ReplicaSetController::<ReplicaSet>::register).await;
     let event =
         api.until(|api| api.list("events").into_iter().find(|event| event["reason"] == "FailedCreate")).await;
     assert_eq!(event["message"], "Error creating: injected by a test");
