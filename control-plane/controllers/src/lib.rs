@@ -18,6 +18,7 @@ mod nodelifecycle;
 mod podgc;
 mod replicaset;
 mod replicationcontroller;
+mod resourcequota;
 mod rootcacertpublisher;
 mod run;
 mod serviceaccount;

@@ -20,6 +20,7 @@ use crate::nodelifecycle::NodeLifecycleController;
 use crate::podgc::PodGcController;
 use crate::replicaset::ReplicaSetController;
 use crate::replicationcontroller::ReplicationManager;
+use crate::resourcequota::ResourceQuotaController;
 use crate::rootcacertpublisher::RootCaController;
 use crate::serviceaccount::ServiceAccountController;
 use crate::tainteviction::TaintEvictionController;
@@ -76,6 +77,7 @@ fn controllers(context: &Context) -> Vec<Box<dyn Controller>> {
         ReplicationManager::register(context),
         EndpointSliceController::register(context),
         EndpointsController::register(context),
+        ResourceQuotaController::register(context),
         GarbageCollector::register(context),
         NodeLifecycleController::register(context),
         TaintEvictionController::register(context),

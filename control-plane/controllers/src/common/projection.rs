@@ -2,6 +2,8 @@
 //! what they write from the live object.
 
 use k8s_openapi::api::core::v1::{Container, Node, Pod};
+use kube::api::DynamicObject;
+use kube::core::PartialObjectMeta;
 
 /// Keeps of a pod: metadata; where it is and may stay; ports by name; its phase, conditions, addresses, restarts.
 pub(crate) fn pod(pod: &mut Pod) {
@@ -54,4 +56,15 @@ pub(crate) fn node(node: &mut Node) {
         status.volumes_attached = None;
         status.volumes_in_use = None;
     }
+}
+
+/// Keeps of an object who it is, who owns it, and whether it goes.
+pub(crate) fn meta(object: &mut PartialObjectMeta<DynamicObject>) {
+    let meta = &mut object.metadata;
+    object.types = None;
+    meta.labels = None;
+    meta.annotations = None;
+    meta.generate_name = None;
+    meta.self_link = None;
+    meta.creation_timestamp = None;
 }

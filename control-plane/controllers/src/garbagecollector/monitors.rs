@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 use super::GarbageCollector;
 use super::graph::Identity;
 use crate::common::discovery::{Served, discover};
+use crate::common::projection;
 
 pub(super) type Meta = PartialObjectMeta<DynamicObject>;
 
@@ -129,7 +130,7 @@ impl GarbageCollector {
             (resource.api_version.as_str().into(), resource.kind.as_str().into());
         let definitions = resource.plural == "customresourcedefinitions" || resource.plural == "apiservices";
         let informer = self.informers.dynamic::<Meta>(resource, Selection::all());
-        informer.project(thin);
+        informer.project(projection::meta);
         let collector = self.clone();
         informer.subscribe(move |change| {
             collector.changed(change, &api_version, &kind);
@@ -162,15 +163,4 @@ impl GarbageCollector {
 /// Events come and go by themselves; what cannot be deleted or watched cannot be collected.
 fn is_collected(served: &Served) -> bool {
     served.resource.plural != "events" && ["delete", "list", "watch"].iter().all(|verb| served.can(verb))
-}
-
-/// Keeps of an object who it is, who owns it, and whether it goes.
-fn thin(object: &mut Meta) {
-    let meta = &mut object.metadata;
-    object.types = None;
-    meta.labels = None;
-    meta.annotations = None;
-    meta.generate_name = None;
-    meta.self_link = None;
-    meta.creation_timestamp = None;
 }

@@ -82,6 +82,13 @@ impl<K> Store<K> {
         keys.into_iter().flatten().filter_map(|key| inner.objects.get(key).cloned()).collect()
     }
 
+    /// How many objects [`by_index`](Self::by_index) would give.
+    pub fn count_by_index(&self, index: &'static str, value: &str) -> usize {
+        let inner = self.0.read();
+        let keys = inner.indexes.get(index).and_then(|index| index.keys.get(value));
+        keys.map_or(0, IndexSet::len)
+    }
+
     pub fn len(&self) -> usize {
         self.0.read().objects.len()
     }
@@ -177,6 +184,7 @@ mod tests {
         );
         store.insert(ObjectKey::new("default", "b"), pod("b", "n1"));
         assert_eq!(names(store.by_index("node", "n1")), ["a", "b"]);
+        assert_eq!((store.count_by_index("node", "n1"), store.count_by_index("node", "n2")), (2, 0));
         store.insert(ObjectKey::new("default", "a"), pod("a", "n2"));
         assert_eq!(names(store.by_index("node", "n1")), ["b"]);
         assert_eq!(names(store.by_index("node", "n2")), ["a"]);

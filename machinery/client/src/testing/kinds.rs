@@ -18,6 +18,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("v1", "Secret", "secrets", true),
     ("v1", "ServiceAccount", "serviceaccounts", true),
     ("v1", "PersistentVolumeClaim", "persistentvolumeclaims", true),
+    ("v1", "ResourceQuota", "resourcequotas", true),
     ("v1", "ReplicationController", "replicationcontrollers", true),
     ("apps/v1", "Deployment", "deployments", true),
     ("apps/v1", "ReplicaSet", "replicasets", true),
@@ -26,6 +27,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("batch/v1", "Job", "jobs", true),
     ("coordination.k8s.io/v1", "Lease", "leases", true),
     ("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", true),
+    ("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", true),
     ("rbac.authorization.k8s.io/v1", "ClusterRole", "clusterroles", false),
     ("rbac.authorization.k8s.io/v1", "Role", "roles", true),
     ("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", false),
@@ -33,6 +35,13 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
 ];
 
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// Resources with a scale subresource.
+const SCALED: [&str; 4] = ["deployments", "replicasets", "replicationcontrollers", "statefulsets"];
+
+pub(super) fn is_scaled(resource: &ResourceId) -> bool {
+    SCALED.contains(&resource.plural.as_str())
+}
 
 pub(super) fn kind_of(resource: &ResourceId) -> Option<&'static str> {
     let api_version = resource.api_version();
@@ -69,10 +78,15 @@ pub(super) fn resource_list(group: &str, version: &str) -> Value {
     let id = ResourceId { group: group.into(), version: version.into(), plural: String::new() };
     let group_version = id.api_version();
     let here = KINDS.iter().filter(|(version, ..)| *version == group_version);
-    let resources: Vec<Value> = here
-        .map(|(_, kind, plural, namespaced)| {
-            json!({"name": plural, "singularName": kind.to_lowercase(), "namespaced": namespaced, "kind": kind, "verbs": VERBS})
-        })
-        .collect();
+    let mut resources = vec![];
+    for (_, kind, plural, namespaced) in here {
+        resources.push(json!({"name": plural, "singularName": kind.to_lowercase(), "namespaced": namespaced, "kind": kind, "verbs": VERBS}));
+        if SCALED.contains(plural) {
+            resources.push(json!({
+                "name": format!("{plural}/scale"), "singularName": "", "namespaced": true, "kind": "Scale",
+                "group": "autoscaling", "version": "v1", "verbs": ["get", "patch", "update"],
+            }));
+        }
+    }
     json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": resources})
 }
