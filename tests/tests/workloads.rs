@@ -59,6 +59,8 @@ fn a_first_hour() {
     failures_are_told(&cluster);
     configuration_reaches_containers(&cluster);
     bad_input(&cluster);
+    quotas_are_counted(&cluster);
+    replication_controllers_and_budgets(&cluster);
     namespaces_go_with_all_they_hold(&cluster);
 }
 
@@ -330,6 +332,98 @@ fn bad_input(cluster: &Cluster) {
             .contains("Operation cannot be fulfilled on configmaps \"raced\": the object has been modified"),
         "{conflict}"
     );
+}
+
+fn quotas_are_counted(cluster: &Cluster) {
+    cluster.kubectl(&["create", "namespace", "small"]);
+    let hard = "--hard=pods=1,requests.memory=1Gi,services.nodeports=1,count/boats.water.example.com=1";
+    cluster.kubectl(&["-n", "small", "create", "quota", "few", hard]);
+    let used = |name: &str, wanted: &str| {
+        let path = format!("jsonpath={{.status.used.{}}}", name.replace('.', "\\."));
+        cluster.wait_for(&["-n", "small", "get", "quota", "few", "-o", &path], |used| used == wanted);
+    };
+    used("pods", "0");
+    let pod = |name: &str| {
+        let requests = "resources: {requests: {memory: 16Mi}}, command: [sleep";
+        let pod = sleeper(cluster, name).replace("command: [sleep", requests);
+        pod.replace("metadata: {", "metadata: {namespace: small, ")
+    };
+    cluster.apply(&pod("one"));
+    used("pods", "1");
+    used("requests.memory", "16Mi");
+    let refused = cluster.kubectl_with_input(&["apply", "-f", "-"], &pod("two"));
+    let why =
+        "pods \"two\" is forbidden: exceeded quota: few, requested: pods=1, used: pods=1, limited: pods=1";
+    assert!(!refused.ok && refused.stderr.contains(why), "{refused:?}");
+    cluster.kubectl(&["-n", "small", "delete", "pod", "one", "--now"]);
+    used("pods", "0");
+    used("requests.memory", "0");
+
+    let service = ["-n", "small", "create", "service", "nodeport", "a", "--tcp=80"];
+    cluster.kubectl(&service);
+    used("services.nodeports", "1");
+    cluster.kubectl(&["-n", "small", "patch", "service", "a", "-p", r#"{"spec":{"type":"ClusterIP"}}"#]);
+    used("services.nodeports", "0");
+
+    // A resource that is not there when the quota is made.
+    cluster.apply(
+        "{apiVersion: apiextensions.k8s.io/v1, kind: CustomResourceDefinition, metadata: {name: boats.water.example.com}, \
+         spec: {group: water.example.com, scope: Namespaced, names: {plural: boats, kind: Boat}, versions: [{name: v1, \
+         served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]}}",
+    );
+    used("count/boats.water.example.com", "0");
+    let boat = |name: &str| {
+        format!(
+            "{{apiVersion: water.example.com/v1, kind: Boat, metadata: {{namespace: small, name: {name}}}}}"
+        )
+    };
+    cluster.apply(&boat("a"));
+    let refused = cluster.kubectl_with_input(&["apply", "-f", "-"], &boat("b"));
+    assert!(!refused.ok && refused.stderr.contains("exceeded quota: few"), "{refused:?}");
+    cluster.kubectl(&["-n", "small", "delete", "boat", "a"]);
+    used("count/boats.water.example.com", "0");
+    cluster.kubectl(&["delete", "crd", "boats.water.example.com"]);
+    cluster.kubectl(&["delete", "namespace", "small"]);
+}
+
+fn replication_controllers_and_budgets(cluster: &Cluster) {
+    cluster.apply(&format!(
+        "{{apiVersion: v1, kind: ReplicationController, metadata: {{name: old}}, spec: {{replicas: 2, selector: {{app: old}}, \
+         template: {{metadata: {{labels: {{app: old}}}}, spec: {{terminationGracePeriodSeconds: 1, containers: [{{name: main, \
+         image: {}, imagePullPolicy: Never, command: [sleep, '3600']}}]}}}}}}}}",
+        cluster.busybox()
+    ));
+    let ready = |wanted: &'static str| {
+        let status = "jsonpath={.status.readyReplicas}/{.status.replicas}";
+        cluster.wait_for(&["get", "rc", "old", "-o", status], move |status| status == wanted);
+    };
+    ready("2/2");
+    cluster.kubectl(&["create", "pdb", "old", "--selector=app=old", "--max-unavailable=0"]);
+    let allowed = |wanted: &'static str| {
+        let condition = ".status.conditions[?(@.type=='DisruptionAllowed')].reason";
+        let status =
+            format!("jsonpath={{.status.disruptionsAllowed}} {{{condition}}} {{.status.expectedPods}}");
+        cluster.wait_for(&["get", "pdb", "old", "-o", &status], move |status| status == wanted);
+    };
+    allowed("0 InsufficientPods 2");
+    let pod = cluster.kubectl(&["get", "pods", "-l", "app=old", "-o", "jsonpath={.items[0].metadata.name}"]);
+    let path = format!("/api/v1/namespaces/default/pods/{pod}/eviction");
+    let eviction = format!(r#"{{"apiVersion":"policy/v1","kind":"Eviction","metadata":{{"name":"{pod}"}}}}"#);
+    let evict = || cluster.kubectl_with_input(&["create", "--raw", &path, "-f", "-"], &eviction);
+    let refused = evict();
+    let why = "Cannot evict pod as it would violate the pod's disruption budget.";
+    assert!(!refused.ok && refused.stderr.contains(why), "{refused:?}");
+    cluster.kubectl(&["patch", "pdb", "old", "-p", r#"{"spec":{"maxUnavailable":"50%"}}"#]);
+    allowed("1 SufficientPods 2");
+    let evicted = evict();
+    assert!(evicted.ok, "{evicted:?}");
+    cluster.wait_for(&["get", "pods", "-o", "name"], |pods| !pods.contains(&pod));
+    ready("2/2");
+    allowed("1 SufficientPods 2");
+    cluster.kubectl(&["scale", "rc", "old", "--replicas=1"]);
+    ready("1/1");
+    cluster.kubectl(&["delete", "pdb/old", "rc/old"]);
+    cluster.wait_for(&["get", "pods", "-l", "app=old", "-o", "name"], str::is_empty);
 }
 
 fn namespaces_go_with_all_they_hold(cluster: &Cluster) {

@@ -9,6 +9,7 @@ mod clusterroleaggregation;
 mod common;
 mod config;
 mod deployment;
+mod disruption;
 mod endpoint;
 mod endpointslice;
 mod garbagecollector;

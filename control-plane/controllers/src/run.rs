@@ -11,6 +11,7 @@ use crate::clusterroleaggregation::ClusterRoleAggregation;
 use crate::common::{Context, Controller};
 use crate::config::Config;
 use crate::deployment::DeploymentController;
+use crate::disruption::DisruptionController;
 use crate::endpoint::EndpointsController;
 use crate::endpointslice::EndpointSliceController;
 use crate::garbagecollector::GarbageCollector;
@@ -83,6 +84,7 @@ fn controllers(context: &Context) -> Vec<Box<dyn Controller>> {
         TaintEvictionController::register(context),
         PodGcController::register(context),
         ClusterRoleAggregation::register(context),
+        DisruptionController::register(context),
     ];
     controllers.extend(NodeIpamController::register(context));
     controllers

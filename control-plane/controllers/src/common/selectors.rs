@@ -14,3 +14,23 @@ pub(crate) fn is_empty(selector: &TypedSelector) -> bool {
     selector.match_labels.as_ref().is_none_or(|labels| labels.is_empty())
         && selector.match_expressions.as_ref().is_none_or(|terms| terms.is_empty())
 }
+
+/// As upstream's messages print a selector (Go's `%v` of it).
+pub(crate) fn print(selector: Option<&TypedSelector>) -> String {
+    let Some(selector) = selector else { return "nil".into() };
+    let labels = selector.match_labels.iter().flatten();
+    let labels: String = labels.map(|(key, value)| format!("{key}: {value},")).collect();
+    let terms = selector.match_expressions.iter().flatten();
+    let terms: String = terms
+        .map(|term| {
+            let values = term.values.as_deref().unwrap_or_default().join(" ");
+            format!(
+                "LabelSelectorRequirement{{Key:{},Operator:{},Values:[{values}],}},",
+                term.key, term.operator
+            )
+        })
+        .collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{terms}}},}}"
+    )
+}

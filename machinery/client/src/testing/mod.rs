@@ -1,7 +1,7 @@
 //! A Kubernetes API in memory, for tests of whatever talks to one.
 //!
 //! [`FakeApi`] is a service under a [`kube::Client`]: it stores any JSON object, knows selectors, watches with resume,
-//! patches, graceful deletion, finalizers and the status, binding, eviction and finalize subresources. It validates,
+//! patches, graceful deletion, finalizers and the status, scale (to read), binding, eviction and finalize subresources. It validates,
 //! defaults and admits nothing. Tests change the world with [`put`](FakeApi::put) and wait for an effect with
 //! [`until`](FakeApi::until).
 

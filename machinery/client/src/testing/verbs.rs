@@ -122,6 +122,7 @@ impl Named<'_> {
     fn answer(&self, state: &mut State, subresource: &str, call: &Call<'_>) -> Answer {
         match (call.method, subresource) {
             ("GET", "" | "status") => self.current(state),
+            ("GET", "scale") if kinds::is_scaled(self.resource) => Ok(scale_of(&self.current(state)?)),
             ("PUT", _) => self.update(state, call.body.clone(), subresource),
             ("PATCH", _) => self.patch(state, subresource, call),
             ("DELETE", "") => self.delete(state, call.body),
@@ -293,6 +294,13 @@ impl Named<'_> {
         }
         Ok(state.store(self.resource, self.key(), Some(object)))
     }
+}
+
+fn scale_of(object: &Value) -> Value {
+    json!({
+        "kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": object["metadata"],
+        "spec": {"replicas": object["spec"]["replicas"]}, "status": {"replicas": 0},
+    })
 }
 
 fn has_finalizers(object: &Value) -> bool {
