@@ -218,7 +218,8 @@ fn api_config(
     told: Told,
 ) -> Result<oarlock_apiserver::Config> {
     let api = &flags.api;
-    let Told { mut authentication, authorization, accounts, proxy_client, mut running } = told;
+    let Told { mut authentication, authorization, accounts, proxy_client, mut running, runtime_config } =
+        told;
     let own_files =
         || CertificateFiles { cert: layout.pki("apiserver.crt"), key: layout.pki("apiserver.key") };
     running.serving.main.get_or_insert_with(own_files);
@@ -241,6 +242,7 @@ fn api_config(
         requests_in_flight: api.requests_in_flight(),
         audit: api.audit(),
         storage_media_type: api.storage_media_type(),
+        runtime_config,
         authentication,
         authorization,
         running,

@@ -184,7 +184,7 @@ async fn steps(
     };
     encode::warn(&mut response, &warnings);
     if let Some(warning) = endpoints::deprecation(&served) {
-        encode::warn(&mut response, &[warning.to_string()]);
+        encode::warn(&mut response, &[warning.into_owned()]);
     }
     Ok(response)
 }

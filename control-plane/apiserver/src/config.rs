@@ -14,6 +14,7 @@ use oarlock_store::{Store, StoreError};
 
 use crate::aggregate::FrontProxy;
 use crate::kubelet::KubeletTls;
+use crate::registry::RuntimeConfig;
 
 /// Plain data, but for the store, which the binary has opened.
 pub struct Config {
@@ -39,6 +40,8 @@ pub struct Config {
     pub audit: Option<Audit>,
     /// `--storage-media-type`, of built-in kinds. Both are always read.
     pub storage_media_type: StorageMediaType,
+    /// `--runtime-config`
+    pub runtime_config: RuntimeConfig,
     /// Beside client certificates, service account tokens and the front proxy, which the server knows of itself.
     pub authentication: AuthenticationConfig,
     pub authorization: AuthorizationConfig,

@@ -50,4 +50,5 @@ pub use oarlock_apiserver_access::authentication::{
 };
 pub use oarlock_apiserver_access::authorization::{AuthorizationConfig, WebhookAuthorizerConfig};
 pub use oarlock_apiserver_webhook::{Resolver, from_kubeconfig};
+pub use registry::RuntimeConfig;
 pub use server::{ApiServer, Connector};

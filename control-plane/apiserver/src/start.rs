@@ -51,7 +51,7 @@ struct Foundation {
 
 impl Foundation {
     async fn read(config: &Config, metrics: &Metrics, tasks: &mut Tasks) -> Result<Self, Error> {
-        let resources = Resources::kept_as(config.storage_media_type);
+        let resources = Resources::kept_as(config.storage_media_type, &config.runtime_config);
         let (store, encryption) =
             encryption::around(config.store.clone(), &config.encryption, &resources, metrics, tasks)?;
         let cache = Arc::new(Cache::new(store.clone(), resources.caches()));

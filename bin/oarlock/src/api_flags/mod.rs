@@ -16,7 +16,7 @@ use clap::{ArgAction, Args};
 use futures::FutureExt as _;
 use oarlock_apiserver::{
     Admission, Audit, AuditLog, AuthenticationConfig, AuthorizationConfig, Encryption, Resolver, Running,
-    StorageMediaType, TokenLimits, parse_duration,
+    RuntimeConfig, StorageMediaType, TokenLimits, parse_duration,
 };
 use oarlock_base::Shutdown;
 use oarlock_pki::Identity;
@@ -76,6 +76,9 @@ pub(crate) struct ApiFlags {
     /// Writes that they share out at a time
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub max_mutating_requests_inflight: u32,
+    /// APIs to serve or not: GROUP/VERSION=true|false, GROUP/VERSION/RESOURCE=…, and api/all, api/ga, api/beta, api/alpha for all such versions
+    #[arg(long, value_name = "PAIRS")]
+    pub runtime_config: Vec<String>,
     /// What the audit writes down (Policy); without it there is none
     #[arg(long, value_name = "FILE")]
     pub audit_policy_file: Option<PathBuf>,
@@ -127,6 +130,7 @@ pub(crate) struct Told {
     /// Who this server is to those that it proxies to, if it is not what it makes itself.
     pub proxy_client: Option<Identity>,
     pub running: Running,
+    pub runtime_config: RuntimeConfig,
 }
 
 impl ApiFlags {
@@ -143,8 +147,10 @@ impl ApiFlags {
         for (flag, file) in self.further_files() {
             faults.bytes(flag, file.as_deref());
         }
+        let runtime_config = RuntimeConfig::parse(&self.runtime_config);
+        let runtime_config = runtime_config.map_err(|all| faults.all(Err(all))).unwrap_or_default();
         faults.finish()?;
-        Ok(Told { authentication, authorization, accounts, proxy_client, running })
+        Ok(Told { authentication, authorization, accounts, proxy_client, running, runtime_config })
     }
 
     /// Files that others read; they are only looked for here.

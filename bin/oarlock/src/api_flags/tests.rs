@@ -179,6 +179,7 @@ fn all_faults_are_told_together() {
         "--service-account-max-token-expiration=1m",
         "--service-account-jwks-uri=http://plain.test",
         "--goaway-chance=0.5",
+        "--runtime-config=api/all=false",
         "--tls-sni-cert-key=alone",
         "--oidc-required-claim=nothing",
     ];
@@ -192,6 +193,7 @@ fn all_faults_are_told_together() {
         "must be between 1 hour and 2^32 seconds",
         "service-account-jwks-uri requires https scheme",
         "--goaway-chance can not be less than 0 or greater than 0.02",
+        "invalid runtime-config with only api/all=false",
         "expected comma separated certificate and key file paths",
         "\"nothing\" is not claim=value",
     ];

@@ -5,6 +5,7 @@ mod keeper;
 mod kubernetes;
 mod masters;
 mod objects;
+mod versions;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -106,7 +107,7 @@ pub(crate) async fn run(server: &Arc<Server>, plan: Plan, stop: Shutdown) -> Res
 async fn create_all(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     create_namespaces(server).await?;
     let mut work: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
-    for (plural, object) in objects::all(plan) {
+    for (plural, object) in objects::all(server, plan) {
         work.push(objects::reconcile(server, plural, object).boxed());
     }
     stream::iter(work).buffer_unordered(CONCURRENT).try_collect::<()>().await?;
@@ -149,7 +150,7 @@ async fn ensure(
         |status: Status| Error::Bootstrap { what: format!("{plural} {name:?}"), status: Box::new(status) };
     let api_version = object["apiVersion"].as_str().unwrap_or_default();
     let (group, version) = oarlock_api::gvk::split_api_version(api_version);
-    let Some(served) = server.resources.find(group, version, plural) else { return Ok(()) };
+    let Some(served) = server.resources.known(group, version, plural) else { return Ok(()) };
     let storage = crate::registry::stored(&served).map_err(failed)?;
     let registry: &Registry = &server.registry;
     let existing = registry.find(storage, &namespace, &name).await.map_err(failed)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use oarlock_apiserver_access::authorization::{BindingAction, reconcile_binding, reconcile_role};
 use serde_json::{Value, json};
 
-use super::{Action, Plan, ensure};
+use super::{Action, Plan, ensure, versions};
 use crate::config::Error;
 use crate::server::Server;
 
@@ -20,11 +20,14 @@ const KINDS: [&str; 7] = [
     "apiservices",
 ];
 
-pub(super) fn all(plan: &Plan) -> Vec<(&'static str, Value)> {
+pub(super) fn all(server: &Server, plan: &Plan) -> Vec<(&'static str, Value)> {
     let mut data = oarlock_api::table::bootstrap_objects();
     let mut all = Vec::new();
     for plural in KINDS {
-        let Some(Value::Array(objects)) = data.remove(plural) else { continue };
+        let Some(Value::Array(mut objects)) = data.remove(plural) else { continue };
+        if plural == "apiservices" {
+            objects = versions::services(objects, &server.resources.now());
+        }
         for mut object in objects {
             if plural == "servicecidrs" {
                 object["spec"]["cidrs"] =

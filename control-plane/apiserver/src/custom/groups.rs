@@ -20,7 +20,7 @@ pub(super) async fn keep(server: &Arc<Server>) -> Result<(), Status> {
     let wanted: BTreeSet<(&str, &str)> = custom.map(|s| (s.api.group, s.api.version)).collect();
     let existing = server.objects.list(&api_services(), "");
     let name_of = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();
-    let served = server.resources.find("apiregistration.k8s.io", "v1", "apiservices");
+    let served = server.resources.known("apiregistration.k8s.io", "v1", "apiservices");
     let Some(served) = served else { return Ok(()) };
     let user = Arc::new(User {
         name: "system:apiserver".into(),

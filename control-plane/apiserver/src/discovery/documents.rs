@@ -55,7 +55,7 @@ fn groups(view: &View) -> Vec<(&str, Vec<&str>)> {
 }
 
 /// Stable versions before beta before alpha, higher before lower. (`version.CompareKubeAwareVersionStrings`)
-fn priority(version: &str) -> (u8, u32, u32) {
+pub(crate) fn priority(version: &str) -> (u8, u32, u32) {
     let digits =
         |text: &str| text.chars().take_while(char::is_ascii_digit).collect::<String>().parse().unwrap_or(0);
     let rest = version.trim_start_matches('v');

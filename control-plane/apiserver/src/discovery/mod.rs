@@ -21,6 +21,7 @@ use crate::health;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
 use documents::View;
+pub(crate) use documents::priority;
 
 /// Aggregated discovery of one root, ready to send.
 struct Aggregated {

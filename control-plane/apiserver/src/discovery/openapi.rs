@@ -40,7 +40,8 @@ impl Documents {
             let version: Arc<dyn CustomApi> = served.custom.as_ref()?.version.clone();
             Some(version)
         });
-        let openapi = OpenApi::new(|resource| resource.served_by_default).with_custom(custom);
+        let openapi = OpenApi::new(|api| view.resources.find(api.group, api.version, api.plural).is_some())
+            .with_custom(custom);
         let mut index = openapi.v3_index();
         for (group, version) in view.remote.versions() {
             let described = view.remote.described(group, version);

@@ -68,7 +68,7 @@ fn validate(binding: &Value, name: &str) -> Result<(), Status> {
 
 async fn bind(call: &Call<'_>, place: (&str, &str), binding: &Value) -> Result<(), Status> {
     let pods = GroupResource::new("", "pods");
-    let served = call.server.resources.find("", "v1", "pods").expect("pods are served");
+    let served = call.server.resources.known("", "v1", "pods").expect("pods are built in");
     let node = binding["target"]["name"].as_str().unwrap_or_default();
     let name = place.1;
     let bound = call.server.registry.amend(stored(&served)?, place, |pod| {

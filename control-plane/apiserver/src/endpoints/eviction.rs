@@ -96,8 +96,8 @@ async fn check_budgets(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<()
     if !is_ready(pod) && lets_unready_go(budget) {
         return Ok(());
     }
-    let served =
-        call.server.resources.find("policy", "v1", "poddisruptionbudgets").expect("budgets are served");
+    let served = call.server.resources.known("policy", "v1", "poddisruptionbudgets");
+    let served = served.expect("budgets are built in");
     let name = budget["metadata"]["name"].as_str().unwrap_or_default();
     let pod_name = &call.info.name;
     let spend = |budget: &mut Value| {

@@ -7,6 +7,7 @@ mod binding;
 mod connect;
 mod create;
 mod delete;
+mod deprecation;
 mod eviction;
 mod get;
 mod list;
@@ -20,6 +21,7 @@ mod token;
 mod update;
 mod watch;
 
+pub(crate) use deprecation::deprecation;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -199,18 +201,4 @@ fn not_allowed() -> Status {
 
 async fn body(request: Request<Body>) -> Result<Bytes, Status> {
     crate::decode::read_body(request.into_body()).await
-}
-
-/// What upstream warns of whoever uses an old kind.
-pub(crate) fn deprecation(served: &Served) -> Option<&str> {
-    if let Some(custom) = &served.custom {
-        return custom.version.deprecation.as_deref();
-    }
-    match (served.api.group, served.api.plural) {
-        ("", "componentstatuses") => Some("v1 ComponentStatus is deprecated in v1.19+"),
-        ("", "endpoints") => {
-            Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice")
-        }
-        _ => None,
-    }
 }

@@ -68,7 +68,7 @@ async fn repair(server: &Arc<Server>) -> Result<(), Status> {
 }
 
 fn served(server: &Server, resource: &GroupResource) -> Result<Arc<Served>, Status> {
-    let found = server.resources.find(&resource.group, "v1", &resource.resource);
+    let found = server.resources.known(&resource.group, "v1", &resource.resource);
     found.ok_or_else(Status::page_not_found)
 }
 

@@ -26,6 +26,11 @@ impl Catalogue {
         self.current.load().find(group, version, plural).cloned()
     }
 
+    /// A built-in resource, also where it is not served.
+    pub(crate) fn known(&self, group: &str, version: &str, plural: &str) -> Option<Arc<Served>> {
+        self.current.load().known(group, version, plural).cloned()
+    }
+
     pub(crate) fn cached(&self, resource: &GroupResource) -> Option<Arc<ResourceCache>> {
         self.current.load().cached(resource).cloned()
     }

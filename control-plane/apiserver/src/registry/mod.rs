@@ -6,6 +6,7 @@ mod catalogue;
 mod conversion;
 mod create;
 mod delete;
+mod enabled;
 mod keys;
 mod leases;
 pub(crate) mod meta;
@@ -18,6 +19,7 @@ mod update;
 
 pub(crate) use catalogue::Catalogue;
 pub(crate) use delete::DeleteOptions;
+pub use enabled::RuntimeConfig;
 pub(crate) use keys::{ROOT, key_of};
 pub(crate) use quota::QuotaWriter;
 pub(crate) use resources::{

@@ -15,6 +15,7 @@ use crate::config::StorageMediaType;
 use crate::custom::Rows;
 
 use super::conversion::Conversion;
+use super::enabled::RuntimeConfig;
 use super::keys::prefix_of;
 
 /// What authorisation and admission read on every request: kept as trees once read.
@@ -34,9 +35,11 @@ const READ_OFTEN: [(&str, &str); 13] = [
     ("scheduling.k8s.io", "priorityclasses"),
 ];
 
-/// Versions that objects are stored in where a group serves several; the only one otherwise.
-const STORED_IN: [(&str, &str, &str, &str); 1] =
-    [("autoscaling", "horizontalpodautoscalers", "autoscaling", "v2")];
+/// Versions that objects are stored in where that is not the one that is served by default, or the newest.
+const STORED_IN: [(&str, &str, &str, &str); 2] = [
+    ("autoscaling", "horizontalpodautoscalers", "autoscaling", "v2"),
+    ("resource.k8s.io", "devicetaintrules", "resource.k8s.io", "v1alpha3"),
+];
 
 /// The strategy of a kind, wherever it comes from.
 pub(crate) enum Behaviour {
@@ -187,6 +190,8 @@ pub(crate) struct Resources {
     by_name: HashMap<GroupResource, Arc<ResourceCache>>,
     /// Sorted by group, version, plural name.
     served: Vec<Arc<Served>>,
+    /// Built-in resources that are served by default, but turned off: the server itself goes on using them.
+    unserved: Vec<Arc<Served>>,
     /// How many resources are custom.
     customs: usize,
 }
@@ -195,17 +200,22 @@ impl Resources {
     /// All that is served by default.
     #[cfg(test)]
     pub(crate) fn builtin() -> Self {
-        Self::kept_as(StorageMediaType::Json)
+        Self::kept_as(StorageMediaType::Json, &RuntimeConfig::default())
     }
 
-    /// The same, with objects kept in this form.
-    pub(crate) fn kept_as(media: StorageMediaType) -> Self {
+    /// The same, with objects kept in this form, and some turned on or off.
+    pub(crate) fn kept_as(media: StorageMediaType, config: &RuntimeConfig) -> Self {
         let table = Table::builtin();
         let mut resources = Self::default();
-        for api in table.resources().iter().filter(|api| api.served_by_default) {
+        for api in table.resources() {
+            let served = config.serves(api);
+            if !served && !api.served_by_default {
+                continue;
+            }
             let stored = resources.storage_of(table, api, media);
             let conversion = stored.as_ref().and_then(|stored| Conversion::between(api, &stored.storage.api));
-            resources.served.push(Arc::new(Served {
+            let rows = if served { &mut resources.served } else { &mut resources.unserved };
+            rows.push(Arc::new(Served {
                 shape: Schema::Typed(type_of(table, api)),
                 api_version: api.api_version().into(),
                 custom: None,
@@ -234,6 +244,7 @@ impl Resources {
                 .map(|(n, c)| (n.clone(), c.clone()))
                 .collect(),
             served: other.served.iter().filter(|served| served.custom.is_none()).cloned().collect(),
+            unserved: other.unserved.clone(),
             customs: 0,
         };
         for rows in custom {
@@ -284,11 +295,24 @@ impl Resources {
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
-        let key = (group, version, plural);
-        let found =
-            self.served.binary_search_by(|s| (s.api.group, s.api.version, s.api.plural).cmp(&key)).ok()?;
-        Some(&self.served[found])
+        look_up(&self.served, (group, version, plural))
     }
+
+    /// A built-in resource, also where it is not served.
+    pub(crate) fn known(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
+        let key = (group, version, plural);
+        look_up(&self.served, key).or_else(|| look_up(&self.unserved, key))
+    }
+
+    pub(crate) fn serves_version(&self, group: &str, version: &str) -> bool {
+        self.served.iter().any(|served| (served.api.group, served.api.version) == (group, version))
+    }
+}
+
+/// In rows that are sorted.
+fn look_up<'a>(rows: &'a [Arc<Served>], key: (&str, &str, &str)) -> Option<&'a Arc<Served>> {
+    let found = rows.binary_search_by(|s| (s.api.group, s.api.version, s.api.plural).cmp(&key)).ok()?;
+    Some(&rows[found])
 }
 
 fn type_of(table: &Table, api: &Resource) -> TypeId {
@@ -305,7 +329,15 @@ fn home_of(table: &'static Table, api: &'static Resource) -> &'static Resource {
         .iter()
         .find(|(group, plural, ..)| (*group, *plural) == (api.group, api.plural))
         .and_then(|(_, plural, group, version)| table.resource(group, version, plural))
+        .or_else(|| foremost(table, api))
         .unwrap_or(api)
+}
+
+/// The version of a resource that is served by default, else the one nearest to being stable.
+fn foremost(table: &'static Table, api: &Resource) -> Option<&'static Resource> {
+    let same =
+        table.resources().iter().filter(|other| (other.group, other.plural) == (api.group, api.plural));
+    same.max_by_key(|other| (other.served_by_default, crate::discovery::priority(other.version)))
 }
 
 /// Groups whose servers keep JSON upstream, whatever is asked for.

@@ -345,7 +345,7 @@ pub(crate) async fn keep(server: &Arc<Server>, found: Vec<Finding>, stop: Shutdo
 async fn tell(server: &Arc<Server>, finding: &Finding) {
     let Finding { about, reason, action, note } = finding;
     tracing::warn!(reason, note, "a service allocation was not as it should be");
-    let Some(served) = server.resources.find("", "v1", "events") else { return };
+    let Some(served) = server.resources.known("", "v1", "events") else { return };
     let namespace = Some(text(about, "namespace")).filter(|n| !n.is_empty()).unwrap_or("default");
     let now = Timestamp::now();
     let kind = if refers_to_service(about) { "IPAddress" } else { "Service" };
