@@ -239,7 +239,7 @@ fn api_config(
         front_proxy,
         encryption: api.encryption(layout),
         admission: api.admission(),
-        requests_in_flight: api.requests_in_flight(),
+        in_flight: api.in_flight(),
         audit: api.audit(),
         storage_media_type: api.storage_media_type(),
         runtime_config,

@@ -45,6 +45,8 @@ impl Peer {
 #[derive(Default)]
 struct Traces {
     flow: Option<Classified>,
+    /// There were too many requests.
+    turned_away: bool,
     record: Option<Arc<Record>>,
     /// Of a request that was refused.
     warnings: Vec<String>,
@@ -71,7 +73,10 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
         if let Some(record) = &traces.record {
             record.response_status(&status);
         }
-        let mut response = encode::status(&accepted, &status);
+        let mut response = match traces.turned_away {
+            true => flow_control::turned_away(&status),
+            false => encode::status(&accepted, &status),
+        };
         encode::warn(&mut response, &traces.warnings);
         response
     });
@@ -143,9 +148,12 @@ async fn steps(
     let record = traces.record.as_deref();
     let user = impersonate::impersonate(server, request.headers(), info, query, user, record).await?;
     let served = server.resources.find(&info.group, &info.version, &info.resource);
-    let flow = traces.flow.insert(flow_control::classify(server, info, &user));
+    traces.flow = flow_control::classify(server, info, &user);
+    let admitted =
+        flow_control::admit(server, traces.flow.as_ref(), info, query, &user, served.as_deref()).await;
+    traces.turned_away = admitted.is_err();
     // Held until the answer is there.
-    let _permit = flow_control::admit(flow, info, query, &user, served.as_deref()).await?;
+    let _held = admitted?;
     authorise::authorise(server, info, query, &user, traces.record.as_deref()).await?;
     let backends = server.aggregator.backends(&*server.objects);
     if !backends.is_empty()

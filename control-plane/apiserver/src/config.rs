@@ -35,8 +35,7 @@ pub struct Config {
     pub front_proxy: FrontProxy,
     pub encryption: Encryption,
     pub admission: Admission,
-    /// `--max-requests-inflight` and `--max-mutating-requests-inflight` together: what priority levels share.
-    pub requests_in_flight: u32,
+    pub in_flight: RequestLimits,
     pub audit: Option<Audit>,
     /// `--storage-media-type`, of built-in kinds. Both are always read.
     pub storage_media_type: StorageMediaType,
@@ -70,6 +69,24 @@ impl Config {
         let proxies = self.request_header().map(|header| header.client_ca_pem);
         let all: Vec<&str> = self.client_ca_pem.as_deref().into_iter().chain(proxies.as_deref()).collect();
         (!all.is_empty()).then(|| all.join("\n"))
+    }
+}
+
+/// How many requests are under way at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RequestLimits {
+    /// `--enable-priority-and-fairness`: priority levels share what follows; otherwise each is a limit, and 0 is none.
+    pub fair: bool,
+    /// `--max-requests-inflight`
+    pub reads: u32,
+    /// `--max-mutating-requests-inflight`
+    pub writes: u32,
+}
+
+impl Default for RequestLimits {
+    /// Upstream's.
+    fn default() -> Self {
+        Self { fair: true, reads: 400, writes: 200 }
     }
 }
 

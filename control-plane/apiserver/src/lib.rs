@@ -38,8 +38,8 @@ mod start;
 
 pub use aggregate::FrontProxy;
 pub use config::{
-    Admission, Audit, AuditLog, CertificateFiles, Config, Encryption, Error, Running, ServiceAccountKeys,
-    ServingFiles, StorageMediaType, TokenLimits,
+    Admission, Audit, AuditLog, CertificateFiles, Config, Encryption, Error, RequestLimits, Running,
+    ServiceAccountKeys, ServingFiles, StorageMediaType, TokenLimits,
 };
 pub use duration::{DurationError, parse_duration};
 pub use kubelet::KubeletTls;

@@ -30,7 +30,7 @@ use crate::cache::Cache;
 use crate::chain::Peer;
 use crate::config::{Config, Error};
 use crate::discovery::Discovery;
-use crate::flow_control::InFlight;
+use crate::flow_control::{InFlight, MaxInFlight};
 use crate::follow::Followed;
 use crate::health::Health;
 use crate::kubelet::Dialer;
@@ -59,7 +59,9 @@ pub(crate) struct Server {
     pub(crate) aggregator: Aggregator,
     pub(crate) metrics: Metrics,
     pub(crate) in_flight: InFlight,
-    pub(crate) flow: Arc<Flow>,
+    /// None without fairness.
+    pub(crate) flow: Option<Arc<Flow>>,
+    pub(crate) limits: MaxInFlight,
     pub(crate) audit: Option<Arc<Audit>>,
     pub(crate) ready: watch::Sender<bool>,
     /// True once the objects of flow control that every cluster has are there.

@@ -26,7 +26,7 @@ use crate::cache::{Cache, CachedObjects};
 use crate::config::{self, Config, Error};
 use crate::custom::{self, Caller, Definitions};
 use crate::discovery::Discovery;
-use crate::flow_control::{self, InFlight};
+use crate::flow_control::{self, InFlight, MaxInFlight};
 use crate::health::{self, Health};
 use crate::kubelet::{Dialer, client_tls};
 use crate::metrics::Metrics;
@@ -96,7 +96,10 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     let world = admission.world();
     let admission = admission.chain(&config.admission)?;
     oarlock_apiserver_admission::register_metrics(metrics.registry())?;
-    let flow = flow(config, &ground.objects, &metrics, tasks)?;
+    let flow = match config.in_flight.fair {
+        true => Some(flow(config, &ground.objects, &metrics, tasks)?),
+        false => None,
+    };
     let audit = audit::start(config.audit.as_ref(), &clients, metrics.registry(), tasks)?;
     let (services, found) = allocator(config, &ground).await?;
     let server = Arc::new(Server {
@@ -114,6 +117,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         metrics,
         in_flight: InFlight::default(),
         flow,
+        limits: MaxInFlight::new(&config.in_flight),
         audit,
         ready: watch::Sender::new(false),
         flow_objects: watch::Sender::new(false),
@@ -163,11 +167,12 @@ fn spawn_keepers(
     tasks.spawn("node-authorizer", move |stop| nodes.run(stop));
     let aggregating = server.clone();
     tasks.spawn("aggregator", move |stop| async move { aggregate::run(&aggregating, stop).await });
-    let flow = server.flow.clone();
-    tasks.spawn("flow", move |stop| async move {
-        flow.run(stop).await;
-        Ok::<_, Infallible>(())
-    });
+    if let Some(flow) = server.flow.clone() {
+        tasks.spawn("flow", move |stop| async move {
+            flow.run(stop).await;
+            Ok::<_, Infallible>(())
+        });
+    }
     let keeping = server.clone();
     tasks.spawn("flow-objects", move |stop| async move { flow_control::keep(&keeping, stop).await });
     let checking = server.clone();
@@ -186,7 +191,7 @@ fn keep_services(server: &Arc<Server>, found: Vec<Finding>, tasks: &mut Tasks) {
 
 fn health(config: &Config, encryption: Option<&Encryption>) -> Health {
     Health::new(&health::Parts {
-        fair: true,
+        fair: config.in_flight.fair,
         reloads_encryption: matches!(config.encryption, config::Encryption::File { reload: true, .. }),
         plugins: encryption.is_some_and(Encryption::has_kms),
     })
@@ -198,7 +203,8 @@ fn flow(
     metrics: &Metrics,
     tasks: &Tasks,
 ) -> Result<Arc<Flow>, Error> {
-    let options = Options { seats: config.requests_in_flight, patience: QUEUE_PATIENCE };
+    let seats = config.in_flight.reads.saturating_add(config.in_flight.writes);
+    let options = Options { seats, patience: QUEUE_PATIENCE };
     let flow = Flow::new(objects.clone(), options, tasks.spawner());
     for collector in flow.metrics().collectors() {
         metrics.registry().register(collector)?;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use common::{TestServer, eventually, start_on, start_with};
 use http::Method;
-use oarlock_apiserver::Encryption;
+use http_body_util::BodyExt as _;
+use oarlock_apiserver::{Encryption, RequestLimits};
 use oarlock_apiserver_webhook::testing::{Answer, TestServer as Hook};
 use oarlock_base::Shutdown;
 use oarlock_store::{MemoryStore, Store, etcd};
@@ -134,24 +135,29 @@ async fn one_seat(server: &TestServer) {
     .await;
 }
 
-#[tokio::test]
-async fn who_asks_too_much_is_told_to_come_back() {
-    let server = start_with(Arc::new(MemoryStore::new()), |config, _| {
-        config.authentication.token_file = Some("slow,slow,1\n".into());
-        config.requests_in_flight = 20;
-    })
-    .await;
-    one_seat(&server).await;
-    let hook = Hook::start(&[], |_| Answer::never()).await;
+/// New config maps wait for this hook.
+async fn hold(server: &TestServer, hook: &Hook) {
     let webhook = json!({ "metadata": { "name": "holds" }, "webhooks": [{
         "name": "holds.example.com", "clientConfig": hook.client_config("/"), "sideEffects": "None",
         "admissionReviewVersions": ["v1"], "timeoutSeconds": 10, "failurePolicy": "Ignore",
         "rules": [{ "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"] }],
     }] });
     let path = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
-    made(&server, path, webhook).await;
+    made(server, path, webhook).await;
     let cached = format!("{path}/holds?resourceVersion=0");
     eventually("it is known", async || (server.get(&cached).await.0 == 200).then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_asks_too_much_is_told_to_come_back() {
+    let server = start_with(Arc::new(MemoryStore::new()), |config, _| {
+        config.authentication.token_file = Some("slow,slow,1\n".into());
+        config.in_flight = RequestLimits { fair: true, reads: 10, writes: 10 };
+    })
+    .await;
+    one_seat(&server).await;
+    let hook = Hook::start(&[], |_| Answer::never()).await;
+    hold(&server, &hook).await;
 
     let connection = server.connection().await;
     let body = json!({ "metadata": { "name": "held" } }).to_string().into_bytes();
@@ -166,6 +172,9 @@ async fn who_asks_too_much_is_told_to_come_back() {
     };
     let retry = answer.headers().get("retry-after").and_then(|value| value.to_str().ok());
     assert_eq!((answer.status().as_u16(), retry), (429, Some("1")));
+    assert_eq!(answer.headers()["content-type"], "text/plain; charset=utf-8");
+    let body = answer.into_body().collect().await.expect("a whole body").to_bytes();
+    assert_eq!(body, "Too many requests, please try again later.\n");
     assert_eq!(server.get(MAPS).await.0, 200, "others go on");
     server.stop().await;
 }
@@ -256,4 +265,42 @@ async fn two_servers_on_one_etcd_see_the_same() {
     assert_eq!(kinds, ["MODIFIED", "DELETED"]);
     one.stop().await;
     two.stop().await;
+}
+
+#[tokio::test]
+async fn without_fairness_so_many_writes_are_under_way_and_no_more() {
+    let server = start_with(Arc::new(MemoryStore::new()), |config, _| {
+        config.authentication.token_file = Some("slow,slow,1\n".into());
+        config.in_flight = RequestLimits { fair: false, reads: 0, writes: 1 };
+    })
+    .await;
+    let role =
+        json!({ "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" });
+    let binding = json!({ "metadata": { "name": "slow" }, "roleRef": role, "subjects": [
+        { "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "slow" },
+    ] });
+    made(&server, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding).await;
+    let hook = Hook::start(&[], |_| Answer::never()).await;
+    hold(&server, &hook).await;
+    let connection = server.connection().await;
+    let write = async |name: &str| {
+        let body = json!({ "metadata": { "name": name } }).to_string().into_bytes();
+        connection.open(Some("slow"), Method::POST, MAPS, "application/json", body).await
+    };
+    let meanwhile = async {
+        eventually("it is held", async || (!hook.requests().is_empty()).then_some(())).await;
+        write("other").await
+    };
+    let answer = tokio::select! {
+        answer = meanwhile => answer,
+        held = write("held") => panic!("it was not held: {held:?}"),
+    };
+    let told = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
+    assert_eq!((answer.status().as_u16(), told("retry-after")), (429, Some("1")));
+    assert_eq!(told("x-kubernetes-pf-flowschema-uid"), None, "no flow was asked for");
+    let read = connection.open(Some("slow"), Method::GET, MAPS, "", Vec::new()).await;
+    assert_eq!(read.status(), 200, "reads have no limit here");
+    assert_eq!(server.get("/debug/api_priority_and_fairness/dump_queues").await.0, 404);
+    assert_eq!(server.get("/readyz/poststarthook/max-in-flight-filter").await.0, 200);
+    server.stop().await;
 }

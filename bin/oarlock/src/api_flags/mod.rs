@@ -15,8 +15,8 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Args};
 use futures::FutureExt as _;
 use oarlock_apiserver::{
-    Admission, Audit, AuditLog, AuthenticationConfig, AuthorizationConfig, Encryption, Resolver, Running,
-    RuntimeConfig, StorageMediaType, TokenLimits, parse_duration,
+    Admission, Audit, AuditLog, AuthenticationConfig, AuthorizationConfig, Encryption, RequestLimits,
+    Resolver, Running, RuntimeConfig, StorageMediaType, TokenLimits, parse_duration,
 };
 use oarlock_base::Shutdown;
 use oarlock_pki::Identity;
@@ -33,6 +33,8 @@ use crate::layout::Layout;
 
 const JSON: &str = "application/json";
 const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
+
+const NO_SEATS: &str = "invalid configuration: MaxRequestsInFlight=0 and MaxMutatingRequestsInFlight=0; they must add up to something positive";
 
 /// Where the cluster's state is, and how requests are let in.
 #[derive(Args, Debug, Clone)]
@@ -70,10 +72,13 @@ pub(crate) struct ApiFlags {
     /// Settings of admission plugins (AdmissionConfiguration)
     #[arg(long, value_name = "FILE")]
     pub admission_control_config_file: Option<PathBuf>,
-    /// Reads that priority levels share out at a time
+    /// Whether requests share the server fairly, by their priority level
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub enable_priority_and_fairness: bool,
+    /// Reads that priority levels share out at a time; without them, reads at a time, and 0 is any number
     #[arg(long, value_name = "N", default_value_t = 400)]
     pub max_requests_inflight: u32,
-    /// Writes that they share out at a time
+    /// Writes; the same
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub max_mutating_requests_inflight: u32,
     /// APIs to serve or not: GROUP/VERSION=true|false, GROUP/VERSION/RESOURCE=…, and api/all, api/ga, api/beta, api/alpha for all such versions
@@ -146,6 +151,10 @@ impl ApiFlags {
         let running = self.running(accounts.limits.clone(), &mut faults);
         for (flag, file) in self.further_files() {
             faults.bytes(flag, file.as_deref());
+        }
+        let RequestLimits { fair, reads, writes } = self.in_flight();
+        if fair && (reads, writes) == (0, 0) {
+            faults.add(NO_SEATS);
         }
         let runtime_config = RuntimeConfig::parse(&self.runtime_config);
         let runtime_config = runtime_config.map_err(|all| faults.all(Err(all))).unwrap_or_default();
@@ -240,8 +249,12 @@ impl ApiFlags {
         }
     }
 
-    pub(crate) fn requests_in_flight(&self) -> u32 {
-        self.max_requests_inflight.saturating_add(self.max_mutating_requests_inflight)
+    pub(crate) fn in_flight(&self) -> RequestLimits {
+        RequestLimits {
+            fair: self.enable_priority_and_fairness,
+            reads: self.max_requests_inflight,
+            writes: self.max_mutating_requests_inflight,
+        }
     }
 
     pub(crate) fn audit(&self) -> Option<Audit> {

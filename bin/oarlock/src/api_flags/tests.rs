@@ -180,6 +180,8 @@ fn all_faults_are_told_together() {
         "--service-account-jwks-uri=http://plain.test",
         "--goaway-chance=0.5",
         "--runtime-config=api/all=false",
+        "--max-requests-inflight=0",
+        "--max-mutating-requests-inflight=0",
         "--tls-sni-cert-key=alone",
         "--oidc-required-claim=nothing",
     ];
@@ -193,6 +195,7 @@ fn all_faults_are_told_together() {
         "must be between 1 hour and 2^32 seconds",
         "service-account-jwks-uri requires https scheme",
         "--goaway-chance can not be less than 0 or greater than 0.02",
+        "they must add up to something positive",
         "invalid runtime-config with only api/all=false",
         "expected comma separated certificate and key file paths",
         "\"nothing\" is not claim=value",

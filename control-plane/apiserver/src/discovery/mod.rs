@@ -132,10 +132,11 @@ pub(crate) async fn serve(
 
 /// What is going on in flow control.
 fn flow_page(server: &Server, page: &str) -> Result<Response<Body>, Status> {
+    let flow = server.flow.as_ref().ok_or_else(Status::page_not_found)?;
     let text = match page {
-        "dump_priority_levels" => server.flow.dump_priority_levels(),
-        "dump_queues" => server.flow.dump_queues(),
-        "dump_requests" => server.flow.dump_requests(std::time::SystemTime::now()),
+        "dump_priority_levels" => flow.dump_priority_levels(),
+        "dump_queues" => flow.dump_queues(),
+        "dump_requests" => flow.dump_requests(std::time::SystemTime::now()),
         _ => return Err(Status::page_not_found()),
     };
     Ok(encode::text(StatusCode::OK, text))

@@ -1,18 +1,22 @@
 //! Priority and fairness: a seat for every request that does not last, fairly shared; and how many are under way.
 
 mod keeper;
+mod limits;
 
 pub(crate) use keeper::keep;
+pub(crate) use limits::MaxInFlight;
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::{HeaderName, HeaderValue, Response};
+use http::header::RETRY_AFTER;
+use http::{HeaderName, HeaderValue, Response, StatusCode};
 use oarlock_api::Status;
 use oarlock_apiserver_access::User;
 use oarlock_apiserver_flow::{Classified, Digest, ListShape, Permit, Work, list_work_by_size, mutating_work};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, SemaphorePermit};
 
 use crate::body::Body;
+use crate::encode;
 use crate::registry::Served;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
@@ -68,9 +72,9 @@ impl InFlight {
     }
 }
 
-/// Which flow a request belongs to; its answer says so.
-pub(crate) fn classify(server: &Server, info: &RequestInfo, user: &User) -> Classified {
-    server.flow.classify(&digest(info, user))
+/// Which flow a request belongs to, where there is fairness; its answer says so.
+pub(crate) fn classify(server: &Server, info: &RequestInfo, user: &User) -> Option<Classified> {
+    server.flow.as_ref().map(|flow| flow.classify(&digest(info, user)))
 }
 
 fn digest<'a>(info: &'a RequestInfo, user: &'a User) -> Digest<'a> {
@@ -86,8 +90,26 @@ fn digest<'a>(info: &'a RequestInfo, user: &'a User) -> Digest<'a> {
     }
 }
 
-/// A seat, now or after waiting, or 429. What lasts takes none, but a watch takes one while it begins.
-pub(crate) async fn admit(
+/// What a request holds until it is answered.
+pub(crate) type Held<'a> = (Option<Permit>, Option<SemaphorePermit<'a>>);
+
+/// A seat, now or after waiting, or else a place within the limits, or 429.
+pub(crate) async fn admit<'a>(
+    server: &'a Server,
+    flow: Option<&Classified>,
+    info: &RequestInfo,
+    query: &Query,
+    user: &User,
+    served: Option<&Served>,
+) -> Result<Held<'a>, Status> {
+    match flow {
+        Some(flow) => Ok((seat(flow, info, query, user, served).await?, None)),
+        None => Ok((None, server.limits.enter(info, user)?)),
+    }
+}
+
+/// What lasts takes none, but a watch takes one while it begins.
+async fn seat(
     flow: &Classified,
     info: &RequestInfo,
     query: &Query,
@@ -122,6 +144,18 @@ fn work_of(info: &RequestInfo, query: &Query, served: Option<&Served>, seats_max
         }
         _ => Work::ONE,
     }
+}
+
+/// What who is turned away is told. (Upstream's, and not a Status.)
+pub(crate) const TOO_MANY: &str = "Too many requests, please try again later.";
+
+pub(crate) fn turned_away(status: &Status) -> Response<Body> {
+    let mut response = encode::text(StatusCode::TOO_MANY_REQUESTS, format!("{TOO_MANY}\n"));
+    let seconds = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
+    if seconds > 0 {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 /// Tells a client whose seats it took.

@@ -15,7 +15,7 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use oarlock_apiserver::{
     Admission, ApiServer, AuthenticationConfig, AuthorizationConfig, Config, Encryption, FrontProxy,
-    KubeletTls, Running, RuntimeConfig, ServiceAccountKeys, StorageMediaType, User,
+    KubeletTls, RequestLimits, Running, RuntimeConfig, ServiceAccountKeys, StorageMediaType, User,
 };
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::{Authority, Identity, Profile, SigningKey, SubjectName, client_config};
@@ -75,7 +75,7 @@ pub(crate) async fn start_with(store: Arc<dyn Store>, change: impl FnOnce(&mut C
         front_proxy: FrontProxy::default(),
         encryption: Encryption::default(),
         admission: Admission::default(),
-        requests_in_flight: 600,
+        in_flight: RequestLimits::default(),
         audit: None,
         storage_media_type: StorageMediaType::Json,
         runtime_config: RuntimeConfig::default(),
