@@ -8,6 +8,7 @@ pub mod codec;
 pub mod conversion;
 pub mod defaults;
 pub mod field;
+pub mod go;
 pub mod gvk;
 mod intern;
 pub mod meta;

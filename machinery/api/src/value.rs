@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+pub use crate::meta::{annotation, name, namespace, uid};
+
 /// The value at the end of `path`, if all of it exists.
 pub fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, field| value.get(field))
@@ -20,22 +22,6 @@ pub fn items<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
 /// The strings of the list at `path`, or none.
 pub fn texts(value: &Value, path: &[&str]) -> Vec<String> {
     items(value, path).iter().filter_map(Value::as_str).map(str::to_string).collect()
-}
-
-pub fn name(object: &Value) -> &str {
-    text(object, &["metadata", "name"])
-}
-
-pub fn namespace(object: &Value) -> &str {
-    text(object, &["metadata", "namespace"])
-}
-
-pub fn uid(object: &Value) -> &str {
-    text(object, &["metadata", "uid"])
-}
-
-pub fn annotation<'a>(object: &'a Value, key: &str) -> Option<&'a str> {
-    at(object, &["metadata", "annotations", key]).and_then(Value::as_str)
 }
 
 /// `["a" "b"]`: how upstream's messages print a list of strings (`%q`).

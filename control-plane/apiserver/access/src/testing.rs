@@ -145,18 +145,13 @@ pub(crate) fn ask(user: &User, verb: &str, resource: &str, namespace: &str, name
     let (group, rest) = resource.split_once(':').unwrap_or(("", resource));
     let (resource, subresource) = rest.split_once('/').unwrap_or((rest, ""));
     Attributes {
-        user: Arc::new(user.clone()),
-        verb: verb.into(),
-        resource_request: true,
         group: group.into(),
         version: "v1".into(),
         resource: resource.into(),
         subresource: subresource.into(),
         namespace: namespace.into(),
         name: name.into(),
-        path: String::new(),
-        field_selector: None,
-        label_selector: None,
+        ..Attributes::of_resources(Arc::new(user.clone()), verb)
     }
 }
 

@@ -47,6 +47,26 @@ pub struct Attributes {
     pub label_selector: Option<Arc<LabelSelector>>,
 }
 
+impl Attributes {
+    /// A question about resources, of which nothing more is said yet.
+    pub fn of_resources(user: Arc<User>, verb: &str) -> Self {
+        Self {
+            user,
+            verb: verb.into(),
+            resource_request: true,
+            group: String::new(),
+            version: String::new(),
+            resource: String::new(),
+            subresource: String::new(),
+            namespace: String::new(),
+            name: String::new(),
+            path: String::new(),
+            field_selector: None,
+            label_selector: None,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     Allow(String),

@@ -100,7 +100,7 @@ impl<'a> Facts<'a> {
             }
         }
         map.insert("operation".into(), self.operation_text().into());
-        map.insert("userInfo".into(), user_value(self.user));
+        map.insert("userInfo".into(), self.user.to_value());
         map.insert("dryRun".into(), self.dry_run.into());
         map.insert("options".into(), self.options.clone());
         map
@@ -126,23 +126,6 @@ fn kind_value(kind: &GroupVersionKind) -> Value {
 
 fn resource_value(resource: &GroupVersionResource) -> Value {
     json!({"group": *resource.group, "version": *resource.version, "resource": *resource.resource})
-}
-
-/// `authentication.k8s.io/v1` UserInfo.
-fn user_value(user: &User) -> Value {
-    let mut info = Map::new();
-    for (field, text) in [("username", &user.name), ("uid", &user.uid)] {
-        if !text.is_empty() {
-            info.insert(field.into(), text.clone().into());
-        }
-    }
-    if !user.groups.is_empty() {
-        info.insert("groups".into(), user.groups.clone().into());
-    }
-    if !user.extra.is_empty() {
-        info.insert("extra".into(), json!(user.extra));
-    }
-    info.into()
 }
 
 /// `pods "x" is forbidden: why`. Before a name is generated, its prefix stands for it.

@@ -125,18 +125,12 @@ impl PolicyParamAccess {
 
     async fn may_read(&self, user: &std::sync::Arc<User>, wanted: Wanted) -> bool {
         let attributes = Attributes {
-            user: user.clone(),
-            verb: "get".into(),
-            resource_request: true,
             group: wanted.group,
             version: wanted.version,
             resource: wanted.resource,
-            subresource: String::new(),
             namespace: wanted.namespace,
             name: wanted.name,
-            path: String::new(),
-            field_selector: None,
-            label_selector: None,
+            ..Attributes::of_resources(user.clone(), "get")
         };
         matches!(self.world.authorizer.authorize(&attributes).await, Decision::Allow(_))
     }

@@ -1,7 +1,6 @@
 //! The scale subresource: `autoscaling/v1` Scale out of a custom resource, and its replicas back into one.
 
-use oarlock_api::Status;
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, Status, go};
 use serde_json::{Map, Value, json};
 
 /// Where a custom resource keeps what a Scale shows.
@@ -16,23 +15,10 @@ fn steps(path: &str) -> impl Iterator<Item = &str> {
     path.strip_prefix('.').unwrap_or(path).split('.')
 }
 
-/// What a value is called by Go.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
-}
-
 /// What an accessor of the wrong type is told, as Go's `unstructured` tells it.
 fn mistyped(path: &str, value: &Value, expected: &str) -> String {
     let printed = value.as_str().map_or_else(|| value.to_string(), str::to_string);
-    format!("{path} accessor error: {printed} is of the type {}, expected {expected}", go_type(value))
+    format!("{path} accessor error: {printed} is of the type {}, expected {expected}", go::type_of(value))
 }
 
 /// The value at a path of fields; an error where something else stands on the way.

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use oarlock_api::table::Column;
 use oarlock_api::{Table, TypeId};
+use oarlock_apiserver_kinds::human_duration;
 use serde_json::{Map, Value, json};
 
 use super::list::ListMeta;
@@ -81,24 +82,6 @@ fn age(object: &Value, now: Timestamp) -> Value {
     human_duration(now.as_second() - created.as_second()).into()
 }
 
-/// As `duration.HumanDuration`: two units while they are small.
-fn human_duration(seconds: i64) -> String {
-    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86400);
-    match seconds {
-        ..-1 => "<invalid>".into(),
-        -1..0 => "0s".into(),
-        0..120 => format!("{seconds}s"),
-        120..600 if seconds % 60 != 0 => format!("{minutes}m{}s", seconds % 60),
-        120..10800 => format!("{minutes}m"),
-        10800..28800 if minutes % 60 != 0 => format!("{hours}h{}m", minutes % 60),
-        10800..172_800 => format!("{hours}h"),
-        172_800..691_200 if hours % 24 != 0 => format!("{days}d{}h", hours % 24),
-        172_800..63_072_000 => format!("{days}d"),
-        63_072_000..252_288_000 if days % 365 != 0 => format!("{}y{}d", days / 365, days % 365),
-        _ => format!("{}y", days / 365),
-    }
-}
-
 fn definitions(served: &Served) -> Value {
     if let Some(custom) = &served.custom {
         return custom_definitions(custom);
@@ -141,30 +124,4 @@ fn custom_definitions(custom: &Custom) -> Value {
         })
     });
     std::iter::once(name).chain(own).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ages_read_as_upstreams() {
-        let cases = [
-            (0, "0s"),
-            (119, "119s"),
-            (120, "2m"),
-            (121, "2m1s"),
-            (600, "10m"),
-            (7200, "120m"),
-            (10860, "3h1m"),
-            (28800, "8h"),
-            (172_800, "2d"),
-            (176_400, "2d1h"),
-            (691_200, "8d"),
-            (63_072_000, "2y"),
-        ];
-        for (seconds, want) in cases {
-            assert_eq!(human_duration(seconds), want, "{seconds}");
-        }
-    }
 }

@@ -1,10 +1,11 @@
 //! Whether a configuration fits its schema, in upstream's words.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::element::Element;
 use super::items;
 use super::node::{List, Merge, Node, Scalar, Shape};
+use crate::go;
 
 /// Every fault; nothing if there is none.
 pub(super) fn validate(node: Node<'_>, value: &Value) -> Result<(), String> {
@@ -31,7 +32,7 @@ fn place(node: Node<'_>, value: &Value, path: &mut String, errors: &mut Vec<Stri
         (_, Value::Null) => {}
         (Shape::List(list), Value::Array(values)) => list_items(list, values, path, errors),
         (Shape::List(_), other) => {
-            complain(path, &format!("expected list, got &{{{}}}", go(other)), errors);
+            complain(path, &format!("expected list, got &{{{}}}", go::plain(other)), errors);
         }
         (Shape::Map(members), Value::Object(object)) => {
             let length = path.len();
@@ -49,7 +50,9 @@ fn place(node: Node<'_>, value: &Value, path: &mut String, errors: &mut Vec<Stri
                 }
             }
         }
-        (Shape::Map(_), other) => complain(path, &format!("expected map, got &{{{}}}", go(other)), errors),
+        (Shape::Map(_), other) => {
+            complain(path, &format!("expected map, got &{{{}}}", go::plain(other)), errors)
+        }
     }
 }
 
@@ -91,56 +94,11 @@ fn wrong_scalar(scalar: Scalar, value: &Value) -> Option<String> {
         return None;
     }
     Some(match scalar {
-        Scalar::Number => format!("expected numeric (int or float), got {}", go_type(value)),
+        Scalar::Number => format!("expected numeric (int or float), got {}", go::type_of(value)),
         Scalar::Text => {
-            format!("expected string, got &value.valueUnstructured{{Value:{}}}", go_syntax(value))
+            format!("expected string, got &value.valueUnstructured{{Value:{}}}", go::syntax(value))
         }
-        Scalar::Bool => format!("expected boolean, got &{{{}}}", go(value)),
-        Scalar::Any => format!("expected any scalar, got &{{{}}}", go(value)),
+        Scalar::Bool => format!("expected boolean, got &{{{}}}", go::plain(value)),
+        Scalar::Any => format!("expected any scalar, got &{{{}}}", go::plain(value)),
     })
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
-}
-
-/// As Go prints it with `%v`.
-pub(super) fn go(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_string(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(go).collect::<Vec<_>>().join(" ")),
-        Value::Object(members) => {
-            let members: Vec<String> = members.iter().map(|(k, v)| format!("{k}:{}", go(v))).collect();
-            format!("map[{}]", members.join(" "))
-        }
-        other => other.to_string(),
-    }
-}
-
-/// As Go prints it with `%#v`.
-fn go_syntax(value: &Value) -> String {
-    let joined = |items: Vec<String>| items.join(", ");
-    match value {
-        Value::Null => "interface {}(nil)".to_string(),
-        Value::String(text) => format!("{text:?}"),
-        Value::Array(items) => {
-            format!("[]interface {{}}{{{}}}", joined(items.iter().map(go_syntax).collect()))
-        }
-        Value::Object(members) => go_syntax_map(members),
-        other => other.to_string(),
-    }
-}
-
-fn go_syntax_map(members: &Map<String, Value>) -> String {
-    let members: Vec<String> = members.iter().map(|(k, v)| format!("{k:?}:{}", go_syntax(v))).collect();
-    format!("map[string]interface {{}}{{{}}}", members.join(", "))
 }

@@ -9,6 +9,7 @@ use serde_json::{Map, Value};
 
 use super::PatchError;
 use super::order::{Index, key_of, normalize};
+use crate::go;
 use crate::table::{FieldKind, Table, TypeId};
 
 const DIRECTIVE: &str = "$patch";
@@ -69,38 +70,16 @@ fn unmergeable(told: impl Into<String>) -> PatchError {
 }
 
 fn no_merge_key(item: &Value, key: &str) -> PatchError {
-    unmergeable(format!("map: {} does not contain declared merge key: {key}", go(item)))
+    unmergeable(format!("map: {} does not contain declared merge key: {key}", go::plain(item)))
 }
 
 fn unknown_directive(directive: &Value, patch: &Value) -> PatchError {
-    unmergeable(format!("unknown patch type: {} in map: {}", go(directive), go(patch)))
+    unmergeable(format!("unknown patch type: {} in map: {}", go::plain(directive), go::plain(patch)))
 }
 
 fn bad_argument(expected: &str, actual: &Value) -> PatchError {
-    let received = match actual {
-        Value::Null => "nil",
-        Value::Bool(_) => "bool",
-        Value::Number(n) if n.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    };
+    let received = if actual.is_null() { "nil" } else { go::type_of(actual) };
     unmergeable(format!("expected a {expected}, but received a {received}"))
-}
-
-/// A value as Go prints it with `%v`.
-fn go(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_string(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => format!("[{}]", items.iter().map(go).collect::<Vec<_>>().join(" ")),
-        Value::Object(members) => {
-            let members: Vec<String> = members.iter().map(|(k, v)| format!("{k}:{}", go(v))).collect();
-            format!("map[{}]", members.join(" "))
-        }
-        other => other.to_string(),
-    }
 }
 
 /// What stays of a patch where there is nothing to merge it with: no null members, and no object that carries a `$patch`,
@@ -423,7 +402,7 @@ fn element_kind(original: &[Value], patch: &[Value]) -> Result<Option<bool>, Pat
     }
     if original.iter().chain(patch).any(|item| std::mem::discriminant(item) != std::mem::discriminant(first))
     {
-        let list = |items: &[Value]| go(&Value::Array(items.to_vec()));
+        let list = |items: &[Value]| go::plain(&Value::Array(items.to_vec()));
         let told = format!("list element types are not identical: [{} {}]", list(original), list(patch));
         return Err(unmergeable(told));
     }
@@ -473,7 +452,8 @@ fn check_order(patch: &[Value], order: &[Value], key: &str) -> Result<(), PatchE
         let wanted = keyed(item)?;
         loop {
             let Some(entry) = rest.next() else {
-                let (patch, order) = (go(&Value::Array(patch.to_vec())), go(&Value::Array(order.to_vec())));
+                let (patch, order) =
+                    (go::plain(&Value::Array(patch.to_vec())), go::plain(&Value::Array(order.to_vec())));
                 return Err(unmergeable(format!(
                     "The order in patch list:\n{patch}\n doesn't match {ORDER_PREFIX} list:\n{order}\n"
                 )));

@@ -4,6 +4,7 @@ use super::estimate::{CallEstimate, Coster, is_equality};
 use super::size::{CostEstimate, SizeEstimate, times};
 use super::{
     CHECK, FORMAT_MAX, FORMAT_REGEX_MAX, LIST, PER_REQUIREMENT, REGEX, REQUIREMENTS_PER_CHARACTER, TRAVERSAL,
+    compares_bytes,
 };
 use crate::expr::{Id, Literal};
 use crate::types::{Library, Type};
@@ -255,16 +256,7 @@ impl Coster<'_> {
                 let both = size(0)?.add(size(1)?);
                 sized(both.by_factor(TRAVERSAL), both)
             }
-            "less_string"
-            | "greater_string"
-            | "less_equals_string"
-            | "greater_equals_string"
-            | "less_bytes"
-            | "greater_bytes"
-            | "less_equals_bytes"
-            | "greater_equals_bytes"
-            | "equals"
-            | "not_equals" => {
+            id if compares_bytes(id) => {
                 let max = size(0)?.max.min(size(1)?.max);
                 costs(CostEstimate { min: u64::from(max > 0), max }.by_factor(TRAVERSAL))
             }

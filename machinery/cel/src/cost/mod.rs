@@ -28,5 +28,12 @@ const PER_REQUIREMENT: f64 = (LIST + STRUCT) as f64;
 const FORMAT_REGEX_MAX: f64 = 128.0;
 const FORMAT_MAX: u64 = 64;
 
+/// Whether an overload walks both its arguments until they differ.
+fn compares_bytes(overload: &str) -> bool {
+    let ordered = overload.strip_suffix("_string").or_else(|| overload.strip_suffix("_bytes"));
+    matches!(ordered, Some("less" | "greater" | "less_equals" | "greater_equals"))
+        || matches!(overload, "equals" | "not_equals")
+}
+
 #[cfg(test)]
 mod tests;

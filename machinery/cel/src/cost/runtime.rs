@@ -1,7 +1,7 @@
 //! What calls cost when they run.
 
 use super::size::times;
-use super::{CHECK, LIST, PER_REQUIREMENT, REGEX, REQUIREMENTS_PER_CHARACTER, TRAVERSAL};
+use super::{CHECK, LIST, PER_REQUIREMENT, REGEX, REQUIREMENTS_PER_CHARACTER, TRAVERSAL, compares_bytes};
 use crate::error::EvalError;
 use crate::eval::Meter;
 use crate::value::{Opaque, Value};
@@ -65,16 +65,7 @@ fn of_standard(function: &str, overload: Option<&str>, size: impl Fn(usize) -> u
         "starts_with_string" | "ends_with_string" | "string_to_bytes" | "bytes_to_string"
         | "strings_quote" | "string_format" => times(size(0), TRAVERSAL),
         "in_list" => size(1),
-        "less_string"
-        | "greater_string"
-        | "less_equals_string"
-        | "greater_equals_string"
-        | "less_bytes"
-        | "greater_bytes"
-        | "less_equals_bytes"
-        | "greater_equals_bytes"
-        | "equals"
-        | "not_equals" => times(size(0).min(size(1)), TRAVERSAL),
+        id if compares_bytes(id) => times(size(0).min(size(1)), TRAVERSAL),
         "add_string" | "add_bytes" => times(size(0) + size(1), TRAVERSAL),
         "matches_string" => regex(size(0), size(1)),
         "contains_string" => times(size(0), TRAVERSAL) * times(size(1), TRAVERSAL),

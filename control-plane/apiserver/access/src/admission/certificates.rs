@@ -55,18 +55,11 @@ async fn may(authorizer: &dyn Authorizer, request: &AdmissionRequest<'_>, verb: 
     let domain = signer.split('/').next().unwrap_or_default();
     for name in [signer.to_string(), format!("{domain}/*")] {
         let asked = Attributes {
-            user: request.user.clone(),
-            verb: verb.into(),
-            resource_request: true,
             group: GROUP.into(),
             version: "*".into(),
             resource: "signers".into(),
-            subresource: String::new(),
-            namespace: String::new(),
             name,
-            path: String::new(),
-            field_selector: None,
-            label_selector: None,
+            ..Attributes::of_resources(request.user.clone(), verb)
         };
         if matches!(authorizer.authorize(&asked).await, Decision::Allow(_)) {
             return true;

@@ -184,18 +184,10 @@ impl NodeRestriction {
             return Ok(());
         }
         let attributes = Attributes {
-            user: request.user.clone(),
-            verb: "request-serviceaccounts-token-audience".into(),
-            resource_request: true,
-            group: String::new(),
-            version: String::new(),
             resource: audience.clone(),
-            subresource: String::new(),
             namespace: request.namespace.into(),
             name: request.name.into(),
-            path: String::new(),
-            field_selector: None,
-            label_selector: None,
+            ..Attributes::of_resources(request.user.clone(), "request-serviceaccounts-token-audience")
         };
         match self.authorizer.authorize(&attributes).await {
             Decision::Allow(_) => Ok(()),

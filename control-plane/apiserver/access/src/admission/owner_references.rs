@@ -71,18 +71,12 @@ impl OwnerReferencesPermissionEnforcement {
 fn attributes(request: &AdmissionRequest<'_>, verb: &str) -> Attributes {
     let object_name = request.old_object.map(name).unwrap_or(request.name);
     Attributes {
-        user: request.user.clone(),
-        verb: verb.into(),
-        resource_request: true,
         group: request.resource.group.to_string(),
         version: request.resource.version.to_string(),
         resource: request.resource.resource.to_string(),
-        subresource: String::new(),
         namespace: request.namespace.into(),
         name: object_name.into(),
-        path: String::new(),
-        field_selector: None,
-        label_selector: None,
+        ..Attributes::of_resources(request.user.clone(), verb)
     }
 }
 

@@ -106,18 +106,13 @@ fn checks(
     extra: &BTreeMap<String, Vec<String>>,
 ) -> Vec<Attributes> {
     let ask = |group: &str, resource: &str, subresource: &str, namespace: &str, name: &str| Attributes {
-        user: caller.clone(),
-        verb: "impersonate".into(),
-        resource_request: true,
         group: group.into(),
         version: "v1".into(),
         resource: resource.into(),
         subresource: subresource.into(),
         namespace: namespace.into(),
         name: name.into(),
-        path: String::new(),
-        field_selector: None,
-        label_selector: None,
+        ..Attributes::of_resources(caller.clone(), "impersonate")
     };
     let mut checks = vec![match split_service_account(name) {
         Some((namespace, name)) => ask("", "serviceaccounts", "", namespace, name),

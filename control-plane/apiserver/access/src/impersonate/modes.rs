@@ -221,18 +221,13 @@ impl Mode {
         name: &str,
     ) -> Attributes {
         Attributes {
-            user: caller.clone(),
-            verb: self.verb().into(),
-            resource_request: true,
             group: GROUP.into(),
             version: "v1".into(),
             resource: resource.into(),
             subresource: subresource.into(),
             namespace: namespace.into(),
             name: name.into(),
-            path: String::new(),
-            field_selector: None,
-            label_selector: None,
+            ..Attributes::of_resources(caller.clone(), self.verb())
         }
     }
 }

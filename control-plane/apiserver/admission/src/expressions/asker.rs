@@ -59,22 +59,12 @@ impl Asker {
             Subject::Requester => self.user.clone(),
             Subject::ServiceAccount { namespace, name } => Arc::new(service_account(namespace, name)),
         };
-        let mut attributes = Attributes {
-            user,
-            verb: check.verb.clone(),
-            resource_request: false,
-            group: String::new(),
-            version: String::new(),
-            resource: String::new(),
-            subresource: String::new(),
-            namespace: String::new(),
-            name: String::new(),
-            path: String::new(),
-            field_selector: None,
-            label_selector: None,
-        };
+        let mut attributes = Attributes::of_resources(user, &check.verb);
         match &check.target {
-            Target::Path(path) => attributes.path = path.clone(),
+            Target::Path(path) => {
+                attributes.resource_request = false;
+                attributes.path = path.clone();
+            }
             Target::Resource(resource) => fill(&mut attributes, resource)?,
         }
         Ok(attributes)
@@ -82,7 +72,6 @@ impl Asker {
 }
 
 fn fill(attributes: &mut Attributes, check: &ResourceCheck) -> Result<(), String> {
-    attributes.resource_request = true;
     // An expression names no version; upstream asks for any.
     attributes.version = "*".into();
     attributes.group = check.group.clone();

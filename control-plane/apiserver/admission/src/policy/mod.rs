@@ -5,6 +5,7 @@ mod dispatch;
 mod mutating;
 mod mutation;
 mod params;
+mod policies;
 #[cfg(test)]
 mod tests;
 mod type_check;

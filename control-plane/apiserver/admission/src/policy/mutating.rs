@@ -1,35 +1,23 @@
 //! MutatingAdmissionPolicy: changes objects as policies and their bindings say, one after the other.
 
-use std::sync::{Arc, LazyLock};
-
 use async_trait::async_trait;
-use oarlock_api::{GroupResource, Status};
+use oarlock_api::Status;
 use oarlock_apiserver_access::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
 use serde_json::Value;
 
-use super::definition::{Policy, compile_all};
 use super::dispatch::{Meeting, Met, by_rules, namespace_object};
 use super::mutation::{Mutation, Mutations, Trouble, mutate};
+use super::policies::Policies;
 use crate::World;
-use crate::compiled::Compiled;
 use crate::expressions::{Asker, Inputs, Outcome, Scope, request_value};
-use crate::facts::{Facts, forbidden, is_exempt, is_virtual};
+use crate::facts::{Facts, forbidden};
 use crate::metrics::{self, Holder};
 use crate::reinvoke::Plugin;
 use crate::value::{name, text};
 use crate::versions::{Seen, Versioned};
-use crate::world::GROUP;
-
-static POLICIES: LazyLock<GroupResource> =
-    LazyLock::new(|| GroupResource::new(GROUP, "mutatingadmissionpolicies"));
-static BINDINGS: LazyLock<GroupResource> =
-    LazyLock::new(|| GroupResource::new(GROUP, "mutatingadmissionpolicybindings"));
 
 /// The plugin.
-pub struct MutatingAdmissionPolicy {
-    world: World,
-    policies: Compiled<Vec<Policy<Mutations>>>,
-}
+pub struct MutatingAdmissionPolicy(Policies<Mutations>);
 
 /// One round over one request.
 struct Round<'a> {
@@ -47,14 +35,8 @@ struct Fault {
 
 impl MutatingAdmissionPolicy {
     pub fn new(world: World) -> Self {
-        Self { world, policies: Compiled::default() }
-    }
-
-    fn policies(&self) -> Arc<Vec<Policy<Mutations>>> {
-        let generation = self.world.generation(&[&POLICIES, &BINDINGS]);
-        self.policies.get(generation, || {
-            compile_all(&self.world, (&POLICIES, &BINDINGS), Scope::mutating, Mutations::of)
-        })
+        let plurals = ("mutatingadmissionpolicies", "mutatingadmissionpolicybindings");
+        Self(Policies::new(world, plurals, Scope::mutating, Mutations::of))
     }
 }
 
@@ -69,18 +51,12 @@ impl AdmissionPlugin for MutatingAdmissionPolicy {
     }
 
     fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
-        phase == Phase::Mutate
-            && !is_exempt(request.kind)
-            && !is_virtual(request.resource)
-            && !self.policies().is_empty()
+        phase == Phase::Mutate && self.0.of(request).is_some()
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
-        let policies = self.policies();
-        if policies.is_empty() || is_exempt(request.kind) || is_virtual(request.resource) {
-            return Ok(());
-        }
-        let (world, facts) = (&self.world, Facts::of(request));
+        let Some(policies) = self.0.of(request) else { return Ok(()) };
+        let (world, facts) = (&self.0.world, Facts::of(request));
         let ruled = by_rules(world, &facts, &policies);
         if ruled.is_empty() {
             return Ok(());

@@ -1,37 +1,26 @@
 //! ValidatingAdmissionPolicy: refuses, warns and annotates as policies and their bindings say.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
-use oarlock_api::{GroupResource, Status};
+use oarlock_api::Status;
 use oarlock_apiserver_access::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
 use serde_json::{Value, json};
 
-use super::definition::{Policy, compile_all};
 use super::dispatch::{Meeting, Met, by_rules, namespace_object};
+use super::policies::Policies;
 use super::validation::{Denial, Rules, Verdict, evaluate};
 use crate::World;
-use crate::compiled::Compiled;
 use crate::expressions::{Asker, Inputs, Scope, request_value};
-use crate::facts::{Facts, forbidden, is_exempt, is_virtual};
+use crate::facts::{Facts, forbidden};
 use crate::metrics;
 use crate::versions::{Versioned, Versions};
-use crate::world::GROUP;
-
-static POLICIES: LazyLock<GroupResource> =
-    LazyLock::new(|| GroupResource::new(GROUP, "validatingadmissionpolicies"));
-static BINDINGS: LazyLock<GroupResource> =
-    LazyLock::new(|| GroupResource::new(GROUP, "validatingadmissionpolicybindings"));
 
 /// Longer values are cut. (`maxAuditAnnotationValueLength`)
 const ANNOTATION_BYTES_MAX: usize = 10 * 1024;
 
 /// The plugin.
-pub struct ValidatingAdmissionPolicy {
-    world: World,
-    policies: Compiled<Vec<Policy<Rules>>>,
-}
+pub struct ValidatingAdmissionPolicy(Policies<Rules>);
 
 /// The refusal that is told: the first one.
 struct Denied {
@@ -45,13 +34,8 @@ struct Denied {
 
 impl ValidatingAdmissionPolicy {
     pub fn new(world: World) -> Self {
-        Self { world, policies: Compiled::default() }
-    }
-
-    fn policies(&self) -> Arc<Vec<Policy<Rules>>> {
-        let generation = self.world.generation(&[&POLICIES, &BINDINGS]);
-        self.policies
-            .get(generation, || compile_all(&self.world, (&POLICIES, &BINDINGS), Scope::policy, Rules::of))
+        let plurals = ("validatingadmissionpolicies", "validatingadmissionpolicybindings");
+        Self(Policies::new(world, plurals, Scope::policy, Rules::of))
     }
 }
 
@@ -66,18 +50,12 @@ impl AdmissionPlugin for ValidatingAdmissionPolicy {
     }
 
     fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
-        phase == Phase::Validate
-            && !is_exempt(request.kind)
-            && !is_virtual(request.resource)
-            && !self.policies().is_empty()
+        phase == Phase::Validate && self.0.of(request).is_some()
     }
 
     async fn validate(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
-        let policies = self.policies();
-        if policies.is_empty() || is_exempt(request.kind) || is_virtual(request.resource) {
-            return Ok(());
-        }
-        let (world, facts) = (&self.world, Facts::of(request));
+        let Some(policies) = self.0.of(request) else { return Ok(()) };
+        let (world, facts) = (&self.0.world, Facts::of(request));
         let ruled = by_rules(world, &facts, &policies);
         if ruled.is_empty() {
             return Ok(());

@@ -4,6 +4,7 @@ mod annotate;
 mod call;
 mod configuration;
 mod hook;
+mod hooks;
 mod mutating;
 mod review;
 #[cfg(test)]

@@ -1,41 +1,29 @@
 //! MutatingAdmissionWebhook: one webhook after the other, each sees what those before it made of the object.
 
-use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
-use oarlock_api::{GroupResource, Status, patch};
+use oarlock_api::{Status, patch};
 use oarlock_apiserver_access::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
-use oarlock_apiserver_webhook::{Authentication, Clients};
+use oarlock_apiserver_webhook::Clients;
 use serde_json::Value;
 
 use super::annotate;
 use super::call::{Failure, ask, may_ask};
-use super::configuration::authentication;
-use super::hook::{Hook, compile};
+use super::hook::Hook;
+use super::hooks::{Hooks, by_conditions, by_rules};
 use super::review::{Reviews, print_tail};
-use super::validating::{by_conditions, by_rules};
 use super::verdict::Verdict;
 use crate::World;
-use crate::compiled::Compiled;
-use crate::facts::{Facts, is_exempt};
+use crate::facts::Facts;
 use crate::matching::Matched;
 use crate::metrics::{self, Ended};
 use crate::owners::keep_readable;
 use crate::reinvoke::Plugin;
 use crate::versions::Versioned;
-use crate::world::GROUP;
-
-static RESOURCE: LazyLock<GroupResource> =
-    LazyLock::new(|| GroupResource::new(GROUP, "mutatingwebhookconfigurations"));
 
 /// The plugin.
-pub struct MutatingAdmissionWebhook {
-    world: World,
-    clients: Clients,
-    authentication: Authentication,
-    hooks: Compiled<Vec<Hook>>,
-}
+pub struct MutatingAdmissionWebhook(Hooks);
 
 /// One round over one request.
 struct Round<'a> {
@@ -47,19 +35,13 @@ struct Round<'a> {
 
 impl MutatingAdmissionWebhook {
     pub fn new(world: World, clients: Clients) -> Self {
-        Self { world, clients, authentication: Authentication::default(), hooks: Compiled::default() }
+        Self(Hooks::new(world, clients, "mutatingwebhookconfigurations"))
     }
 
     /// With its part of the admission configuration: a `WebhookAdmissionConfiguration`, or null. The error is for who starts
     /// the server.
     pub fn with_configuration(self, configuration: &Value) -> Result<Self, String> {
-        Ok(Self { authentication: authentication(configuration)?, ..self })
-    }
-
-    fn hooks(&self) -> Arc<Vec<Hook>> {
-        let generation = self.world.generation(&[&RESOURCE]);
-        self.hooks
-            .get(generation, || compile(&self.world.sorted(&RESOURCE), &self.clients, &self.authentication))
+        self.0.with_configuration(configuration).map(Self)
     }
 }
 
@@ -74,21 +56,18 @@ impl AdmissionPlugin for MutatingAdmissionWebhook {
     }
 
     fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
-        phase == Phase::Mutate && !is_exempt(request.kind) && !self.hooks().is_empty()
+        phase == Phase::Mutate && self.0.of(request).is_some()
     }
 
     async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
-        let hooks = self.hooks();
-        if hooks.is_empty() || is_exempt(request.kind) {
-            return Ok(());
-        }
+        let Some(hooks) = self.0.of(request) else { return Ok(()) };
         let facts = Facts::of(request);
-        let ruled = by_rules(&self.world, &facts, &hooks);
+        let ruled = by_rules(&self.0.world, &facts, &hooks);
         if ruled.iter().all(Option::is_none) {
             return Ok(());
         }
         let number = Plugin::Webhooks.begin(request.object.as_deref());
-        let mut round = Round { world: &self.world, facts: &facts, number, reviews: Reviews::default() };
+        let mut round = Round { world: &self.0.world, facts: &facts, number, reviews: Reviews::default() };
         for ((index, hook), matched) in hooks.iter().enumerate().zip(ruled) {
             if matched.is_some() {
                 round.visit(request, index, hook, matched).await?;

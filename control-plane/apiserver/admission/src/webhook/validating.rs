@@ -1,40 +1,27 @@
 //! ValidatingAdmissionWebhook: all webhooks that are meant are asked at the same time.
 
-use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::future::join_all;
-use oarlock_api::{GroupResource, Status};
+use oarlock_api::Status;
 use oarlock_apiserver_access::{AdmissionPlugin, AdmissionRequest, Operation, Phase};
-use oarlock_apiserver_webhook::{Authentication, Clients};
+use oarlock_apiserver_webhook::Clients;
 use serde_json::Value;
 
 use super::annotate;
 use super::call::{Failure, ask, may_ask};
-use super::configuration::authentication;
-use super::hook::{Hook, compile};
+use super::hook::Hook;
+use super::hooks::{Hooks, by_conditions, by_rules};
 use super::review::{ReviewVersion, Reviews, print_tail};
 use crate::World;
-use crate::compiled::Compiled;
-use crate::expressions::{Asker, Inputs, Outcome};
-use crate::facts::{Facts, is_exempt};
-use crate::matching::{Criteria, Matched, Subjects};
-use crate::metrics::{self, Ended, Holder};
-use crate::versions::{Seen, Versioned, Versions};
-use crate::world::GROUP;
-
-static RESOURCE: LazyLock<GroupResource> =
-    LazyLock::new(|| GroupResource::new(GROUP, "validatingwebhookconfigurations"));
+use crate::facts::Facts;
+use crate::metrics::{self, Ended};
+use crate::versions::{Versioned, Versions};
 
 /// The plugin.
-pub struct ValidatingAdmissionWebhook {
-    world: World,
-    clients: Clients,
-    authentication: Authentication,
-    hooks: Compiled<Vec<Hook>>,
-}
+pub struct ValidatingAdmissionWebhook(Hooks);
 
 /// A webhook that will be asked.
 struct Ready<'a> {
@@ -45,54 +32,13 @@ struct Ready<'a> {
 
 impl ValidatingAdmissionWebhook {
     pub fn new(world: World, clients: Clients) -> Self {
-        Self { world, clients, authentication: Authentication::default(), hooks: Compiled::default() }
+        Self(Hooks::new(world, clients, "validatingwebhookconfigurations"))
     }
 
     /// With its part of the admission configuration: a `WebhookAdmissionConfiguration`, or null. The error is for who starts
     /// the server.
     pub fn with_configuration(self, configuration: &Value) -> Result<Self, String> {
-        Ok(Self { authentication: authentication(configuration)?, ..self })
-    }
-
-    fn hooks(&self) -> Arc<Vec<Hook>> {
-        let generation = self.world.generation(&[&RESOURCE]);
-        self.hooks
-            .get(generation, || compile(&self.world.sorted(&RESOURCE), &self.clients, &self.authentication))
-    }
-}
-
-/// What each webhook's rules say, in their order.
-pub(super) fn by_rules(world: &World, facts: &Facts<'_>, hooks: &[Hook]) -> Vec<Option<Matched>> {
-    let subjects = Subjects::new(facts, &*world.surface);
-    hooks.iter().map(|hook| Criteria::by_rules(&hook.criteria, &subjects)).collect()
-}
-
-/// Whether a webhook's conditions let it be asked.
-pub(super) async fn by_conditions(
-    world: &World,
-    facts: &Facts<'_>,
-    hook: &Hook,
-    matched: &Matched,
-    objects: Versioned<'_>,
-    mutating: bool,
-) -> Result<bool, Status> {
-    let Some(conditions) = &hook.conditions else { return Ok(true) };
-    let request = crate::expressions::request_value(facts, matched);
-    let seen = Seen::of(world, &matched.kind, objects);
-    let inputs = Inputs { objects: seen.objects(), request: &request, namespace: None, params: None };
-    let asker = Asker::new(world.authorizer.clone(), facts);
-    let holder = Holder { name: &hook.name, kind: "webhook", mutating };
-    match asker.resolve(|asker| conditions.evaluate(facts, &inputs, asker)).await {
-        Outcome::Matches => Ok(true),
-        Outcome::Excluded => {
-            holder.excluded(facts.operation);
-            Ok(false)
-        }
-        Outcome::Failed(why) => {
-            holder.failed(facts.operation);
-            tracing::warn!(webhook = hook.name, error = why, "match conditions failed");
-            Err(Status::forbidden(&facts.resource.group_resource(), &facts.name, why))
-        }
+        self.0.with_configuration(configuration).map(Self)
     }
 }
 
@@ -107,14 +53,11 @@ impl AdmissionPlugin for ValidatingAdmissionWebhook {
     }
 
     fn concerns(&self, phase: Phase, request: &AdmissionRequest<'_>) -> bool {
-        phase == Phase::Validate && !is_exempt(request.kind) && !self.hooks().is_empty()
+        phase == Phase::Validate && self.0.of(request).is_some()
     }
 
     async fn validate(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
-        let hooks = self.hooks();
-        if hooks.is_empty() || is_exempt(request.kind) {
-            return Ok(());
-        }
+        let Some(hooks) = self.0.of(request) else { return Ok(()) };
         let facts = Facts::of(request);
         let own = Versioned { object: request.object.as_deref(), old: request.old_object };
         let ready = self.ready(&facts, &hooks, own).await?;
@@ -131,7 +74,7 @@ impl ValidatingAdmissionWebhook {
         hooks: &'a [Hook],
         own: Versioned<'_>,
     ) -> Result<Vec<Ready<'a>>, Status> {
-        let (world, mut ready) = (&self.world, Vec::new());
+        let (world, mut ready) = (&self.0.world, Vec::new());
         let (mut versions, mut reviews) = (Versions::default(), Reviews::default());
         let ruled = by_rules(world, facts, hooks);
         for ((index, hook), matched) in hooks.iter().enumerate().zip(ruled) {

@@ -1,5 +1,6 @@
 //! Of its metadata, a webhook may change labels and annotations only.
 
+use oarlock_api::go;
 use oarlock_api::selector::{label_value_faults, qualified_name_faults};
 use serde_json::{Map, Value};
 
@@ -9,12 +10,14 @@ pub(super) fn restore(old: &Value, new: &mut Value) -> Result<(), String> {
         return Err("missing metadata in converted object".into());
     };
     let Value::Object(mut answered) = answered else {
-        return Err(format!("invalid metadata of type {} in converted object", go_type(&answered)));
+        return Err(format!("invalid metadata of type {} in converted object", go::type_of(&answered)));
     };
     let mut metadata = match old.get("metadata") {
         Some(Value::Object(fields)) => fields.clone(),
         None => Map::new(),
-        Some(other) => return Err(format!("invalid metadata of type {} in input object", go_type(other))),
+        Some(other) => {
+            return Err(format!("invalid metadata of type {} in input object", go::type_of(other)));
+        }
     };
     for field in ["labels", "annotations"] {
         match answered.remove(field) {
@@ -28,7 +31,7 @@ pub(super) fn restore(old: &Value, new: &mut Value) -> Result<(), String> {
             Some(other) => {
                 return Err(format!(
                     "invalid metadata.{field} of type {} in converted object",
-                    go_type(&other)
+                    go::type_of(&other)
                 ));
             }
         }
@@ -41,7 +44,7 @@ pub(super) fn restore(old: &Value, new: &mut Value) -> Result<(), String> {
 fn check(field: &str, map: &Map<String, Value>, before: Option<&Value>) -> Result<(), String> {
     for (key, value) in map {
         if !value.is_string() {
-            let found = go_type(value);
+            let found = go::type_of(value);
             return Err(format!(
                 "metadata.{field}[{key}] must be a string, but is {found} in converted object"
             ));
@@ -67,17 +70,5 @@ fn check(field: &str, map: &Map<String, Value>, before: Option<&Value>) -> Resul
         [] => Ok(()),
         [one] => Err(one.clone()),
         many => Err(format!("[{}]", many.join(", "))),
-    }
-}
-
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_i64() => "int64",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
     }
 }

@@ -102,18 +102,12 @@ fn confirm(rbac: &Rbac, write: &Write<'_>, rules: &[Rule]) -> Result<(), Status>
 
 fn attributes(write: &Write<'_>, verb: &str, resource: &str, name: &str) -> Attributes {
     Attributes {
-        user: Arc::new(write.user.clone()),
-        verb: verb.into(),
-        resource_request: true,
         group: compile::GROUP.into(),
         version: "*".into(),
         resource: resource.into(),
-        subresource: String::new(),
         namespace: write.namespace.into(),
         name: name.into(),
-        path: String::new(),
-        field_selector: None,
-        label_selector: None,
+        ..Attributes::of_resources(Arc::new(write.user.clone()), verb)
     }
 }
 
