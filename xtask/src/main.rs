@@ -28,7 +28,7 @@ fn run() -> Result<()> {
         Some("cri") => cri::run(),
         Some("descriptions") => descriptions::run(),
         _ => bail!(
-            "usage: cargo xtask tidy      files and functions over their size, against the list in xtask/tidy.txt\n       \
+            "usage: cargo xtask tidy      no file and no function is too long\n       \
              cargo xtask layers    the direction of dependencies between folders\n       \
              cargo xtask codegen   machinery/api/data from ../shared/facts\n       \
              cargo xtask cri       machinery/cri/src/v1 from ../shared/facts\n       \

@@ -139,19 +139,19 @@ async fn lists_refuse_what_upstream_refuses() {
     server.stop().await;
 }
 
-#[tokio::test]
-async fn objects_that_do_not_fit_their_request_are_refused() {
-    let server = start().await;
-    assert_eq!(server.ask(Method::POST, MAPS, map("a")).await.0, 201);
-    let with = |field: &str, value: Value| {
-        let mut object = map("a");
-        object["metadata"][field] = value;
-        object
-    };
-    let one = format!("{MAPS}/a");
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}});
-    let merge = "application/merge-patch+json";
-    let cases = vec![
+/// The ConfigMap that is there.
+const ONE: &str = "/api/v1/namespaces/default/configmaps/a";
+const MERGE: &str = "application/merge-patch+json";
+
+/// It, with a field of its metadata.
+fn map_with(field: &str, value: Value) -> Value {
+    let mut object = map("a");
+    object["metadata"][field] = value;
+    object
+}
+
+fn creations() -> Vec<Case> {
+    vec![
         send(
             Method::POST,
             MAPS,
@@ -164,7 +164,7 @@ async fn objects_that_do_not_fit_their_request_are_refused() {
             Method::POST,
             MAPS,
             JSON,
-            &pod,
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}),
             "400 BadRequest: Pod in version \"v1\" cannot be handled as a ConfigMap: \
              converting (v1.Pod) to (core.ConfigMap): unknown conversion",
         ),
@@ -188,7 +188,7 @@ async fn objects_that_do_not_fit_their_request_are_refused() {
             Method::POST,
             MAPS,
             JSON,
-            with("namespace", "other".into()),
+            map_with("namespace", "other".into()),
             "400 BadRequest: the namespace of the provided \
              object does not match the namespace sent on the request",
         ),
@@ -213,9 +213,14 @@ async fn objects_that_do_not_fit_their_request_are_refused() {
             json!({"metadata": {"name": "n".repeat(254)}}),
             "422 Invalid: ConfigMap \"nnn",
         ),
+    ]
+}
+
+fn replacements() -> Vec<Case> {
+    vec![
         send(
             Method::PUT,
-            &one,
+            ONE,
             JSON,
             map("b"),
             "400 BadRequest: the name of the object (b) does not match the name on the \
@@ -223,7 +228,7 @@ async fn objects_that_do_not_fit_their_request_are_refused() {
         ),
         send(
             Method::PUT,
-            &one,
+            ONE,
             JSON,
             json!({"data": {}}),
             "400 BadRequest: the name of the object (a based on URL) was \
@@ -238,61 +243,71 @@ async fn objects_that_do_not_fit_their_request_are_refused() {
         ),
         send(
             Method::PUT,
-            &one,
+            ONE,
             JSON,
-            with("uid", "other".into()),
+            map_with("uid", "other".into()),
             "409 Conflict: Operation cannot be fulfilled on configmaps \
              \"a\": StorageError: invalid object, Code: 4, Key: /registry/configmaps/default/a, ResourceVersion: 0, \
              AdditionalErrorMsg: Precondition failed: UID in precondition: other, UID in object meta: ",
         ),
         send(
             Method::PUT,
-            &one,
+            ONE,
             JSON,
-            with("resourceVersion", "1".into()),
+            map_with("resourceVersion", "1".into()),
             "409 Conflict: Operation cannot be fulfilled on \
              configmaps \"a\": the object has been modified",
         ),
+    ]
+}
+
+fn patches() -> Vec<Case> {
+    vec![
         send(
             Method::PATCH,
             format!("{MAPS}/none"),
-            merge,
+            MERGE,
             "{}",
             "404 NotFound: configmaps \"none\" not found",
         ),
         send(
             Method::PATCH,
-            &one,
-            merge,
+            ONE,
+            MERGE,
             json!({"metadata": {"name": "b"}}),
             "400 BadRequest: the name of the object (b) does \
              not match the name on the URL (a)",
         ),
         send(
             Method::PATCH,
-            &one,
-            merge,
+            ONE,
+            MERGE,
             json!({"metadata": {"resourceVersion": "1"}}),
             "409 Conflict: Operation cannot be",
         ),
         send(
             Method::PATCH,
-            &one,
-            merge,
+            ONE,
+            MERGE,
             json!({"data": 7}),
             "422 Invalid:  \"\" is invalid: patch: Invalid value: ",
         ),
         send(
             Method::PATCH,
-            format!("{one}?fieldValidation=Strict"),
-            merge,
+            format!("{ONE}?fieldValidation=Strict"),
+            MERGE,
             json!({"foo": 1}),
             "422 Invalid:  \"\" is invalid: patch: Invalid value: ",
         ),
-        send(Method::PATCH, &one, "text/plain", "{}", "415 UnsupportedMediaType: "),
+        send(Method::PATCH, ONE, "text/plain", "{}", "415 UnsupportedMediaType: "),
+    ]
+}
+
+fn deletions() -> Vec<Case> {
+    vec![
         send(
             Method::DELETE,
-            &one,
+            ONE,
             JSON,
             json!({"preconditions": {"uid": "other"}}),
             "409 Conflict: Operation cannot be \
@@ -300,7 +315,7 @@ async fn objects_that_do_not_fit_their_request_are_refused() {
         ),
         send(
             Method::DELETE,
-            &one,
+            ONE,
             JSON,
             json!({"preconditions": {"resourceVersion": "1"}}),
             "409 Conflict: Operation cannot \
@@ -309,15 +324,23 @@ async fn objects_that_do_not_fit_their_request_are_refused() {
         ),
         send(
             Method::DELETE,
-            &one,
+            ONE,
             JSON,
             json!({"propagationPolicy": "Sideways"}),
             "422 Invalid: DeleteOptions",
         ),
-        send(Method::DELETE, format!("{one}?dryRun=Some"), JSON, "", "422 Invalid: DeleteOptions"),
+        send(Method::DELETE, format!("{ONE}?dryRun=Some"), JSON, "", "422 Invalid: DeleteOptions"),
         send(Method::DELETE, format!("{MAPS}/none"), JSON, "", "404 NotFound: configmaps \"none\" not found"),
-    ];
-    check(&server, cases).await;
+    ]
+}
+
+#[tokio::test]
+async fn objects_that_do_not_fit_their_request_are_refused() {
+    let server = start().await;
+    assert_eq!(server.ask(Method::POST, MAPS, map("a")).await.0, 201);
+    for cases in [creations(), replacements(), patches(), deletions()] {
+        check(&server, cases).await;
+    }
     server.stop().await;
 }
 

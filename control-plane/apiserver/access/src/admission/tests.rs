@@ -418,21 +418,14 @@ fn token_request(pod: &str, uid: &str, audience: &str) -> Value {
     json!({"spec": {"boundObjectRef": reference, "audiences": [audience]}})
 }
 
-fn node_cases() -> Vec<(&'static str, Ask, &'static str)> {
+/// What is asked by node n1, and why not.
+type NodeCase = (&'static str, Ask, &'static str);
+
+fn node_pod_cases() -> Vec<NodeCase> {
     let owner = |uid: &str| json!([{"apiVersion": "v1", "kind": "Node", "name": "n1", "uid": uid, "controller": true}]);
-    let node = |labels: Value| create("", "nodes", node_object(labels)).namespace("").name("n1");
-    let mut tainted = node_object(json!({}));
-    tainted["spec"] = json!({"taints": [{"key": "a", "effect": "NoSchedule"}]});
     let mut labelled = pod("web", "n1", json!({}));
     labelled["metadata"]["labels"] = json!({"a": "b"});
     let status = |pod: Value, old: Value| create("", "pods", pod).sub("status").update(old);
-    let token = |pod: &str, uid: &str, audience: &str| {
-        create("", "serviceaccounts", token_request(pod, uid, audience)).sub("token").name("bot")
-    };
-    let lease = |name: &str| {
-        create("coordination.k8s.io", "leases", object("kube-node-lease", name, ""))
-            .namespace("kube-node-lease")
-    };
     vec![
         ("mirror pod", create("", "pods", mirror(owner("node-1"))), ""),
         (
@@ -479,6 +472,18 @@ fn node_cases() -> Vec<(&'static str, Ask, &'static str)> {
             create("", "pods", json!({})).sub("binding").name("web"),
             "pods \"web\" is forbidden: unexpected pod subresource \"binding\", only 'status' and 'eviction' are allowed",
         ),
+    ]
+}
+
+fn node_own_cases() -> Vec<NodeCase> {
+    let node = |labels: Value| create("", "nodes", node_object(labels)).namespace("").name("n1");
+    let mut tainted = node_object(json!({}));
+    tainted["spec"] = json!({"taints": [{"key": "a", "effect": "NoSchedule"}]});
+    let lease = |name: &str| {
+        create("coordination.k8s.io", "leases", object("kube-node-lease", name, ""))
+            .namespace("kube-node-lease")
+    };
+    vec![
         (
             "itself",
             node(json!({"kubernetes.io/hostname": "n1", "node.kubernetes.io/x": "y", "mine": "z"})),
@@ -522,6 +527,14 @@ fn node_cases() -> Vec<(&'static str, Ask, &'static str)> {
             create("storage.k8s.io", "csinodes", object("", "n2", "")).namespace(""),
             "csinodes.storage.k8s.io \"n2\" is forbidden: can only access CSINode with the same name as the requesting node",
         ),
+    ]
+}
+
+fn node_token_cases() -> Vec<NodeCase> {
+    let token = |pod: &str, uid: &str, audience: &str| {
+        create("", "serviceaccounts", token_request(pod, uid, audience)).sub("token").name("bot")
+    };
+    vec![
         ("token", token("web", "uid-web", ""), ""),
         ("token of a projected audience", token("web", "uid-web", "vault"), ""),
         ("token of an allowed audience", token("web", "uid-web", "allowed"), ""),
@@ -563,7 +576,7 @@ async fn node_restriction() {
         let may = Fixed(|a| a.verb == "request-serviceaccounts-token-audience" && a.resource == "allowed");
         NodeRestriction::new(objects.clone(), Arc::new(may))
     };
-    for (what, ask, want) in node_cases() {
+    for (what, ask, want) in [node_pod_cases(), node_own_cases(), node_token_cases()].into_iter().flatten() {
         let got = ask.node("n1").through(plugin()).await;
         assert_eq!(got.err().map(|status| status.message).unwrap_or_default(), want, "{what}");
     }

@@ -207,10 +207,32 @@ struct Case {
     want: Result<(), (u16, &'static str)>,
 }
 
-#[tokio::test]
-async fn nobody_grants_what_they_do_not_hold() {
+fn nobody(_: &Attributes) -> bool {
+    false
+}
+
+/// Writes each as Jane, who may read pods.
+async fn check_writes(cases: impl IntoIterator<Item = Case>) {
     let rbac = Rbac::new(cluster());
-    let never: fn(&Attributes) -> bool = |_| false;
+    for case in cases {
+        let resource = GroupResource::new("rbac.authorization.k8s.io", case.resource);
+        let jane = user("jane", &["devs"]);
+        let write = escalation::Write {
+            resource: &resource,
+            user: &jane,
+            namespace: if case.resource.starts_with("cluster") { "" } else { "default" },
+            name: if case.old.is_some() { "r" } else { "" },
+            new: &case.new,
+            old: case.old.as_ref(),
+        };
+        let got = escalation::check(&rbac, &Fixed(case.may), &write).await;
+        let got = got.as_ref().copied().map_err(|s| (s.code, s.message.as_str()));
+        assert_eq!(got, case.want, "{}", case.what);
+    }
+}
+
+#[tokio::test]
+async fn nobody_writes_roles_beyond_their_own() {
     let reading =
         || role("default", "r", json!([{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]));
     let writing =
@@ -221,16 +243,14 @@ async fn nobody_grants_what_they_do_not_hold() {
     aggregating["aggregationRule"] = json!({"clusterRoleSelectors": []});
     let mut orphaned = writing();
     orphaned["metadata"]["finalizers"] = json!(["x"]);
-    let me = json!([{"kind": "User", "name": "jane"}]);
-    let bind = |kind: &str, role: &str| binding("default", "b", kind, role, me.clone());
-    let cases = [
-        Case { what: "held", resource: "roles", new: reading(), old: None, may: never, want: Ok(()) },
+    check_writes([
+        Case { what: "held", resource: "roles", new: reading(), old: None, may: nobody, want: Ok(()) },
         Case {
             what: "not held",
             resource: "roles",
             new: writing(),
             old: None,
-            may: never,
+            may: nobody,
             want: Err((403, refused)),
         },
         Case {
@@ -246,7 +266,7 @@ async fn nobody_grants_what_they_do_not_hold() {
             resource: "roles",
             new: writing(),
             old: Some(orphaned),
-            may: never,
+            may: nobody,
             want: Ok(()),
         },
         Case {
@@ -254,19 +274,28 @@ async fn nobody_grants_what_they_do_not_hold() {
             resource: "clusterroles",
             new: aggregating,
             old: None,
-            may: never,
+            may: nobody,
             want: Err((
                 403,
                 "clusterroles.rbac.authorization.k8s.io \"agg\" is forbidden: must have cluster-admin privileges to \
                  use the aggregationRule",
             )),
         },
+    ])
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_binds_what_they_do_not_hold() {
+    let me = json!([{"kind": "User", "name": "jane"}]);
+    let bind = |kind: &str, role: &str| binding("default", "b", kind, role, me.clone());
+    check_writes([
         Case {
             what: "bind held",
             resource: "rolebindings",
             new: bind("ClusterRole", "reader"),
             old: None,
-            may: never,
+            may: nobody,
             want: Ok(()),
         },
         Case {
@@ -274,7 +303,7 @@ async fn nobody_grants_what_they_do_not_hold() {
             resource: "rolebindings",
             new: bind("ClusterRole", "health"),
             old: None,
-            may: never,
+            may: nobody,
             want: Err((
                 403,
                 "rolebindings.rbac.authorization.k8s.io \"b\" is forbidden: user \"jane\" (groups=[\"devs\"]) is \
@@ -300,25 +329,11 @@ async fn nobody_grants_what_they_do_not_hold() {
             resource: "rolebindings",
             new: bind("Role", "gone"),
             old: None,
-            may: never,
+            may: nobody,
             want: Err((404, "role.rbac.authorization.k8s.io \"gone\" not found")),
         },
-    ];
-    for case in cases {
-        let resource = GroupResource::new("rbac.authorization.k8s.io", case.resource);
-        let jane = user("jane", &["devs"]);
-        let write = escalation::Write {
-            resource: &resource,
-            user: &jane,
-            namespace: if case.resource.starts_with("cluster") { "" } else { "default" },
-            name: if case.old.is_some() { "r" } else { "" },
-            new: &case.new,
-            old: case.old.as_ref(),
-        };
-        let got = escalation::check(&rbac, &Fixed(case.may), &write).await;
-        let got = got.as_ref().copied().map_err(|s| (s.code, s.message.as_str()));
-        assert_eq!(got, case.want, "{}", case.what);
-    }
+    ])
+    .await;
 }
 
 #[test]
