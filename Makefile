@@ -1,8 +1,8 @@
 # Everything a person types. `make` alone says what there is.
 SHELL := /bin/bash
 TRIPLE := $(shell rustc -vV | sed -n 's/^host: //p')
-RELEASE := target/$(TRIPLE)/release/oarlock
-OARLOCK := target/release/oarlock
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+OARLOCK := $(TARGET_DIR)/release/oarlock
 DATA_DIR ?= /var/lib/oarlock
 FUZZ_SECONDS ?= 3
 SUDO := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
@@ -15,7 +15,7 @@ help:
 ## make build   the release binary, target/release/oarlock
 build:
 	cargo build --release --package oarlock
-	@mkdir -p target/release && ln -f $(RELEASE) $(OARLOCK)
+	@mkdir -p $(TARGET_DIR)/release && ln -f $(TARGET_DIR)/$(TRIPLE)/release/oarlock $(OARLOCK)
 
 ## make up      a one-node cluster in the foreground (root); Ctrl-C takes it down again
 up: build
@@ -38,7 +38,7 @@ check:
 
 ## make test    all tests: units, components, and end to end with the built binary and real containers (root)
 test:
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 
 ## make fuzz    hostile bytes for everything that parses, a few seconds each
 fuzz:
