@@ -236,7 +236,7 @@ fn fits(path: &str, spec: &str) -> bool {
 
 impl GroupResources {
     fn are(&self, subject: &Subject<'_>) -> bool {
-        if self.group != subject.group {
+        if self.group != "*" && self.group != subject.group {
             return false;
         }
         let named = self.resource_names.is_empty() || has(&self.resource_names, subject.name);
@@ -305,6 +305,8 @@ mod tests {
         check("namespaces: [a]", "ann get /x", false);
         check("resources: [{group: ''}]", "ann list - pods/log a", true);
         check("resources: [{group: apps}]", "ann list - pods a", false);
+        check("resources: [{group: '*', resources: ['*/scale']}]", "ann get apps deployments/scale a d", true);
+        check("resources: [{group: '*', resources: [pods]}]", "ann get apps deployments a d", false);
         check("resources: [{group: '', resources: [pods]}]", "ann get - pods a p", true);
         check("resources: [{group: '', resources: [pods]}]", "ann get - pods/log a p", false);
         check("resources: [{group: '', resources: ['pods/*']}]", "ann get - pods/log a p", true);

@@ -62,7 +62,7 @@ fn rule_errors(rule: &RuleFile, path: &Path) -> FieldErrors {
 
 fn group_errors(group: &GroupResources, path: &Path) -> FieldErrors {
     let mut errors = FieldErrors::new();
-    if !group.group.is_empty() && !is_subdomain(&group.group) {
+    if !matches!(group.group.as_str(), "" | "*") && !is_subdomain(&group.group) {
         errors.push(FieldError::invalid(path.child("group"), group.group.as_str(), NOT_A_SUBDOMAIN));
     }
     if !group.resource_names.is_empty() && group.resources.is_empty() {
