@@ -1,6 +1,6 @@
 //! What calls cost at most, by function and overload.
 
-use super::estimate::{CallEstimate, Coster, is_equality};
+use super::estimate::{CallCost, Reckoner, is_equality};
 use super::size::{CostEstimate, SizeEstimate, times};
 use super::{
     CHECK, FORMAT_MAX, FORMAT_REGEX_MAX, LIST, PER_REQUIREMENT, REGEX, REQUIREMENTS_PER_CHARACTER, TRAVERSAL,
@@ -9,17 +9,17 @@ use super::{
 use crate::expr::{Id, Literal};
 use crate::types::{Library, Type};
 
-fn costs(cost: CostEstimate) -> CallEstimate {
-    CallEstimate { cost, result: None }
+fn costs(cost: CostEstimate) -> CallCost {
+    CallCost { cost, result: None }
 }
 
-fn sized(cost: CostEstimate, result: SizeEstimate) -> CallEstimate {
-    CallEstimate { cost, result: Some(result) }
+fn sized(cost: CostEstimate, result: SizeEstimate) -> CallCost {
+    CallCost { cost, result: Some(result) }
 }
 
 const ONE: CostEstimate = CostEstimate { min: 1, max: 1 };
 
-impl Coster<'_> {
+impl Reckoner<'_> {
     /// A call without its arguments: what its library says, else what the standard says, else one.
     pub(super) fn estimate_call(
         &self,
@@ -27,7 +27,7 @@ impl Coster<'_> {
         overload: &str,
         target: Option<Id>,
         args: &[Id],
-    ) -> CallEstimate {
+    ) -> CallCost {
         self.extension_call(overload, target, args)
             .or_else(|| self.library_call(function, overload, target, args))
             .or_else(|| self.standard_call(overload, target, args))
@@ -40,7 +40,7 @@ impl Coster<'_> {
         overload: &str,
         target: Option<Id>,
         args: &[Id],
-    ) -> Option<CallEstimate> {
+    ) -> Option<CallCost> {
         let size = |at: usize| args.get(at).map(|&arg| self.size_or_unknown(arg));
         Some(match function {
             "check" => costs(CostEstimate::fixed(CHECK)),
@@ -115,7 +115,7 @@ impl Coster<'_> {
     }
 
     /// One for each element, and a walk over each that is text.
-    fn list_call(&self, target: Id) -> CallEstimate {
+    fn list_call(&self, target: Id) -> CallCost {
         let size = self.size_or_unknown(target);
         match self.element(target) {
             Some((ty, element)) => {
@@ -126,7 +126,7 @@ impl Coster<'_> {
         }
     }
 
-    fn replace_call(&self, target: Id, old: SizeEstimate, new: SizeEstimate) -> CallEstimate {
+    fn replace_call(&self, target: Id, old: SizeEstimate, new: SizeEstimate) -> CallCost {
         let size = self.size_or_unknown(target);
         // How often it is replaced, and what is kept; at most and at least.
         let (often, kept) = if old.min == 0 {
@@ -148,7 +148,7 @@ impl Coster<'_> {
         sized(size.by_factor(2.0 * TRAVERSAL), count.multiply(new).add(kept))
     }
 
-    fn split_call(&self, target: Id, args: &[Id]) -> CallEstimate {
+    fn split_call(&self, target: Id, args: &[Id]) -> CallCost {
         let size = self.size_or_unknown(target);
         let max = match args.get(1).and_then(|&limit| self.written(limit)) {
             Some(Literal::Int(limit)) => *limit as u64,
@@ -157,7 +157,7 @@ impl Coster<'_> {
         sized(size.by_factor(2.0 * TRAVERSAL), SizeEstimate { min: 0, max })
     }
 
-    fn join_call(&self, target: Id, args: &[Id]) -> CallEstimate {
+    fn join_call(&self, target: Id, args: &[Id]) -> CallCost {
         let list = self.size_or_unknown(target);
         let mut size =
             self.element(target).map_or(SizeEstimate::fixed(0), |(_, element)| list.multiply(element));
@@ -169,7 +169,7 @@ impl Coster<'_> {
     }
 
     /// Equality of what libraries know.
-    fn equality_call(&self, args: &[Id]) -> Option<CallEstimate> {
+    fn equality_call(&self, args: &[Id]) -> Option<CallCost> {
         let [a, b] = args else { return None };
         let (left, right) = (&self.checked.types[*a as usize], &self.checked.types[*b as usize]);
         let Type::Library(library) = left else { return None };
@@ -185,7 +185,7 @@ impl Coster<'_> {
     }
 
     /// The extensions of lists and sets.
-    fn extension_call(&self, overload: &str, target: Option<Id>, args: &[Id]) -> Option<CallEstimate> {
+    fn extension_call(&self, overload: &str, target: Option<Id>, args: &[Id]) -> Option<CallCost> {
         let size = |id: Id| self.size_or_unknown(id);
         let sets = |factor: f64| {
             let product = size(*args.first()?).multiply(size(*args.get(1)?));
@@ -218,7 +218,7 @@ impl Coster<'_> {
         })
     }
 
-    fn standard_call(&self, overload: &str, target: Option<Id>, args: &[Id]) -> Option<CallEstimate> {
+    fn standard_call(&self, overload: &str, target: Option<Id>, args: &[Id]) -> Option<CallCost> {
         let size = |at: usize| args.get(at).map(|&arg| self.size_or_unknown(arg));
         Some(match overload {
             "string_format" => costs(self.size_or_unknown(target?).by_factor(TRAVERSAL)),
@@ -266,12 +266,12 @@ impl Coster<'_> {
 }
 
 /// A call that makes a list.
-fn allocating(factor: f64, size: SizeEstimate) -> CallEstimate {
+fn allocating(factor: f64, size: SizeEstimate) -> CallCost {
     let cost = size.by_factor(factor).add(ONE).add(CostEstimate::fixed(LIST));
     sized(cost, size)
 }
 
-fn contained(function: &str, overload: &str, other: SizeEstimate) -> CallEstimate {
+fn contained(function: &str, overload: &str, other: SizeEstimate) -> CallCost {
     let address = SizeEstimate { min: 4, max: 16 };
     let mut cost = address.add(address).by_factor(TRAVERSAL);
     if function == "containsCIDR" {

@@ -7,92 +7,86 @@ use crate::environment::Environment;
 use crate::expr::{ACCU, Entry, Fold, Id, Kind, Literal, op};
 use crate::types::{Decl, Type};
 
-/// The sizes of the keys (or indices) and the values of a list or map.
+/// The sizes of what is in a list or map: the keys (or indices), and the values.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct EntrySize {
-    list: bool,
-    key: SizeEstimate,
-    value: SizeEstimate,
+pub(super) struct Members {
+    is_list: bool,
+    keys: SizeEstimate,
+    values: SizeEstimate,
 }
 
 /// What a call costs besides its arguments, and the size of its result.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct CallEstimate {
+pub(super) struct CallCost {
     pub(super) cost: CostEstimate,
     pub(super) result: Option<SizeEstimate>,
 }
 
-pub(super) struct Coster<'c> {
-    environment: &'c Environment,
-    pub(super) checked: &'c Checked,
-    /// By node: the declaration that the node's value has, where it comes from a declared variable.
-    decls: Vec<Option<&'c Decl>>,
-    sizes: Vec<Option<SizeEstimate>>,
-    entries: Vec<Option<EntrySize>>,
-    locals: Vec<Local<'c>>,
-}
-
-/// A variable of a macro.
-struct Local<'c> {
-    name: &'c str,
+/// What is known of a value before it is there.
+#[derive(Clone, Copy, Default)]
+struct Known<'c> {
+    /// Where it comes from a declared variable.
     decl: Option<&'c Decl>,
     size: Option<SizeEstimate>,
-    entry: Option<EntrySize>,
+    members: Option<Members>,
+}
+
+/// The walk. Costs come up from the leaves; what they say of values stays beside the nodes, for calls ask for it.
+pub(super) struct Reckoner<'c> {
+    environment: &'c Environment,
+    pub(super) checked: &'c Checked,
+    /// By node.
+    known: Vec<Known<'c>>,
+    /// The variables of the macros around, the innermost last.
+    locals: Vec<(&'c str, Known<'c>)>,
 }
 
 pub(crate) fn estimate(environment: &Environment, checked: &Checked) -> CostEstimate {
-    let count = checked.expr.nodes.len();
-    let mut coster = Coster {
-        environment,
-        checked,
-        decls: vec![None; count],
-        sizes: vec![None; count],
-        entries: vec![None; count],
-        locals: Vec::new(),
-    };
-    coster.cost(checked.expr.root)
+    let known = vec![Known::default(); checked.expr.nodes.len()];
+    Reckoner { environment, checked, known, locals: Vec::new() }.cost(checked.expr.root)
 }
 
-impl<'c> Coster<'c> {
+/// The costs of some nodes together.
+fn together(costs: impl IntoIterator<Item = CostEstimate>) -> CostEstimate {
+    costs.into_iter().fold(CostEstimate::default(), CostEstimate::add)
+}
+
+/// The size of any of these; none are of no size.
+fn any_of(sizes: impl IntoIterator<Item = SizeEstimate>) -> SizeEstimate {
+    sizes.into_iter().reduce(SizeEstimate::union).unwrap_or(SizeEstimate::fixed(0))
+}
+
+impl<'c> Reckoner<'c> {
     fn cost(&mut self, id: Id) -> CostEstimate {
         let checked = self.checked;
         match checked.expr.kind(id) {
             Kind::Literal(_) => CostEstimate::default(),
             Kind::Ident(name) => {
-                let local = self.local(name).map(|local| local.decl);
-                self.decls[id as usize] =
-                    local.unwrap_or_else(|| self.environment.find(name).map(|(_, decl)| decl));
+                let decl = match self.local(name) {
+                    Some(local) => local.decl,
+                    None => self.environment.find(name).map(|(_, decl)| decl),
+                };
+                self.tell(id).decl = decl;
                 CostEstimate::fixed(IDENT)
             }
             Kind::Select { operand, test: true, .. } => self.cost(*operand),
             Kind::Select { operand, field, .. } => {
-                let mut cost = self.cost(*operand);
-                if matches!(self.ty(*operand), Type::Map(_) | Type::Object(_)) {
-                    cost = cost.add(CostEstimate::fixed(IDENT));
-                }
-                self.decls[id as usize] =
-                    self.decls[*operand as usize].and_then(|decl| field_of(decl, field));
-                cost
+                let cost = self.cost(*operand);
+                self.tell(id).decl = self.of(*operand).decl.and_then(|decl| field_of(decl, field));
+                let is_looked_up = matches!(self.ty(*operand), Type::Map(_) | Type::Object(_));
+                cost.add(CostEstimate::fixed(if is_looked_up { IDENT } else { 0 }))
             }
             Kind::Call { function, target, args } => self.call(id, function, *target, args),
             Kind::List(elements) => {
-                let mut sizes = if elements.is_empty() { SizeEstimate::fixed(0) } else { NOTHING };
-                let mut cost = CostEstimate::fixed(LIST);
-                for element in elements {
-                    cost = cost.add(self.cost(element.value));
-                    sizes = sizes.union(self.size_or_unknown(element.value));
-                }
-                self.entries[id as usize] =
-                    Some(EntrySize { list: true, key: SizeEstimate::fixed(1), value: sizes });
-                cost
+                let cost = together(elements.iter().map(|element| self.cost(element.value)));
+                let values = any_of(elements.iter().map(|element| self.size_or_unknown(element.value)));
+                self.tell(id).members = Some(Members { is_list: true, keys: SizeEstimate::fixed(1), values });
+                cost.add(CostEstimate::fixed(LIST))
             }
             Kind::Map(entries) => self.map(id, entries),
             Kind::Struct { fields, .. } => {
-                let mut cost = CostEstimate::fixed(STRUCT);
-                for field in fields {
-                    cost = cost.add(self.cost(field.value));
-                }
-                cost
+                let cost = together(fields.iter().map(|field| self.cost(field.value)));
+                cost.add(CostEstimate::fixed(STRUCT))
             }
             Kind::Fold(fold) if checked.expr.is_bind(fold) => self.bind(id, fold),
             Kind::Fold(fold) => self.fold(id, fold),
@@ -100,61 +94,62 @@ impl<'c> Coster<'c> {
     }
 
     fn map(&mut self, id: Id, entries: &'c [Entry]) -> CostEstimate {
-        let (mut keys, mut values) = if entries.is_empty() {
-            (SizeEstimate::fixed(0), SizeEstimate::fixed(0))
-        } else {
-            (NOTHING, NOTHING)
-        };
-        let mut cost = CostEstimate::fixed(MAP);
-        for entry in entries {
-            cost = cost.add(self.cost(entry.key)).add(self.cost(entry.value));
-            keys = keys.union(self.size_or_unknown(entry.key));
-            values = values.union(self.size_or_unknown(entry.value));
-        }
-        self.entries[id as usize] = Some(EntrySize { list: false, key: keys, value: values });
-        cost
+        let cost = together(entries.iter().map(|entry| self.cost(entry.key).add(self.cost(entry.value))));
+        let keys = any_of(entries.iter().map(|entry| self.size_or_unknown(entry.key)));
+        let values = any_of(entries.iter().map(|entry| self.size_or_unknown(entry.value)));
+        self.tell(id).members = Some(Members { is_list: false, keys, values });
+        cost.add(CostEstimate::fixed(MAP))
+    }
+
+    fn of(&self, id: Id) -> Known<'c> {
+        self.known[id as usize]
+    }
+
+    fn tell(&mut self, id: Id) -> &mut Known<'c> {
+        &mut self.known[id as usize]
     }
 
     fn ty(&self, id: Id) -> &'c Type {
         &self.checked.types[id as usize]
     }
 
-    fn local(&self, name: &str) -> Option<&Local<'c>> {
-        self.locals.iter().rev().find(|local| local.name == name)
+    fn local(&self, name: &str) -> Option<&Known<'c>> {
+        self.locals.iter().rev().find(|(local, _)| *local == name).map(|(_, known)| known)
     }
 
     fn call(&mut self, id: Id, function: &'c str, target: Option<Id>, args: &'c [Id]) -> CostEstimate {
-        if function == "dyn" && target.is_none() && args.len() == 1 {
-            let cost = self.cost(args[0]);
-            self.sizes[id as usize] = self.size(args[0]);
-            self.entries[id as usize] = self.entry(args[0]);
+        if let ("dyn", None, [arg]) = (function, target, args) {
+            let cost = self.cost(*arg);
+            self.copy(id, *arg);
             return cost.add(CostEstimate::fixed(1));
         }
         let arg_costs: Vec<CostEstimate> = args.iter().map(|&arg| self.cost(arg)).collect();
         let Reference::Call(_, overloads) = &self.checked.references[id as usize] else {
             return CostEstimate::default();
         };
-        let sum = target.map_or(CostEstimate::default(), |target| self.cost(target));
-        let mut cost = CostEstimate { min: u64::MAX, max: 0 };
+        let on = target.map_or(CostEstimate::default(), |target| self.cost(target));
+        let mut cost = NOTHING;
         let mut result: Option<SizeEstimate> = None;
         for overload in overloads {
             let call = self.overload_cost(id, function, overload.id, target, args, &arg_costs);
             cost = cost.union(call.cost);
-            if let Some(size) = call.result {
-                result = Some(result.map_or(size, |known| known.union(size)));
+            result = [result, call.result].into_iter().flatten().reduce(SizeEstimate::union);
+            if let ("index_list" | "index_map", Some(&of)) = (overload.id, args.first()) {
+                result = self.members(of).map(|members| members.values);
+                self.tell(id).decl = self.of(of).decl.and_then(Decl::element);
             }
-            if matches!(overload.id, "index_list" | "index_map") && !args.is_empty() {
-                result = self.entry(args[0]).map(|entry| entry.value);
-                self.decls[id as usize] = self.decls[args[0] as usize].and_then(Decl::element);
-            }
-            if result.is_none() {
-                result = self.size(id);
-            }
+            result = result.or_else(|| self.size(id));
         }
-        if result.is_some() {
-            self.sizes[id as usize] = result;
-        }
-        sum.add(cost)
+        let known = self.tell(id);
+        known.size = result.or(known.size);
+        on.add(cost)
+    }
+
+    /// A node has the size and the members of another.
+    fn copy(&mut self, id: Id, from: Id) {
+        let (size, members) = (self.size(from), self.members(from));
+        let known = self.tell(id);
+        (known.size, known.members) = (size, members);
     }
 
     /// An overload with its arguments.
@@ -166,26 +161,26 @@ impl<'c> Coster<'c> {
         target: Option<Id>,
         args: &[Id],
         arg_costs: &[CostEstimate],
-    ) -> CallEstimate {
-        let sum = arg_costs.iter().fold(CostEstimate::default(), |sum, cost| sum.add(*cost));
+    ) -> CallCost {
+        let sum = together(arg_costs.iter().copied());
         match (overload, args, arg_costs) {
             ("logical_and" | "logical_or", [_, _], [a, b]) => {
-                return CallEstimate { cost: CostEstimate { min: a.min, max: a.add(*b).max }, result: None };
+                return CallCost { cost: CostEstimate { min: a.min, max: a.add(*b).max }, result: None };
             }
             ("conditional", [_, a, b], [condition, yes, no]) => {
                 let size = self.size_or_unknown(*a).union(self.size_or_unknown(*b));
-                self.entries[id as usize] = both(self.entry(*a), self.entry(*b));
-                return CallEstimate { cost: condition.add(yes.union(*no)), result: Some(size) };
+                self.tell(id).members = both(self.members(*a), self.members(*b));
+                return CallCost { cost: condition.add(yes.union(*no)), result: Some(size) };
             }
             ("add_string" | "add_bytes" | "add_list", [a, b], _) => {
-                if let Some(entry) = both(self.entry(*a), self.entry(*b)) {
-                    self.entries[id as usize] = Some(entry);
-                }
+                let added = both(self.members(*a), self.members(*b));
+                let known = self.tell(id);
+                known.members = added.or(known.members);
             }
             _ => {}
         }
         let call = self.estimate_call(function, overload, target, args);
-        CallEstimate { cost: call.cost.add(sum), result: call.result }
+        CallCost { cost: call.cost.add(sum), result: call.result }
     }
 
     fn bind(&mut self, id: Id, fold: &'c Fold) -> CostEstimate {
@@ -193,48 +188,56 @@ impl<'c> Coster<'c> {
         self.push_accu(fold);
         cost = cost.add(self.cost(fold.result));
         self.locals.pop();
-        self.sizes[id as usize] = self.size(fold.result);
-        self.entries[id as usize] = self.entry(fold.result);
+        self.copy(id, fold.result);
         cost
     }
 
     fn push_accu(&mut self, fold: &'c Fold) {
-        let (size, entry) = (self.size(fold.init), self.entry(fold.init));
-        let decl = if &*fold.accu == ACCU { None } else { self.decls[fold.init as usize] };
-        self.locals.push(Local { name: &fold.accu, decl, size, entry });
+        let decl = if &*fold.accu == ACCU { None } else { self.of(fold.init).decl };
+        let (size, members) = (self.size(fold.init), self.members(fold.init));
+        self.locals.push((&fold.accu, Known { decl, size, members }));
+    }
+
+    /// Binds the variables of a loop: one sees the values of a list or the keys of a map, two see both.
+    fn push_variables(&mut self, fold: &'c Fold) {
+        let (members, decl) = (self.members(fold.range), self.of(fold.range).decl);
+        let is_list = members.map_or(matches!(self.ty(fold.range), Type::List(_)), |members| members.is_list);
+        let key = Known {
+            decl: key_of(decl).filter(|_| !is_list),
+            size: members.map(|members| members.keys),
+            members: None,
+        };
+        let value = Known {
+            decl: decl.and_then(Decl::element),
+            size: members.map(|members| members.values),
+            members: None,
+        };
+        match &fold.var2 {
+            Some(second) => self.locals.extend([(&*fold.var, key), (&**second, value)]),
+            None => self.locals.push((&fold.var, if is_list { value } else { key })),
+        }
     }
 
     fn fold(&mut self, id: Id, fold: &'c Fold) -> CostEstimate {
-        let mut cost = self.cost(fold.range).add(self.cost(fold.init));
+        let before = together([fold.range, fold.init].map(|id| self.cost(id)));
         self.push_accu(fold);
         let outside = self.locals.len();
-        let entry = self.entry(fold.range);
-        let list = entry.map_or(matches!(self.ty(fold.range), Type::List(_)), |entry| entry.list);
-        let decl = self.decls[fold.range as usize];
-        let keys = (key_of(decl).filter(|_| !list), entry.map(|entry| entry.key));
-        let values = (decl.and_then(Decl::element), entry.map(|entry| entry.value));
-        let (first, second) = if fold.var2.is_some() || !list { (keys, values) } else { (values, keys) };
-        self.locals.push(Local { name: &fold.var, decl: first.0, size: first.1, entry: None });
-        if let Some(var2) = &fold.var2 {
-            self.locals.push(Local { name: var2, decl: second.0, size: second.1, entry: None });
-        }
-        let turn = self.cost(fold.condition).add(self.cost(fold.step));
+        self.push_variables(fold);
+        let turn = together([fold.condition, fold.step].map(|id| self.cost(id)));
         self.locals.truncate(outside);
-        cost = cost.add(self.cost(fold.result));
+        let after = self.cost(fold.result);
         self.locals.pop();
-        let count = self.size_or_unknown(fold.range);
-        cost = cost.add(count.by_cost(turn));
+        let turns = self.size_or_unknown(fold.range);
         match self.checked.expr.kind(fold.init) {
-            Kind::Literal(_) => self.sizes[id as usize] = self.size(fold.init),
+            Kind::Literal(_) => self.tell(id).size = self.size(fold.init),
             Kind::List(_) | Kind::Map(_) => {
-                self.sizes[id as usize] = Some(count);
-                if let Some(entry) = self.entry(fold.step) {
-                    self.entries[id as usize] = Some(entry);
-                }
+                let members = self.members(fold.step).or(self.of(id).members);
+                let known = self.tell(id);
+                (known.size, known.members) = (Some(turns), members);
             }
             _ => {}
         }
-        cost
+        together([before, after, turns.by_cost(turn)])
     }
 
     pub(super) fn size_or_unknown(&self, id: Id) -> SizeEstimate {
@@ -243,43 +246,34 @@ impl<'c> Coster<'c> {
 
     /// The size of a node's value: computed, written, declared, of its type, or of what a macro binds; in this order.
     pub(super) fn size(&self, id: Id) -> Option<SizeEstimate> {
-        if let Some(size) = self.sizes[id as usize] {
-            return Some(size);
-        }
-        match self.checked.expr.kind(id) {
-            Kind::Literal(literal) => return Some(SizeEstimate::fixed(written_size(literal))),
-            Kind::List(elements) => return Some(SizeEstimate::fixed(elements.len() as u64)),
-            Kind::Map(entries) => return Some(SizeEstimate::fixed(entries.len() as u64)),
-            _ => {}
-        }
         let kind = self.checked.expr.kind(id);
-        let decl = match kind {
-            Kind::Ident(name) => match self.local(name) {
-                Some(local) => local.decl,
-                None => self.decls[id as usize],
-            },
-            _ => self.decls[id as usize],
-        };
-        if let Some(max) = decl.and_then(Decl::max_elements) {
-            return Some(SizeEstimate { min: 0, max });
-        }
-        if self.ty(id).is_scalar() {
-            return Some(SizeEstimate::fixed(1));
-        }
-        match kind {
-            Kind::Ident(name) => self.local(name).and_then(|local| local.size),
+        let local = match kind {
+            Kind::Ident(name) => self.local(name),
             _ => None,
-        }
+        };
+        let written = || match kind {
+            Kind::Literal(literal) => Some(written_size(literal)),
+            Kind::List(elements) => Some(elements.len() as u64),
+            Kind::Map(entries) => Some(entries.len() as u64),
+            _ => None,
+        };
+        let declared = || {
+            let decl = local.map_or(self.of(id).decl, |local| local.decl);
+            decl.and_then(Decl::max_elements).map(|max| SizeEstimate { min: 0, max })
+        };
+        self.of(id)
+            .size
+            .or_else(|| written().map(SizeEstimate::fixed))
+            .or_else(declared)
+            .or_else(|| self.ty(id).is_scalar().then_some(SizeEstimate::fixed(1)))
+            .or_else(|| local?.size)
     }
 
-    fn entry(&self, id: Id) -> Option<EntrySize> {
-        if let Some(entry) = self.entries[id as usize] {
-            return Some(entry);
-        }
-        match self.checked.expr.kind(id) {
-            Kind::Ident(name) => self.local(name).and_then(|local| local.entry),
+    fn members(&self, id: Id) -> Option<Members> {
+        self.of(id).members.or_else(|| match self.checked.expr.kind(id) {
+            Kind::Ident(name) => self.local(name)?.members,
             _ => None,
-        }
+        })
     }
 
     /// The type and the size of a list's elements; none of what is no list.
@@ -290,7 +284,7 @@ impl<'c> Coster<'c> {
             Type::Optional(of) => of,
             _ => return None,
         };
-        let max = self.decls[id as usize].and_then(Decl::element).and_then(Decl::max_elements);
+        let max = self.of(id).decl.and_then(Decl::element).and_then(Decl::max_elements);
         Some((ty, max.map_or(SizeEstimate::UNKNOWN, |max| SizeEstimate { min: 0, max })))
     }
 
@@ -303,12 +297,12 @@ impl<'c> Coster<'c> {
     }
 }
 
-/// The union of no sizes.
-const NOTHING: SizeEstimate = SizeEstimate { min: u64::MAX, max: 0 };
+/// The union of no costs.
+const NOTHING: CostEstimate = CostEstimate { min: u64::MAX, max: 0 };
 
-fn both(a: Option<EntrySize>, b: Option<EntrySize>) -> Option<EntrySize> {
+fn both(a: Option<Members>, b: Option<Members>) -> Option<Members> {
     let (a, b) = (a?, b?);
-    Some(EntrySize { list: a.list, key: a.key.union(b.key), value: a.value.union(b.value) })
+    Some(Members { is_list: a.is_list, keys: a.keys.union(b.keys), values: a.values.union(b.values) })
 }
 
 fn key_of(decl: Option<&Decl>) -> Option<&Decl> {
