@@ -27,6 +27,7 @@ pub enum Subject {
     ServiceAccount { namespace: String, name: String },
 }
 
+/// What permission is asked for: a path that is no resource, or a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     Path(String),
@@ -45,6 +46,7 @@ pub struct ResourceCheck {
     pub label_selector: String,
 }
 
+/// What an authoriser says at once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CheckResult {
     Decided(Decision),

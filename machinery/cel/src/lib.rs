@@ -79,6 +79,7 @@ pub use value::{Key, List, Made, Map, Opaque, Text, UrlValue, Value};
 pub const PER_CALL_LIMIT: u64 = 1_000_000;
 /// What all evaluations for one request may cost.
 pub const RUNTIME_COST_BUDGET: u64 = 10_000_000;
-/// What a rule of a custom resource may cost at most by its estimate, and all rules of one.
+/// What a rule of a custom resource may cost at most by its estimate.
 pub const STATIC_COST_LIMIT: u64 = 10_000_000;
+/// What all rules of a custom resource may cost together by their estimates.
 pub const STATIC_COST_LIMIT_TOTAL: u64 = 100_000_000;

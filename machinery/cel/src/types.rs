@@ -71,6 +71,7 @@ pub struct ListType {
     weight: u32,
 }
 
+/// A map by its keys and values.
 #[derive(Debug)]
 pub struct MapType {
     pub key: Decl,

@@ -36,6 +36,7 @@ pub struct WebhookOptions {
     pub sink: SinkOptions,
 }
 
+/// A policy and where to tell what it says.
 pub struct Options {
     pub policy: Policy,
     pub log: Option<LogOptions>,

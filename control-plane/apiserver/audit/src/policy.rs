@@ -156,6 +156,7 @@ pub(crate) struct Verdict {
 }
 
 impl Policy {
+    /// A policy file: see [`parse`](Self::parse).
     pub fn load(path: &Path) -> Result<Self, PolicyError> {
         let bytes = std::fs::read(path).map_err(|source| PolicyError::Read { path: path.into(), source })?;
         Self::parse(&bytes)
@@ -305,7 +306,11 @@ mod tests {
         check("namespaces: [a]", "ann get /x", false);
         check("resources: [{group: ''}]", "ann list - pods/log a", true);
         check("resources: [{group: apps}]", "ann list - pods a", false);
-        check("resources: [{group: '*', resources: ['*/scale']}]", "ann get apps deployments/scale a d", true);
+        check(
+            "resources: [{group: '*', resources: ['*/scale']}]",
+            "ann get apps deployments/scale a d",
+            true,
+        );
         check("resources: [{group: '*', resources: [pods]}]", "ann get apps deployments a d", false);
         check("resources: [{group: '', resources: [pods]}]", "ann get - pods a p", true);
         check("resources: [{group: '', resources: [pods]}]", "ann get - pods/log a p", false);

@@ -55,6 +55,7 @@ impl Record {
         &self.id
     }
 
+    /// What the policy says of this request.
     pub fn level(&self) -> Level {
         self.verdict.level
     }
@@ -87,6 +88,7 @@ impl Record {
         self.emit(Stage::ResponseStarted, |event| event.response_status = Some(status)).await;
     }
 
+    /// Who the request is by now, where that is not who asked.
     pub fn impersonated(&self, user: &User) {
         self.state.lock().event.impersonated_user = Some(user.into());
     }

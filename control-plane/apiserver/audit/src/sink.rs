@@ -21,12 +21,14 @@ pub enum Mode {
     BlockingStrict,
 }
 
+/// `--audit-log-format`: an event of JSON a line, or the words of the first audit logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     Json,
     Legacy,
 }
 
+/// `--audit-…-batch-*`: events that may wait, events in a batch, and how long one waits to be full.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BatchOptions {
     pub buffer_size: usize,
@@ -62,6 +64,7 @@ impl Default for Truncation {
     }
 }
 
+/// How a sink takes events.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SinkOptions {
     pub mode: Mode,

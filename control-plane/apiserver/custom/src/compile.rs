@@ -48,6 +48,7 @@ pub struct CustomResource {
     pub terminating: bool,
 }
 
+/// The names under which discovery tells a resource: those that were accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Names {
     pub plural: String,
@@ -184,10 +185,12 @@ fn selectable(field: &Value) -> Option<Selectable> {
 }
 
 impl CustomResource {
+    /// The version in which objects are stored now.
     pub fn storage_version(&self) -> &Arc<CustomVersion> {
         &self.versions[self.storage]
     }
 
+    /// The version of this name, served or not.
     pub fn version(&self, name: &str) -> Option<&Arc<CustomVersion>> {
         self.versions.iter().find(|version| &*version.gvk.version == name)
     }
@@ -222,10 +225,12 @@ impl CustomVersion {
         self.compiled.get_or_init(|| Arc::new(Compiled::of(self.source.as_ref())))
     }
 
+    /// Unpacked when it is first asked for.
     pub fn schema(&self) -> Arc<Structural> {
         self.compiled().schema.clone()
     }
 
+    /// Make it once for each served version: its warnings have state.
     pub fn strategy(self: &Arc<Self>) -> Arc<dyn Strategy> {
         Arc::new(CustomStrategy::new(self.clone()))
     }
@@ -277,6 +282,7 @@ impl CustomVersion {
         if self.preserve_unknown { Vec::new() } else { self.compiled().schema.prune(object, true) }
     }
 
+    /// Fills in the defaults of the schema.
     pub fn default(&self, object: &mut Value) {
         let compiled = self.compiled();
         if compiled.has_defaults {
@@ -319,6 +325,7 @@ pub enum IntakeError {
 }
 
 impl IntakeError {
+    /// 400
     pub fn status(&self) -> Status {
         Status::bad_request(self.to_string())
     }

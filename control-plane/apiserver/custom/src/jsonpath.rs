@@ -8,6 +8,7 @@ use serde_json::Value;
 /// Values found by one path; enough for anything that is printed.
 const FOUND_MAX: usize = 1000;
 
+/// A path of a printer column or selectable field, in the part of kubectl's JSONPath that finds values.
 #[derive(Debug, Clone, PartialEq)]
 pub struct JsonPath(Vec<Step>);
 

@@ -10,6 +10,7 @@ use crate::validate;
 const API_VERSION: &str = "apiserver.config.k8s.io/v1";
 const KIND: &str = "EncryptionConfiguration";
 
+/// What is encrypted how; of several entries for a resource the first counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct EncryptionConfiguration {
@@ -117,6 +118,7 @@ pub struct AesConfiguration {
     pub keys: Vec<Key>,
 }
 
+/// A key by name. Printing it for debugging withholds the secret.
 #[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Key {
@@ -195,6 +197,7 @@ impl EncryptionConfiguration {
         Ok(configuration)
     }
 
+    /// A file: see [`parse`](Self::parse). An empty one is an error.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let bytes = std::fs::read(path).map_err(|source| ConfigError::Read { path: path.into(), source })?;
         if bytes.is_empty() {

@@ -24,6 +24,7 @@ use crate::metrics::{LevelMetrics, Metrics};
 /// How often seats are lent anew while somebody has to wait.
 const ADJUSTMENT_PERIOD: Duration = Duration::from_secs(10);
 
+/// What the server has to share out.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// All seats: `--max-requests-inflight` and `--max-mutating-requests-inflight` together.

@@ -31,10 +31,12 @@ struct Made {
 }
 
 impl Clients {
+    /// Clients that resolve names as the host does and are watched by nobody.
     pub fn new(services: Arc<dyn ServiceResolver>, tasks: TaskSpawner) -> Self {
         Self::with(services, tasks, Resolver::default(), None)
     }
 
+    /// `services` is asked for every new connection, `observer` told of every call.
     pub fn with(
         services: Arc<dyn ServiceResolver>,
         tasks: TaskSpawner,

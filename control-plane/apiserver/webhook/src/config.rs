@@ -13,6 +13,7 @@ use crate::ConfigError;
 /// The port of a service reference that names none.
 const DEFAULT_PORT: u16 = 443;
 
+/// Where a webhook is: a URL, or a path at a port of a Service.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Target {
     Url(String),
@@ -40,6 +41,7 @@ pub struct Credentials {
     pub basic: Option<(String, Secret)>,
 }
 
+/// Where a webhook is, whom to trust there, and who to be. Equal configurations share a client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ClientConfig {
     pub target: Target,
@@ -53,6 +55,7 @@ pub struct ClientConfig {
 }
 
 impl ClientConfig {
+    /// Nobody in particular, who trusts what the operating system trusts.
     pub fn new(target: Target) -> Self {
         Self {
             target,

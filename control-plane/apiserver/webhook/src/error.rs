@@ -87,6 +87,7 @@ impl CallError {
         }
     }
 
+    /// Whether the timeout ended the call.
     pub fn is_deadline(&self) -> bool {
         matches!(self, Self::Deadline { .. })
     }

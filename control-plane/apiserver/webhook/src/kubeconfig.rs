@@ -33,6 +33,7 @@ fn not_one(path: &Path, why: impl Into<String>) -> ConfigError {
 pub struct Authentication(Vec<(String, Credentials)>);
 
 impl Authentication {
+    /// Reads the users; what they name in files is relative to this one.
     pub fn from_kubeconfig(path: &Path) -> Result<Self, ConfigError> {
         let bytes = read(path)?;
         let config = yaml::parse(&bytes).map_err(|e| not_one(path, e.to_string()))?;

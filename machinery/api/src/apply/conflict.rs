@@ -24,6 +24,7 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// 400, 409 with a cause for each field in conflict, or 500.
     pub fn to_status(&self) -> Status {
         match self {
             Self::BadRequest(why) => Status::bad_request(why.clone()),

@@ -11,6 +11,7 @@ use crate::value::{items, text};
 
 const ACTIONS: &[&str] = &["Audit", "Deny", "Warn"];
 
+/// What is wrong with a new object, or with one that replaces `old`. Metadata is validated elsewhere.
 pub fn validate_validating_admission_policy_binding(new: &Value, _old: Option<&Value>) -> FieldErrors {
     let (spec, path, mut errors) = (&new["spec"], Path::new("spec"), FieldErrors::new());
     policy_and_params(spec, &path, &mut errors);
@@ -22,6 +23,7 @@ pub fn validate_validating_admission_policy_binding(new: &Value, _old: Option<&V
     errors
 }
 
+/// What is wrong with a new object, or with one that replaces `old`. Metadata is validated elsewhere.
 pub fn validate_mutating_admission_policy_binding(new: &Value, _old: Option<&Value>) -> FieldErrors {
     let (spec, path, mut errors) = (&new["spec"], Path::new("spec"), FieldErrors::new());
     policy_and_params(spec, &path, &mut errors);

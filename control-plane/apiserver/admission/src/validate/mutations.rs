@@ -14,6 +14,7 @@ const PATCH_TYPES: &[&str] = &["ApplyConfiguration", "JSONPatch"];
 /// What is deleted cannot be changed.
 pub(super) const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "UPDATE"];
 
+/// What is wrong with a new object, or with one that replaces `old`. Metadata is validated elsewhere.
 pub fn validate_mutating_admission_policy(new: &Value, old: Option<&Value>) -> FieldErrors {
     if old.is_some_and(|old| old["spec"] == new["spec"]) {
         // It was good when it was written, and its expressions are dear to compile.

@@ -15,6 +15,7 @@ const REASONS: &[&str] = &["Forbidden", "Invalid", "RequestEntityTooLarge"];
 const ANNOTATIONS_MAX: usize = 20;
 const VALUE_EXPRESSION_BYTES_MAX: usize = 5 * 1024;
 
+/// What is wrong with a new object, or with one that replaces `old`. Metadata is validated elsewhere.
 pub fn validate_validating_admission_policy(new: &Value, old: Option<&Value>) -> FieldErrors {
     if old.is_some_and(|old| old["spec"] == new["spec"]) {
         // It was good when it was written, and its expressions are dear to compile.

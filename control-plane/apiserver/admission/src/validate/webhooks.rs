@@ -29,10 +29,12 @@ struct Strictness {
     reinvocation: bool,
 }
 
+/// What is wrong with a new object, or with one that replaces `old`. Metadata is validated elsewhere.
 pub fn validate_mutating_webhook_configuration(new: &Value, old: Option<&Value>) -> FieldErrors {
     configuration(new, &Strictness::against(new, old, true))
 }
 
+/// What is wrong with a new object, or with one that replaces `old`. Metadata is validated elsewhere.
 pub fn validate_validating_webhook_configuration(new: &Value, old: Option<&Value>) -> FieldErrors {
     configuration(new, &Strictness::against(new, old, false))
 }

@@ -40,35 +40,24 @@ pub(super) fn accept(crd: &mut Value, taken: &Taken<'_>, now: Timestamp) {
     let had = crd["status"]["acceptedNames"].clone();
     let mut accepted = if had.is_object() { had.clone() } else { json!({"plural": "", "kind": ""}) };
     let mut refused: Option<(&'static str, String)> = None;
-    let conflict = |name: &str, had: &str, taken: &BTreeSet<&str>| {
+    let conflict = |field: &str, taken: &BTreeSet<&str>| {
+        let (name, had) = (text(&wanted[field]), text(&had[field]));
         (name != had && taken.contains(name)).then(|| format!("{name:?} is already in use"))
     };
-    let mut single = |field: &'static str, reason: &'static str, taken: &BTreeSet<&str>| match conflict(
-        text(&wanted[field]),
-        text(&had[field]),
-        taken,
-    ) {
-        Some(told) => refused = Some((reason, told)),
-        None => take(&mut accepted, &wanted, field),
-    };
-    single("plural", "PluralConflict", &taken.resources);
-    single("singular", "SingularConflict", &taken.resources);
-    if let Some(told) = short_names(&wanted, &had, taken) {
-        refused = Some(("ShortNamesConflict", told));
-    } else {
-        take(&mut accepted, &wanted, "shortNames");
+    // Of several conflicts the last is told.
+    for (field, reason, told) in [
+        ("plural", "PluralConflict", conflict("plural", &taken.resources)),
+        ("singular", "SingularConflict", conflict("singular", &taken.resources)),
+        ("shortNames", "ShortNamesConflict", short_names(&wanted, &had, taken)),
+        ("kind", "KindConflict", conflict("kind", &taken.kinds)),
+        ("listKind", "ListKindConflict", conflict("listKind", &taken.kinds)),
+        ("categories", "", None),
+    ] {
+        match told {
+            Some(told) => refused = Some((reason, told)),
+            None => take(&mut accepted, &wanted, field),
+        }
     }
-    let mut single = |field: &'static str, reason: &'static str, taken: &BTreeSet<&str>| match conflict(
-        text(&wanted[field]),
-        text(&had[field]),
-        taken,
-    ) {
-        Some(told) => refused = Some((reason, told)),
-        None => take(&mut accepted, &wanted, field),
-    };
-    single("kind", "KindConflict", &taken.kinds);
-    single("listKind", "ListKindConflict", &taken.kinds);
-    take(&mut accepted, &wanted, "categories");
     crd["status"]["acceptedNames"] = accepted;
     tell(crd, refused, now);
 }
