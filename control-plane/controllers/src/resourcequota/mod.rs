@@ -38,6 +38,9 @@ const WORKERS: usize = 5;
 /// How long after another's write of its status a quota is counted anew: by then what was charged has come to be.
 const RECOUNT_AFTER: Duration = Duration::from_secs(30);
 
+/// Quotas come and go in numbers; what they no longer need is looked for once.
+const TRIM_AFTER: Duration = Duration::from_secs(5);
+
 #[derive(Debug, Error)]
 pub(crate) enum Error {
     #[error("{what}")]
@@ -59,6 +62,8 @@ enum Key {
     Quota(ObjectKey),
     /// What is served may have changed.
     Discover,
+    /// Some watches may no longer be needed.
+    Trim,
 }
 
 impl fmt::Display for Key {
@@ -66,6 +71,7 @@ impl fmt::Display for Key {
         match self {
             Self::Quota(key) => write!(f, "{key}"),
             Self::Discover => f.write_str("discovery"),
+            Self::Trim => f.write_str("watches"),
         }
     }
 }
@@ -101,12 +107,17 @@ impl ResourceQuotaController {
     fn quota_changed(&self, change: &Change<ResourceQuota>) {
         let key = Key::Quota(ObjectKey::of(&**change.object()));
         match change {
+            Change::Added(_) => self.queue.add(key),
             Change::Updated { old, new } if old.spec == new.spec => {
                 if old.status != new.status {
                     self.queue.add_after(key, RECOUNT_AFTER);
                 }
             }
-            _ => self.queue.add(key),
+            Change::Updated { .. } => {
+                self.queue.add(key);
+                self.queue.add_after(Key::Trim, TRIM_AFTER);
+            }
+            Change::Deleted(_) => self.queue.add_after(Key::Trim, TRIM_AFTER),
         }
     }
 
@@ -123,14 +134,15 @@ impl ResourceQuotaController {
         match key {
             Key::Quota(key) => match self.quotas.get_key(&key) {
                 Some(quota) => self.count_anew(&quota).await,
-                None => {
-                    self.trim();
-                    Ok(Outcome::Done)
-                }
+                None => Ok(Outcome::Done),
             },
             Key::Discover => {
-                self.discover().await.map_err(api_error("ask what is served"))?;
+                let complete = self.discover().await.map_err(api_error("ask what is served"))?;
                 self.recount_discovered();
+                Ok(if complete { Outcome::Done } else { Outcome::Requeue })
+            }
+            Key::Trim => {
+                self.trim();
                 Ok(Outcome::Done)
             }
         }
@@ -165,7 +177,6 @@ impl ResourceQuotaController {
         {
             return Ok(Outcome::Requeue);
         }
-        self.trim();
         match next {
             _ if !missing.is_empty() => Err(Error::NotListed(missing)),
             Some(at) => Ok(Outcome::RequeueAfter(until(at, now) + Duration::from_secs(1))),

@@ -85,7 +85,9 @@ impl ResourceQuotaController {
         if let Some(version) = asked {
             return Ok(version);
         }
-        self.discover().await?;
+        if !self.discover().await? {
+            self.queue.add_after(Key::Discover, SETTLE);
+        }
         Ok(known(&self.monitors.lock()).flatten())
     }
 
@@ -95,8 +97,9 @@ impl ResourceQuotaController {
             || monitors.served.as_ref().is_some_and(|served| served.contains_key(resource))
     }
 
-    /// Asks what is served. From the first time on the definitions are watched, to ask again.
-    pub(super) async fn discover(self: &Arc<Self>) -> kube::Result<()> {
+    /// Asks what is served; says whether all groups answered. From the first time on the definitions are watched, to ask
+    /// again.
+    pub(super) async fn discover(self: &Arc<Self>) -> kube::Result<bool> {
         self.follow_definitions();
         let found = discover(&self.client).await?;
         let complete = found.failed.is_empty();
@@ -123,10 +126,7 @@ impl ResourceQuotaController {
             gone.iter().filter_map(|resource| monitors.watched.remove(resource)).collect::<Vec<_>>()
         };
         gone.into_iter().for_each(|watched| self.end(watched.monitor));
-        if !complete {
-            self.queue.add_rate_limited(Key::Discover);
-        }
-        Ok(())
+        Ok(complete)
     }
 
     fn follow_definitions(self: &Arc<Self>) {

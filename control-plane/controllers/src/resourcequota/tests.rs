@@ -69,6 +69,25 @@ async fn what_goes_or_ends_is_given_back() {
     world.end().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_no_quota_counts_is_not_watched() {
+    let api = FakeApi::new();
+    api.put(quota(json!({"pods": "5"})));
+    let world = World::start(api.clone(), ResourceQuotaController::register).await;
+    let mut other = used(&api, json!({"pods": "0"})).await;
+    other["spec"]["hard"] = json!({"services": "5"});
+    api.put(other);
+    used(&api, json!({"services": "0"})).await;
+    tokio::time::sleep(TRIM_AFTER * 2).await;
+    let mut again = api.get("resourcequotas", "default", "q").expect("exists");
+    let before = watches(&api, "pods");
+    again["spec"]["hard"] = json!({"pods": "5"});
+    api.put(again);
+    used(&api, json!({"pods": "0"})).await;
+    assert_eq!(watches(&api, "pods"), before + 1, "the first watch had ended");
+    world.end().await;
+}
+
 #[tokio::test]
 async fn a_quota_is_counted_within_its_scopes() {
     let api = FakeApi::new();
