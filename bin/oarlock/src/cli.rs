@@ -120,6 +120,15 @@ pub(crate) struct ControllerArguments {
     /// The authority that pods are told to trust
     #[arg(long, value_name = "FILE")]
     pub root_ca_file: PathBuf,
+    /// Which controllers run: '*' is all, 'name' is on, '-name' is off
+    #[arg(
+        long,
+        value_name = "NAMES",
+        value_delimiter = ',',
+        default_value = "*",
+        allow_hyphen_values = true
+    )]
+    pub controllers: Vec<String>,
 }
 
 #[derive(Args)]

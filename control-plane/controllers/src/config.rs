@@ -6,6 +6,8 @@ use std::time::Duration;
 use oarlock_base::Cidr;
 use oarlock_client::LeaderElection;
 
+use crate::list::Selection;
+
 /// Gives a client for a user name: `system:kube-controller-manager` for the shared watches, and
 /// `system:serviceaccount:kube-system:<controller>` for each controller's writes.
 pub type ClientFactory = Arc<dyn Fn(&str) -> kube::Client + Send + Sync>;
@@ -14,6 +16,8 @@ pub type ClientFactory = Arc<dyn Fn(&str) -> kube::Client + Send + Sync>;
 #[derive(Clone)]
 pub struct Config {
     pub clients: ClientFactory,
+    /// Which controllers run (`--controllers`).
+    pub controllers: Selection,
     /// The range that nodes get their pod ranges from; `None`: nodes get none (`--allocate-node-cidrs=false`).
     pub cluster_cidr: Option<Cidr>,
     /// The length of a node's prefix (`--node-cidr-mask-size`).
@@ -32,6 +36,7 @@ impl Config {
     pub fn new(clients: ClientFactory, root_ca: String) -> Self {
         Self {
             clients,
+            controllers: Selection::default(),
             cluster_cidr: None,
             node_cidr_mask_size: 24,
             root_ca,

@@ -13,6 +13,7 @@ mod disruption;
 mod endpoint;
 mod endpointslice;
 mod garbagecollector;
+mod list;
 mod namespace;
 mod nodeipam;
 mod nodelifecycle;
@@ -28,4 +29,5 @@ mod tainteviction;
 mod testing;
 
 pub use config::{ClientFactory, Config, NodeLifecycleConfig};
+pub use list::{Selection, UnknownController};
 pub use run::{Error, run};

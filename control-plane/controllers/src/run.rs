@@ -1,30 +1,14 @@
 //! Starts the controllers, as the leader if there is an election, and waits for them.
 
 use futures::future::BoxFuture;
-use k8s_openapi::api::apps::v1::ReplicaSet;
 use oarlock_base::{Shutdown, TaskError, Tasks};
 use oarlock_client::{LeaderError, lead};
 use thiserror::Error;
 use tracing::info;
 
-use crate::clusterroleaggregation::ClusterRoleAggregation;
-use crate::common::{Context, Controller};
+use crate::common::Context;
 use crate::config::Config;
-use crate::deployment::DeploymentController;
-use crate::disruption::DisruptionController;
-use crate::endpoint::EndpointsController;
-use crate::endpointslice::EndpointSliceController;
-use crate::garbagecollector::GarbageCollector;
-use crate::namespace::NamespaceController;
-use crate::nodeipam::NodeIpamController;
-use crate::nodelifecycle::NodeLifecycleController;
-use crate::podgc::PodGcController;
-use crate::replicaset::ReplicaSetController;
-use crate::replicationcontroller::ReplicationManager;
-use crate::resourcequota::ResourceQuotaController;
-use crate::rootcacertpublisher::RootCaController;
-use crate::serviceaccount::ServiceAccountController;
-use crate::tainteviction::TaintEvictionController;
+use crate::list;
 
 /// Why the controller manager ended.
 #[derive(Debug, Error)]
@@ -56,7 +40,7 @@ async fn run_to_end(config: Config, shutdown: Shutdown) -> Result<(), Error> {
 async fn run_controllers(config: Config, shutdown: Shutdown) -> Result<(), TaskError> {
     let mut tasks = Tasks::new("kube-controller-manager", &shutdown);
     let context = Context::new(config, tasks.spawner());
-    let controllers = controllers(&context);
+    let controllers = list::register(&context);
     context.informers.start();
     let stop = tasks.shutdown().clone();
     if stop.or(context.informers.synced()).await.is_some() {
@@ -66,28 +50,6 @@ async fn run_controllers(config: Config, shutdown: Shutdown) -> Result<(), TaskE
         }
     }
     tasks.join().await
-}
-
-fn controllers(context: &Context) -> Vec<Box<dyn Controller>> {
-    let mut controllers = vec![
-        NamespaceController::register(context),
-        ServiceAccountController::register(context),
-        RootCaController::register(context),
-        DeploymentController::register(context),
-        ReplicaSetController::<ReplicaSet>::register(context),
-        ReplicationManager::register(context),
-        EndpointSliceController::register(context),
-        EndpointsController::register(context),
-        ResourceQuotaController::register(context),
-        GarbageCollector::register(context),
-        NodeLifecycleController::register(context),
-        TaintEvictionController::register(context),
-        PodGcController::register(context),
-        ClusterRoleAggregation::register(context),
-        DisruptionController::register(context),
-    ];
-    controllers.extend(NodeIpamController::register(context));
-    controllers
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub(crate) async fn controllers(arguments: ControllerArguments, stop: Shutdown) 
         .with_context(|| format!("read {}", arguments.root_ca_file.display()))?;
     let config = oarlock_controllers::Config {
         cluster_cidr: Some(arguments.cluster_cidr),
+        controllers: oarlock_controllers::Selection::parse(&arguments.controllers)?,
         leader_election: election(&arguments.client, "kube-controller-manager")?,
         ..oarlock_controllers::Config::new(Arc::new(move |_user: &str| shared.clone()), root_ca)
     };
