@@ -248,6 +248,39 @@ async fn budgets_refuse_evictions() {
     let (_, spent) = server.get(&format!("{budgets}/b")).await;
     assert_eq!(spent["status"]["disruptionsAllowed"], 0);
     assert!(spent["status"]["disruptedPods"]["p"].is_string(), "{spent}");
+    assert_eq!(spent["status"]["conditions"][0]["reason"], "InsufficientPods", "{spent}");
+
+    // What is not ready goes where the budget does not mind, and says why it goes.
+    let mut second = pod("q");
+    second["metadata"]["labels"] = json!({"app": "x"});
+    second["spec"]["nodeName"] = "n1".into();
+    let (_, mut second) = server.ask(Method::POST, PODS, second).await;
+    second["status"] = json!({"phase": "Running"});
+    assert_eq!(server.ask(Method::PUT, &format!("{PODS}/q/status"), second).await.0, 200);
+    let evict = async |version: Value| {
+        let eviction = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": "q"},
+            "deleteOptions": {"preconditions": {"resourceVersion": version}},
+        });
+        server.ask(Method::POST, &format!("{PODS}/q/eviction"), eviction).await
+    };
+    let patch = async |path: &str, body: Value| {
+        let headers = [("content-type", "application/merge-patch+json")];
+        let path = format!("{budgets}/{path}");
+        let (code, patched) =
+            server.ask_with(Method::PATCH, &path, &headers, body.to_string().into_bytes()).await;
+        assert_eq!(code, 200, "{patched}");
+    };
+    patch("b/status", json!({"status": {"currentHealthy": 0}})).await;
+    let (code, refused) = evict(Value::Null).await;
+    assert_eq!(code, 429, "the default policy minds: {refused}");
+    patch("b", json!({"spec": {"unhealthyPodEvictionPolicy": "AlwaysAllow"}})).await;
+    assert_eq!(evict("1".into()).await.0, 409, "another version was meant");
+    assert_eq!(evict(Value::Null).await.0, 201);
+    let (_, going) = server.get(&format!("{PODS}/q")).await;
+    let conditions = going["status"]["conditions"].as_array().expect("has conditions");
+    let target = conditions.iter().find(|it| it["type"] == "DisruptionTarget").expect("it says why");
+    assert_eq!((&target["status"], &target["reason"]), (&json!("True"), &json!("EvictionByEvictionAPI")));
     server.stop().await;
 }
 

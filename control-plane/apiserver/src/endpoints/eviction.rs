@@ -1,7 +1,10 @@
 //! `pods/eviction`: a deletion that PodDisruptionBudgets may refuse.
 
+mod budget;
+
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use jiff::Timestamp;
 use oarlock_api::selector::LabelSelector;
 use oarlock_api::{GroupResource, GroupVersionKind, Status, Table};
 use oarlock_apiserver_access::Operation;
@@ -11,7 +14,7 @@ use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Expected, Format};
 use crate::encode;
-use crate::registry::{DeleteOptions, admission, stored};
+use crate::registry::{DeleteOptions, Write, admission, check_preconditions, stored};
 
 pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     let accepted = encode::negotiate(call.headers, call.query, false)?;
@@ -38,7 +41,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     registry.mutate(&mut request).await?;
     registry.admit(&request).await?;
     let delete = &eviction["deleteOptions"];
-    let options = DeleteOptions {
+    let mut options = DeleteOptions {
         grace: delete["gracePeriodSeconds"].as_i64(),
         propagation: delete["propagationPolicy"].as_str().map(str::to_string),
         uid: delete["preconditions"]["uid"].as_str().map(str::to_string),
@@ -46,22 +49,73 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
         admitted: true,
     };
     write.dry_run |= delete["dryRun"].as_array().is_some_and(|list| !list.is_empty());
-    let pod = registry.get(call.served, namespace, name).await?.object;
-    if !may_go_freely(&pod) {
-        check_budgets(&call, &pod, write.dry_run).await?;
-    }
     // The eviction was admitted; its deletion is not asked about again, as upstream.
     write.subresource = "";
-    registry.delete(call.served, place, &options, &mut write).await?;
+    evict(&call, &mut options, &mut write).await?;
     let status =
         json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201 });
     Ok(encode::object(&accepted, StatusCode::CREATED, &status))
 }
 
-/// A pod that does not run, or is going already, disrupts nothing.
-fn may_go_freely(pod: &Value) -> bool {
-    matches!(pod["status"]["phase"].as_str(), Some("Pending" | "Succeeded" | "Failed"))
-        || !pod["metadata"]["deletionTimestamp"].is_null()
+/// How often the pod may change between the look at it and its deletion.
+const TRIES: usize = 20;
+
+/// Why a pod may go.
+enum Leave {
+    /// There is nothing that it could disrupt.
+    Unguarded,
+    /// It does not run yet. That must still be so when it goes.
+    Pending,
+    /// It is not ready, and this budget does not mind. That must still be so when it goes.
+    Unready(String),
+    /// A budget was charged.
+    Charged,
+}
+
+async fn evict(call: &Call<'_>, options: &mut DeleteOptions, write: &mut Write<'_>) -> Result<(), Status> {
+    let (place, registry) = (call.place(), &call.server.registry);
+    let asked_for = options.resource_version.clone();
+    let mut last = Status::modified(&call.served.group_resource, place.1);
+    for _ in 0..TRIES {
+        let pod = registry.get(call.served, place.0, place.1).await?.object;
+        let leave = leave(call, &pod, write.dry_run).await?;
+        let pinned = asked_for.is_none() && matches!(leave, Leave::Pending | Leave::Unready(_));
+        options.resource_version = if pinned {
+            pod["metadata"]["resourceVersion"].as_str().map(str::to_string)
+        } else {
+            asked_for.clone()
+        };
+        match (mark_and_delete(call, options, write).await, leave) {
+            (Err(error), Leave::Pending) if pinned && error.code == 409 => last = error,
+            (Err(error), Leave::Unready(name)) if pinned && error.code == 409 => {
+                return Err(budget::behind(&name));
+            }
+            (done, _) => return done,
+        }
+    }
+    Err(last)
+}
+
+/// The pod says why it goes before it goes.
+async fn mark_and_delete(
+    call: &Call<'_>,
+    options: &mut DeleteOptions,
+    write: &mut Write<'_>,
+) -> Result<(), Status> {
+    let (place, registry) = (call.place(), &call.server.registry);
+    if !write.dry_run {
+        let mark = |pod: &mut Value| {
+            check_preconditions(call.served, options, pod, place.1)?;
+            budget::mark(pod, Timestamp::now());
+            Ok(())
+        };
+        let marked = registry.amend(stored(call.served)?, place, mark).await?;
+        let marked = marked.ok_or_else(|| Status::not_found(&call.served.group_resource, place.1))?;
+        if options.resource_version.is_some() {
+            options.resource_version = marked["metadata"]["resourceVersion"].as_str().map(str::to_string);
+        }
+    }
+    registry.delete(call.served, place, options, write).await.map(drop)
 }
 
 fn is_ready(pod: &Value) -> bool {
@@ -69,14 +123,14 @@ fn is_ready(pod: &Value) -> bool {
     conditions.into_iter().any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// A pod that is not ready counts for nothing; whether it may go is the budget's policy. (KEP-3017)
-fn lets_unready_go(budget: &Value) -> bool {
-    let count = |field: &str| budget["status"][field].as_i64().unwrap_or(0);
-    budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
-        || (count("desiredHealthy") > 0 && count("currentHealthy") >= count("desiredHealthy"))
-}
-
-async fn check_budgets(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<(), Status> {
+async fn leave(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<Leave, Status> {
+    let phase = pod["status"]["phase"].as_str();
+    if matches!(phase, Some("Succeeded" | "Failed")) || !pod["metadata"]["deletionTimestamp"].is_null() {
+        return Ok(Leave::Unguarded);
+    }
+    if phase == Some("Pending") {
+        return Ok(Leave::Pending);
+    }
     let resource = GroupResource::new("policy", "poddisruptionbudgets");
     let namespace = call.namespace();
     let budgets = call.server.objects.list(&resource, namespace);
@@ -92,49 +146,23 @@ async fn check_budgets(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<()
             "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support.",
         ));
     }
-    let Some(budget) = matching.first() else { return Ok(()) };
-    if !is_ready(pod) && lets_unready_go(budget) {
-        return Ok(());
+    let Some(found) = matching.first() else { return Ok(Leave::Unguarded) };
+    let name = found["metadata"]["name"].as_str().unwrap_or_default();
+    if !is_ready(pod) && budget::lets_unready_go(found) {
+        return Ok(Leave::Unready(name.to_string()));
     }
     let served = call.server.resources.known("policy", "v1", "poddisruptionbudgets");
     let served = served.expect("budgets are built in");
-    let name = budget["metadata"]["name"].as_str().unwrap_or_default();
-    let pod_name = &call.info.name;
-    let spend = |budget: &mut Value| {
-        let allowed = budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0);
-        let observed = budget["status"]["observedGeneration"].as_i64().unwrap_or(0);
-        if observed < budget["metadata"]["generation"].as_i64().unwrap_or(0) {
-            return Err(Status::too_many_requests(
-                "Cannot evict pod as it would violate the pod's disruption budget.",
-                10,
-            )
-            .with_cause(
-                "DisruptionBudget",
-                format!("The disruption budget {name} is still being processed by the server."),
-                "",
-            ));
-        }
-        if allowed <= 0 {
-            let (needed, healthy) =
-                (&budget["status"]["desiredHealthy"], &budget["status"]["currentHealthy"]);
-            return Err(Status::too_many_requests(
-                "Cannot evict pod as it would violate the pod's disruption budget.",
-                0,
-            )
-            .with_cause(
-                "DisruptionBudget",
-                format!(
-                    "The disruption budget {name} needs {needed} healthy pods and has {healthy} currently"
-                ),
-                "",
-            ));
-        }
+    let now = Timestamp::now();
+    let spend = |found: &mut Value| {
+        let mut spent = found.clone();
+        budget::spend(&mut spent, &call.info.name, now)?;
+        // A dry run asks, and notes nothing.
         if !dry_run {
-            budget["status"]["disruptionsAllowed"] = (allowed - 1).into();
-            let now = crate::registry::time_text(jiff::Timestamp::now());
-            budget["status"]["disruptedPods"][pod_name.as_str()] = now.into();
+            *found = spent;
         }
         Ok(())
     };
-    call.server.registry.amend(stored(&served)?, (namespace, name), spend).await.map(drop)
+    call.server.registry.amend(stored(&served)?, (namespace, name), spend).await?;
+    Ok(Leave::Charged)
 }

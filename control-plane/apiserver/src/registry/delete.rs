@@ -93,7 +93,8 @@ impl Registry {
     }
 }
 
-fn check_preconditions(
+/// Whether the object is the one, and at the version, that the options ask for.
+pub(crate) fn check_preconditions(
     served: &Served,
     options: &DeleteOptions,
     object: &Value,

@@ -18,7 +18,7 @@ mod surface;
 mod update;
 
 pub(crate) use catalogue::Catalogue;
-pub(crate) use delete::DeleteOptions;
+pub(crate) use delete::{DeleteOptions, check_preconditions};
 pub use enabled::RuntimeConfig;
 pub(crate) use keys::{ROOT, key_of};
 pub(crate) use quota::QuotaWriter;
