@@ -92,9 +92,13 @@ pub(super) fn validate(place: &Place<'_>, spec: &Value, options: &Options, error
     }
     let unchanged = options.unchanged.iter().any(|name| name == text(&place.version["name"]));
     let mut walk = Walk { options, unchanged, budget: Budget::default() };
-    let scope = (options.structural && sound).then(|| Scope::root(&structural));
-    let found =
-        walk.schema(schema, &path, &Context::default(), Level { root: true, depth: 0 }, scope.as_ref());
+    let found = walk.schema(&Here {
+        schema,
+        path: path.clone(),
+        context: Context::default(),
+        level: Level { root: true, depth: 0 },
+        scope: (options.structural && sound).then(|| Scope::root(&structural)),
+    });
     errors.extend(found.schema);
     errors.extend(found.rules);
     walk.budget.tell(&path, errors);
@@ -135,6 +139,23 @@ impl Level {
     }
 }
 
+/// A schema on the way, and what its place says of it.
+struct Here<'a> {
+    schema: &'a Value,
+    path: Path,
+    context: Context,
+    level: Level,
+    /// None where expressions are not looked at.
+    scope: Option<Scope<'a>>,
+}
+
+impl<'a> Here<'a> {
+    /// A schema inside this one, of which expressions see nothing and the context is the same.
+    fn inside(&self, schema: &'a Value, path: Path) -> Self {
+        Self { schema, path, context: self.context.clone(), level: self.level.below(), scope: None }
+    }
+}
+
 struct Walk<'o> {
     options: &'o Options,
     unchanged: bool,
@@ -142,15 +163,9 @@ struct Walk<'o> {
 }
 
 impl Walk<'_> {
-    fn schema(
-        &mut self,
-        schema: &Value,
-        path: &Path,
-        context: &Context,
-        level: Level,
-        scope: Option<&Scope<'_>>,
-    ) -> Found {
+    fn schema(&mut self, here: &Here<'_>) -> Found {
         let mut found = Found::default();
+        let Here { schema, path, context, level, scope } = here;
         if !schema.is_object() || level.depth > DEPTH_MAX {
             return found;
         }
@@ -159,13 +174,15 @@ impl Walk<'_> {
             let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
             found.schema.push(FieldError::forbidden(path.child("uniqueItems"), detail));
         }
-        self.fields(schema, path, context, level, scope, &mut found);
-        self.junctors(schema, path, context, level, &mut found);
-        if schema["items"].is_object() {
-            let correlated = text(&schema["x-kubernetes-list-type"]) == "map";
-            let context = if correlated { context.clone() } else { context.uncorrelated(path) };
-            let scope = scope.and_then(Scope::items);
-            self.below(&schema["items"], &path.child("items"), &context, level, scope.as_ref(), &mut found);
+        for below in values(here, &mut found.schema)
+            .into_iter()
+            .chain(properties(here))
+            .chain(junctors(here))
+            .chain(list_items(here))
+        {
+            let below = self.schema(&below);
+            found.schema.extend(below.schema);
+            found.rules.extend(below.rules);
         }
         topology::validate(schema, path, self.options, &mut found.schema);
         rules::validate(schema, path, &mut found.schema);
@@ -176,75 +193,61 @@ impl Walk<'_> {
         }
         found
     }
+}
 
-    fn below(
-        &mut self,
-        schema: &Value,
-        path: &Path,
-        context: &Context,
-        level: Level,
-        scope: Option<&Scope<'_>>,
-        found: &mut Found,
-    ) {
-        let below = self.schema(schema, path, context, level.below(), scope);
-        found.schema.extend(below.schema);
-        found.rules.extend(below.rules);
+/// What maps hold.
+fn values<'a>(here: &Here<'a>, errors: &mut FieldErrors) -> Option<Here<'a>> {
+    let (schema, path) = (here.schema, here.path.child("additionalProperties"));
+    let additional = &schema["additionalProperties"];
+    let has_properties = schema["properties"].as_object().is_some_and(|all| !all.is_empty());
+    if has_properties && (additional.is_object() || *additional == false) {
+        let detail = "additionalProperties and properties are mutual exclusive";
+        errors.push(FieldError::forbidden(path.clone(), detail));
     }
-
-    fn fields(
-        &mut self,
-        schema: &Value,
-        path: &Path,
-        context: &Context,
-        level: Level,
-        scope: Option<&Scope<'_>>,
-        found: &mut Found,
-    ) {
-        let properties = schema["properties"].as_object();
-        let additional = &schema["additionalProperties"];
-        if additional.is_object() || additional.is_boolean() {
-            if properties.is_some_and(|all| !all.is_empty()) && *additional != true {
-                let detail = "additionalProperties and properties are mutual exclusive";
-                found.schema.push(FieldError::forbidden(path.child("additionalProperties"), detail));
-            }
-            let mut context = context.clone();
-            if context.inside_metadata {
-                context.no_defaults =
-                    Some("inside additionalProperties applying to object metadata".to_string());
-            }
-            let scope = scope.and_then(Scope::values);
-            self.below(
-                additional,
-                &path.child("additionalProperties"),
-                &context,
-                level,
-                scope.as_ref(),
-                found,
-            );
-        }
-        let is_object = level.root || flag(&schema["x-kubernetes-embedded-resource"]);
-        for (name, property) in properties.into_iter().flatten() {
-            let mut context = context.clone();
-            if is_object && matches!(name.as_str(), "metadata" | "kind" | "apiVersion") {
-                context.inside_metadata = true;
-                if level.root {
-                    context.no_defaults = Some(format!("in top-level {name}"));
-                }
-            }
-            let scope = scope.and_then(|scope| scope.property(name));
-            self.below(property, &path.child("properties").key(name), &context, level, scope.as_ref(), found);
-        }
+    let mut below = here.inside(Some(additional).filter(|it| it.is_object())?, path);
+    if below.context.inside_metadata {
+        let reason = "inside additionalProperties applying to object metadata";
+        below.context.no_defaults = Some(reason.to_string());
     }
+    below.scope = here.scope.as_ref().and_then(Scope::values);
+    Some(below)
+}
 
-    /// Expressions are not allowed in these; the check of structure has told.
-    fn junctors(&mut self, schema: &Value, path: &Path, context: &Context, level: Level, found: &mut Found) {
-        self.below(&schema["not"], &path.child("not"), context, level, None, found);
-        for name in ["allOf", "oneOf", "anyOf"] {
-            for (index, nested) in items(&schema[name]).iter().enumerate() {
-                self.below(nested, &path.child(name).index(index), context, level, None, found);
+fn properties<'a>(here: &Here<'a>) -> impl Iterator<Item = Here<'a>> {
+    let is_object = here.level.root || flag(&here.schema["x-kubernetes-embedded-resource"]);
+    let all = here.schema["properties"].as_object().into_iter().flatten();
+    all.map(move |(name, property)| {
+        let mut below = here.inside(property, here.path.child("properties").key(name));
+        if is_object && matches!(name.as_str(), "metadata" | "kind" | "apiVersion") {
+            below.context.inside_metadata = true;
+            if here.level.root {
+                below.context.no_defaults = Some(format!("in top-level {name}"));
             }
         }
+        below.scope = here.scope.as_ref().and_then(|scope| scope.property(name));
+        below
+    })
+}
+
+/// Expressions are not allowed in these; the check of structure has told.
+fn junctors<'a>(here: &Here<'a>) -> impl Iterator<Item = Here<'a>> {
+    let not = here.inside(&here.schema["not"], here.path.child("not"));
+    let several = ["allOf", "oneOf", "anyOf"].into_iter().flat_map(move |name| {
+        let path = here.path.child(name);
+        let all = items(&here.schema[name]).iter().enumerate();
+        all.map(move |(index, nested)| here.inside(nested, path.index(index)))
+    });
+    std::iter::once(not).chain(several)
+}
+
+fn list_items<'a>(here: &Here<'a>) -> Option<Here<'a>> {
+    let of_items = Some(&here.schema["items"]).filter(|items| items.is_object())?;
+    let mut below = here.inside(of_items, here.path.child("items"));
+    if text(&here.schema["x-kubernetes-list-type"]) != "map" {
+        below.context = here.context.uncorrelated(&here.path);
     }
+    below.scope = here.scope.as_ref().and_then(Scope::items);
+    Some(below)
 }
 
 pub(super) fn has_extensions(schema: &Value) -> bool {
