@@ -114,9 +114,8 @@ pub(crate) struct PodScopes {
 
 impl PodScopes {
     pub(crate) fn of(pod: &Value) -> Self {
-        let deadline = pod["spec"]["activeDeadlineSeconds"].as_i64();
         Self {
-            terminating: deadline.is_some_and(|seconds| seconds >= 0),
+            terminating: is_terminating(pod),
             best_effort: is_best_effort(pod),
             priority_class: text(pod, &["spec", "priorityClassName"]).into(),
             cross_namespace: crosses_namespaces(pod),
@@ -135,6 +134,11 @@ impl PodScopes {
             _ => false,
         }
     }
+}
+
+/// The pod's time is limited.
+pub fn is_terminating(pod: &Value) -> bool {
+    pod["spec"]["activeDeadlineSeconds"].as_i64().is_some_and(|seconds| seconds >= 0)
 }
 
 /// Nothing of cpu or memory is asked for, by anything in the pod.

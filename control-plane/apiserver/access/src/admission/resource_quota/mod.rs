@@ -217,7 +217,7 @@ fn counts(request: &AdmissionRequest<'_>) -> bool {
     let create = request.operation == Operation::Create;
     match (group, resource, request.subresource) {
         ("", "namespaces", _) => false,
-        ("", "pods", "") => create,
+        ("", "pods", "") => create || changes_scope(request),
         ("", "pods", "resize") => !create,
         ("", "services", "") | ("", "persistentvolumeclaims", "" | "status") => true,
         ("resource.k8s.io", "resourceclaims", "") => true,
@@ -225,6 +225,12 @@ fn counts(request: &AdmissionRequest<'_>) -> bool {
         (_, _, "") => create && !oarlock_quota::is_ignored(&request.resource.group_resource()),
         _ => false,
     }
+}
+
+/// A pod that is given a deadline, or loses it, comes under other quotas.
+fn changes_scope(request: &AdmissionRequest<'_>) -> bool {
+    let pods = request.object.as_deref().zip(request.old_object);
+    pods.is_some_and(|(new, old)| pods::is_terminating(new) != pods::is_terminating(old))
 }
 
 fn answer(waiting: Waiting, answer: Result<(), Refusal>) {

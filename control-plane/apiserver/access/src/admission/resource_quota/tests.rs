@@ -217,6 +217,24 @@ async fn updates_are_charged_by_their_growth() {
 }
 
 #[tokio::test]
+async fn a_pod_that_is_given_a_deadline_comes_under_another_quota() {
+    let of = |name: &str, scope: &str| {
+        quota(name, json!({"scopes": [scope]}), json!({"pods": "1"}), json!({"pods": "0"}))
+    };
+    let quotas = fixture(vec![of("brief", "Terminating"), of("long", "NotTerminating")], vec![]);
+    let before = |spec: Value| {
+        let mut pod = object("default", "web", "");
+        pod["spec"] = spec;
+        pod
+    };
+    let limited = || create_pod(json!({"activeDeadlineSeconds": 5}));
+    assert_eq!(quotas.ask(limited().update(before(json!({})))).await, "");
+    assert_eq!((quotas.used("brief"), quotas.used("long")), (json!({"pods": "1"}), json!({"pods": "0"})));
+    assert!(quotas.ask(limited().update(before(json!({})))).await.contains("exceeded quota: brief"));
+    assert_eq!(quotas.ask(limited().update(before(json!({"activeDeadlineSeconds": 9})))).await, "");
+}
+
+#[tokio::test]
 async fn a_conflict_is_tried_again_and_not_for_ever() {
     let quotas = fixture(vec![quota("q", json!({}), json!({"pods": "9"}), json!({"pods": "0"}))], vec![]);
     *quotas.writer.conflicts.lock() = 2;
