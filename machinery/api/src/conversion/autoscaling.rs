@@ -4,13 +4,31 @@
 use serde_json::{Map, Value, json};
 
 use super::object_at;
+use crate::codec::json;
+use crate::table::Table;
 
 const METRICS: &str = "autoscaling.alpha.kubernetes.io/metrics";
 const BEHAVIOR: &str = "autoscaling.alpha.kubernetes.io/behavior";
 const CONDITIONS: &str = "autoscaling.alpha.kubernetes.io/conditions";
+const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
+/// All that belongs to the conversion, and to nobody's object: what older versions kept is among it.
+/// (`DropRoundTripHorizontalPodAutoscalerAnnotations`)
+const KEPT: [&str; 6] = [
+    METRICS,
+    BEHAVIOR,
+    CONDITIONS,
+    CURRENT,
+    "autoscaling.alpha.kubernetes.io/scale-down-tolerance",
+    "autoscaling.alpha.kubernetes.io/scale-up-tolerance",
+];
 /// (`autoscaling.DefaultCPUUtilization`)
 const DEFAULT_PERCENT: i32 = 80;
-const CURRENT: &str = "autoscaling.alpha.kubernetes.io/current-metrics";
+
+/// What the annotations hold, but for the behaviour in types of v1.
+const METRIC: &str = "io.k8s.api.autoscaling.v1.MetricSpec";
+const MEASURE: &str = "io.k8s.api.autoscaling.v1.MetricStatus";
+const CONDITION: &str = "io.k8s.api.autoscaling.v1.HorizontalPodAutoscalerCondition";
+const BEHAVIOR_OF_V2: &str = "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerBehavior";
 
 /// Types of metrics by the field that holds them: v1 name, path in v2; the first list is of targets, the second of
 /// what is measured.
@@ -143,11 +161,6 @@ fn metric_to_v1(metric: &Value, names: &[(&str, Names); 5]) -> Value {
 fn metric_to_v2(metric: &Value, names: &[(&str, Names); 5], of_target: bool) -> Value {
     let mut made = json!({ "type": metric["type"] });
     for (field, names) in names.iter().filter(|(field, _)| metric[*field].is_object()) {
-        // Kept by an older release of this server: it is in the form of v2.
-        if !metric[*field]["target"]["type"].is_null() || metric[*field]["current"].is_object() {
-            made[*field] = metric[*field].clone();
-            continue;
-        }
         let mut source = json!({});
         for (name, path) in *names {
             let value = &metric[*field][*name];
@@ -175,20 +188,55 @@ fn target_type(target: &Value) -> &'static str {
     }
 }
 
-/// Takes an annotation of this module away and reads it.
-fn take(object: &mut Map<String, Value>, annotation: &str) -> Option<Value> {
-    let meta = object_at(object, "metadata")?;
-    let annotations = object_at(meta, "annotations")?;
-    let text = annotations.remove(annotation)?;
-    if annotations.is_empty() {
-        meta.remove("annotations");
-    }
+/// A tree as upstream's reader of a type would read it; nothing if it would not.
+fn typed(tree: &Value, name: &str) -> Option<Value> {
+    let table = Table::builtin();
+    let ty = table.type_named(name).expect("the table holds the types of autoscaling");
+    tree.is_object().then(|| json::decode_value(table, ty, tree).ok())?.map(|decoded| decoded.value)
+}
+
+fn tree(text: &Value) -> Option<Value> {
     serde_json::from_str(text.as_str()?).ok()
 }
 
+/// All items of a list, or nothing if one of them is of another type.
+fn typed_list(text: &Value, name: &str) -> Option<Vec<Value>> {
+    list(tree(text)).iter().map(|item| typed(item, name)).collect()
+}
+
+fn typed_behavior(text: &Value) -> Option<Value> {
+    let behavior = typed(&lower(tree(text)?), BEHAVIOR_OF_V2)?;
+    behavior.as_object().is_some_and(|fields| !fields.is_empty()).then_some(behavior)
+}
+
+/// What an object keeps for the version that has fields for it; the object has it no longer.
+fn take_kept(object: &mut Map<String, Value>) -> Map<String, Value> {
+    let mut kept = Map::new();
+    let Some(meta) = object_at(object, "metadata") else { return kept };
+    let Some(annotations) = object_at(meta, "annotations") else { return kept };
+    kept.extend(KEPT.iter().filter_map(|name| Some(((*name).to_string(), annotations.remove(*name)?))));
+    if annotations.is_empty() && !kept.is_empty() {
+        meta.remove("annotations");
+    }
+    kept
+}
+
+/// v2 has fields for everything.
+pub(super) fn drop_kept(object: &mut Map<String, Value>) {
+    take_kept(object);
+}
+
 fn keep(object: &mut Map<String, Value>, annotation: &str, value: &Value) {
-    let meta = object.entry("metadata").or_insert_with(|| json!({}));
-    meta["annotations"][annotation] = value.to_string().into();
+    let annotations = made_object(made_object(object, "metadata"), "annotations");
+    annotations.insert(annotation.into(), value.to_string().into());
+}
+
+fn made_object<'o>(fields: &'o mut Map<String, Value>, field: &str) -> &'o mut Map<String, Value> {
+    let slot = fields.entry(field).or_insert(Value::Null);
+    if !slot.is_object() {
+        *slot = Value::Object(Map::new());
+    }
+    slot.as_object_mut().expect("it was made an object above")
 }
 
 fn list(value: Option<Value>) -> Vec<Value> {
@@ -204,40 +252,44 @@ fn cpu(percent: Value) -> Value {
     json!({ "type": "Resource", "resource": { "name": "cpu", "target": target } })
 }
 
+fn measured_cpu(percent: Value) -> Value {
+    json!({ "type": "Resource", "resource": { "name": "cpu", "current": { "averageUtilization": percent } } })
+}
+
 pub(super) fn to_v2(object: &mut Map<String, Value>) {
-    let kept = list(take(object, METRICS));
-    let current = list(take(object, CURRENT));
-    let (behavior, conditions) = (take(object, BEHAVIOR), take(object, CONDITIONS));
-    let metrics: Vec<Value> = kept.iter().map(|metric| metric_to_v2(metric, &TARGETS, true)).collect();
+    let kept = take_kept(object);
+    let of = |annotation: &str| kept.get(annotation).unwrap_or(&Value::Null);
     if let Some(spec) = object_at(object, "spec") {
+        let metrics = typed_list(of(METRICS), METRIC).unwrap_or_default();
+        let metrics = metrics.iter().map(|metric| metric_to_v2(metric, &TARGETS, true));
         let target = spec.remove("targetCPUUtilizationPercentage").map(cpu);
-        let mut metrics: Vec<Value> = metrics.into_iter().chain(target).collect();
+        let mut metrics: Vec<Value> = metrics.chain(target).collect();
         if metrics.is_empty() {
             // Without a word on it, it is the CPU that counts.
             metrics.push(cpu(DEFAULT_PERCENT.into()));
         }
         spec.insert("metrics".into(), metrics.into());
-        if let Some(behavior) = behavior {
-            spec.insert("behavior".into(), lower(behavior));
+        if let Some(behavior) = typed_behavior(of(BEHAVIOR)) {
+            spec.insert("behavior".into(), behavior);
         }
     }
     let Some(status) = object_at(object, "status") else { return };
-    let percent = status.remove("currentCPUUtilizationPercentage").map(|percent| {
-        json!({"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": percent}}})
-    });
-    let current: Vec<Value> = current.iter().map(|metric| metric_to_v2(metric, &MEASURED, false)).collect();
-    // What is kept tells of the CPU too, and with its value.
-    let known = current.iter().any(|metric| metric["resource"]["name"] == "cpu");
-    let current: Vec<Value> = current.into_iter().chain(percent.filter(|_| !known)).collect();
-    if !current.is_empty() {
-        status.insert("currentMetrics".into(), current.into());
+    let percent = status.remove("currentCPUUtilizationPercentage");
+    // What is kept tells more than the percentage.
+    let measured = match typed_list(of(CURRENT), MEASURE).filter(|list| !list.is_empty()) {
+        Some(kept) => kept.iter().map(|measure| metric_to_v2(measure, &MEASURED, false)).collect(),
+        None => percent.map(measured_cpu).into_iter().collect::<Vec<_>>(),
+    };
+    if !measured.is_empty() {
+        status.insert("currentMetrics".into(), measured.into());
     }
-    if let Some(conditions) = conditions {
-        status.insert("conditions".into(), conditions);
+    if let Some(conditions) = typed_list(of(CONDITIONS), CONDITION).filter(|list| !list.is_empty()) {
+        status.insert("conditions".into(), conditions.into());
     }
 }
 
 pub(super) fn to_v1(object: &mut Map<String, Value>) {
+    drop_kept(object);
     let (mut others, mut behavior) = (Vec::new(), None);
     if let Some(spec) = object_at(object, "spec") {
         behavior = spec.remove("behavior");
@@ -270,7 +322,9 @@ pub(super) fn to_v1(object: &mut Map<String, Value>) {
     if let Some(behavior) = behavior.filter(Value::is_object) {
         keep(object, BEHAVIOR, &upper(&behavior));
     }
-    if let Some(conditions) = conditions.filter(|conditions| !conditions.is_null()) {
+    if let Some(conditions) =
+        conditions.filter(|conditions| conditions.as_array().is_some_and(|c| !c.is_empty()))
+    {
         keep(object, CONDITIONS, &conditions);
     }
 }

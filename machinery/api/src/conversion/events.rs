@@ -23,6 +23,21 @@ pub(super) fn from_core(event: &mut Map<String, Value>) {
     FIELDS.iter().for_each(|(newer, core)| rename(event, core, newer));
 }
 
+/// The name that a selectable field of events.k8s.io/v1 has in the core group. (`AddFieldLabelConversionsForEvent`)
+pub(super) fn core_field(newer: &str) -> &str {
+    match newer {
+        "regarding.kind" => "involvedObject.kind",
+        "regarding.namespace" => "involvedObject.namespace",
+        "regarding.name" => "involvedObject.name",
+        "regarding.uid" => "involvedObject.uid",
+        "regarding.apiVersion" => "involvedObject.apiVersion",
+        "regarding.resourceVersion" => "involvedObject.resourceVersion",
+        "regarding.fieldPath" => "involvedObject.fieldPath",
+        "reportingController" => "reportingComponent",
+        same => same,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,8 @@ enum Shape {
     Event,
     /// A HorizontalPodAutoscaler of autoscaling/v1; the hub is v2's.
     Autoscaler,
+    /// One of v2, which may not keep what v1 keeps.
+    AutoscalerHub,
     /// A ResourceClaim of resource.k8s.io/v1beta1, whose requests are flat.
     Claim,
     /// A template of such claims.
@@ -35,6 +37,7 @@ impl Shape {
         match (group, version, kind) {
             ("events.k8s.io", _, "Event") => Self::Event,
             ("autoscaling", "v1", "HorizontalPodAutoscaler") => Self::Autoscaler,
+            ("autoscaling", "v2", "HorizontalPodAutoscaler") => Self::AutoscalerHub,
             ("resource.k8s.io", "v1beta1", "ResourceClaim") => Self::Claim,
             ("resource.k8s.io", "v1beta1", "ResourceClaimTemplate") => Self::ClaimTemplate,
             ("resource.k8s.io", "v1beta1", "ResourceSlice") => Self::Slice,
@@ -47,6 +50,7 @@ impl Shape {
             Self::Hub => {}
             Self::Event => events::to_core(object),
             Self::Autoscaler => autoscaling::to_v2(object),
+            Self::AutoscalerHub => autoscaling::drop_kept(object),
             Self::Claim => devices::claim_to_hub(object),
             Self::ClaimTemplate => devices::template_to_hub(object),
             Self::Slice => devices::slice_to_hub(object),
@@ -58,6 +62,7 @@ impl Shape {
             Self::Hub => {}
             Self::Event => events::from_core(object),
             Self::Autoscaler => autoscaling::to_v1(object),
+            Self::AutoscalerHub => autoscaling::drop_kept(object),
             Self::Claim => devices::claim_from_hub(object),
             Self::ClaimTemplate => devices::template_from_hub(object),
             Self::Slice => devices::slice_from_hub(object),
@@ -91,6 +96,22 @@ impl Conversion {
         Some(Self { from: shape(from), to: shape(to), group: to.group, version: to.version })
     }
 
+    /// From a version to itself through the hub, where that changes anything: what upstream's decoding, which always
+    /// takes this way, makes of what a client sends.
+    pub fn through_hub(api: &Resource) -> Option<Self> {
+        let shape = Shape::of(api.group, api.version, api.kind);
+        let lossy = matches!(shape, Shape::Autoscaler | Shape::AutoscalerHub);
+        lossy.then_some(Self { from: shape, to: shape, group: api.group, version: api.version })
+    }
+
+    /// What a field selector of the version it comes from is called in the version it leads to.
+    pub fn field(self, name: &str) -> &str {
+        match (self.from, self.to) {
+            (Shape::Event, Shape::Hub) => events::core_field(name),
+            _ => name,
+        }
+    }
+
     /// What is no object stays as it is.
     pub fn apply(self, object: &mut Value) {
         let Value::Object(fields) = object else { return };
@@ -99,10 +120,8 @@ impl Conversion {
             group => format!("{group}/{}", self.version),
         };
         fields.insert("apiVersion".into(), api_version.into());
-        if self.from != self.to {
-            self.from.bring_into_hub(fields);
-            self.to.make_from_hub(fields);
-        }
+        self.from.bring_into_hub(fields);
+        self.to.make_from_hub(fields);
     }
 }
 

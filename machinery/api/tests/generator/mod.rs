@@ -25,7 +25,7 @@ impl<'b> Choices<'b> {
         self.byte() % n
     }
 
-    fn number(&mut self) -> i64 {
+    pub(crate) fn number(&mut self) -> i64 {
         let bytes = [
             self.byte(),
             self.byte(),
