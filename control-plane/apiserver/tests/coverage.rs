@@ -36,10 +36,6 @@ const FURTHER_RIGHTS: [(&str, &str, (&str, &str, &str)); 4] = [
     ("certificatesigningrequests", "approval", ("certificates.k8s.io", "signers", "approve")),
 ];
 
-/// Not upstream's: admission is shown these in the version (and group) that they are stored in.
-const SHOWN_AS_STORED: [(&str, &str, &str); 2] =
-    [("autoscaling", "v1", "horizontalpodautoscalers"), ("events.k8s.io", "v1", "events")];
-
 /// What leads to a node or a pod, none of which is there: their answer is an error of after admission.
 const CONNECTING: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
 
@@ -439,13 +435,7 @@ async fn permitted(
     let seen: BTreeSet<Sight> =
         admitted.lock().iter().filter(|sight| sight[0] == cell.user()).cloned().collect();
     let want = cell.operation().map(|what| [cell.user(), group, version, resource, subresource, what.into()]);
-    let shown = (cell.group.as_str(), cell.version.as_str(), cell.resource.as_str());
-    if SHOWN_AS_STORED.contains(&shown) {
-        let operations: BTreeSet<&str> = seen.iter().map(|sight| sight[5].as_str()).collect();
-        if operations != cell.operation().into_iter().collect() {
-            faults.push(format!("{} {}: admission saw {seen:?}", cell.verb, cell.path()));
-        }
-    } else if seen != want.into_iter().collect() {
+    if seen != want.into_iter().collect() {
         faults.push(format!("{} {}: admission saw {seen:?}", cell.verb, cell.path()));
     }
 }

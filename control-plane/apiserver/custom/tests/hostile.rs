@@ -111,7 +111,7 @@ proptest! {
         }
         let crd = definition(schema, extra);
         let user = User::default();
-        let context = Context { now: Timestamp::UNIX_EPOCH, user: &user, namespace: "n", subresource: "" };
+        let context = Context { now: Timestamp::UNIX_EPOCH, user: &user, namespace: "n", subresource: "", api_version: "v1" };
         let strategy = definition_strategy();
         strategy.validate_create(&context, &crd);
         strategy.validate_update(&context, &crd, &crd);

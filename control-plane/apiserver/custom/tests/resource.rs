@@ -41,7 +41,7 @@ fn foo(spec: Value) -> Value {
 
 fn with_context<T>(subresource: &str, run: impl FnOnce(&Context<'_>) -> T) -> T {
     let user = User::default();
-    run(&Context { now: Timestamp::UNIX_EPOCH, user: &user, namespace: "n", subresource })
+    run(&Context { now: Timestamp::UNIX_EPOCH, user: &user, namespace: "n", subresource, api_version: "v1" })
 }
 
 fn told(errors: &FieldErrors) -> Vec<String> {

@@ -24,6 +24,8 @@ pub(crate) struct Kind {
     pub(crate) name: fn(&str) -> Faults,
     /// Whole objects, new and changed; not what comes by `/status`.
     pub(crate) validate: fn(&Value, &mut FieldErrors),
+    /// What depends on the version of the request; new objects and changed ones.
+    pub(crate) validate_version: fn(&Context<'_>, &Value, Option<&Value>, &mut FieldErrors),
     /// What only a new object may not have.
     pub(crate) validate_new: fn(&Value, &mut FieldErrors),
     /// New against old, whatever endpoint it comes by.
@@ -48,6 +50,7 @@ impl Kind {
         prepare_update: |_, _, _| {},
         name: names::subdomain,
         validate: |_, _| {},
+        validate_version: |_, _, _, _| {},
         validate_new: |_, _| {},
         changes: |_, _, _, _| {},
         warn: |_, _, _| {},
@@ -87,10 +90,11 @@ impl Strategy for Kind {
         (self.prepare_update)(context, new, old);
     }
 
-    fn validate_create(&self, _context: &Context<'_>, object: &Value) -> FieldErrors {
+    fn validate_create(&self, context: &Context<'_>, object: &Value) -> FieldErrors {
         let mut errors = FieldErrors::new();
         self.check_name(object, &mut errors);
         (self.validate)(object, &mut errors);
+        (self.validate_version)(context, object, None, &mut errors);
         (self.validate_new)(object, &mut errors);
         errors
     }
@@ -99,6 +103,7 @@ impl Strategy for Kind {
         let mut errors = FieldErrors::new();
         if context.subresource != "status" {
             (self.validate)(new, &mut errors);
+            (self.validate_version)(context, new, Some(old), &mut errors);
         }
         (self.changes)(context, new, old, &mut errors);
         errors

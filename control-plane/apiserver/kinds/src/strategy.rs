@@ -14,6 +14,8 @@ pub struct Context<'a> {
     pub namespace: &'a str,
     /// `""`, `"status"`, `"scale"`, …
     pub subresource: &'a str,
+    /// The version of the request: `v1`, `apps/v1`. Objects are in the version that they are stored in.
+    pub api_version: &'a str,
 }
 
 /// How a DELETE of this object proceeds. (`rest.RESTGracefulDeleteStrategy`)

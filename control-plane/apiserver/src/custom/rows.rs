@@ -33,7 +33,6 @@ fn storage(resource: &Arc<CustomResource>, version: &Arc<CustomVersion>) -> Stor
     let api = Arc::new(row(resource, version));
     Storage {
         gvk: version.gvk.clone(),
-        gvr: api.gvr(),
         // Bytes are read and written without a schema; pruning and defaults are the version's.
         schema: Schema::Deduced,
         prefix: format!("{ROOT}{}/{}/", resource.group, resource.names.plural),
@@ -69,6 +68,7 @@ fn served(
         api_version: version.api_version.as_str().into(),
         stored: Some(Stored { storage, cache: cache.clone() }),
         conversion: None,
+        form: None,
         api,
     }
 }

@@ -220,9 +220,12 @@ fn summary(bytes: &[u8]) -> String {
     if bytes.len() > SUMMARY { format!("{text} ...") } else { text }
 }
 
-/// Fills in the defaults of an object in its served version.
+/// Fills in the defaults of an object in its served version, and brings it into the form that all versions share.
 pub(crate) fn default(served: &crate::registry::Served, object: &mut Value) {
     if let Schema::Typed(ty) = served.shape {
         oarlock_api::defaults::apply_defaults_as(ty, object);
+    }
+    if let Some(form) = served.form {
+        form.apply(object);
     }
 }

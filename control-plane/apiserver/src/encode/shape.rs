@@ -45,7 +45,13 @@ pub(super) fn table<'a>(
 
 fn row(accepted: &Accepted, served: &Served, object: &Value, now: Timestamp) -> Value {
     let strategy = served.stored.as_ref().map(|stored| &stored.storage.strategy);
-    let cells = strategy.and_then(|strategy| strategy.table_cells(object, now)).unwrap_or_else(|| {
+    let stored = served.conversion.map(|conversion| {
+        let mut object = object.clone();
+        conversion.to_stored(&mut object);
+        object
+    });
+    let told = stored.as_ref().unwrap_or(object);
+    let cells = strategy.and_then(|strategy| strategy.table_cells(told, now)).unwrap_or_else(|| {
         let own = &served.api.table_columns;
         let mut cells = vec![object["metadata"]["name"].clone()];
         if own.is_empty() {

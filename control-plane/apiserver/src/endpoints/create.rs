@@ -21,9 +21,6 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     check_namespace(&call, &mut object)?;
     call.recorded(&object);
     Owner::of(&call).track(None, &mut object);
-    if let Some(conversion) = call.served.conversion {
-        conversion.to_stored(&mut object);
-    }
     let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await?;
     let warnings = std::mem::take(&mut write.warnings);
     call.answer(StatusCode::CREATED, created, &warnings)

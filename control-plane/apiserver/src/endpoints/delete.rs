@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Call, options};
 use crate::body::Body;
-use crate::encode::{self, to_served};
+use crate::encode;
 use crate::registry::store_failed;
 
 /// Kinds whose deletion answers with the deleted object; the others answer with a Status.
@@ -59,10 +59,7 @@ pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Res
     for entry in picked {
         let place = (&*entry.namespace, &*entry.name);
         match call.server.registry.delete(call.served, place, &options, &mut write).await {
-            Ok(mut deleted) => {
-                to_served(call.served, &mut deleted.object);
-                gone.push(deleted.object);
-            }
+            Ok(deleted) => gone.push(deleted.object),
             // Somebody else was quicker, which is as good.
             Err(status) if status.reason == "NotFound" => {}
             Err(status) => return Err(status),

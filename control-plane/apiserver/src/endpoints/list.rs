@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{Response, StatusCode};
-use oarlock_api::selector::{FieldSelector, LabelSelector};
+use oarlock_api::selector::{FieldRequirement, FieldSelector, LabelSelector};
 use oarlock_api::{FieldError, GroupKind, Path, Status};
 use oarlock_store::{ListOptions, Revision, StoreError};
 use serde::{Deserialize, Serialize};
@@ -101,13 +101,23 @@ pub(super) fn filter(call: &Call<'_>) -> Result<Filter, Status> {
     for requirement in fields.requirements() {
         check_field(call, &requirement.field)?;
     }
-    let fields = narrowed_to_name(call, fields)?;
+    let fields = narrowed_to_name(call, stored_fields(call, fields))?;
     // A selector on metadata.namespace is as good as a path.
     let namespace = match (call.namespace(), fields.required("metadata.namespace")) {
         ("", Some(namespace)) if call.served.api.namespaced => namespace.to_string(),
         (namespace, _) => namespace.to_string(),
     };
     Ok(Filter { namespace, labels: Arc::new(labels), fields: Arc::new(fields) })
+}
+
+/// The cache knows fields by the names of the stored version.
+fn stored_fields(call: &Call<'_>, fields: FieldSelector) -> FieldSelector {
+    let Some(conversion) = call.served.conversion else { return fields };
+    let renamed = fields.requirements().iter().map(|requirement| FieldRequirement {
+        field: conversion.stored_field(&requirement.field).to_string(),
+        ..requirement.clone()
+    });
+    FieldSelector::from_requirements(renamed.collect())
 }
 
 fn check_field(call: &Call<'_>, field: &str) -> Result<(), Status> {
@@ -117,6 +127,9 @@ fn check_field(call: &Call<'_>, field: &str) -> Result<(), Status> {
     }
     Err(Status::bad_request(match (api.group, api.plural) {
         ("batch", "jobs") => format!("field label {field:?} not supported for Job"),
+        ("resource.k8s.io", "resourceslices") => {
+            format!("field label not supported for {}: {field}", call.served.gvk)
+        }
         _ if api.field_selectors.is_empty() => {
             format!("{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"")
         }

@@ -91,14 +91,8 @@ impl Call<'_> {
         custom::entries(self.served, entries, &self.server.registry.conversions).await
     }
 
-    /// Answers with an object in its storage version.
-    fn answer(
-        &self,
-        code: StatusCode,
-        mut object: Value,
-        warnings: &[String],
-    ) -> Result<Response<Body>, Status> {
-        encode::to_served(self.served, &mut object);
+    /// Answers with an object of the served version.
+    fn answer(&self, code: StatusCode, object: Value, warnings: &[String]) -> Result<Response<Body>, Status> {
         let mut response = encode::object_in_shape(&self.accepted()?, self.served, code, object);
         encode::warn(&mut response, warnings);
         Ok(response)

@@ -13,7 +13,6 @@ use super::ownership::{Owner, check_apply_options};
 use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Strictness, content_type};
-use crate::encode::to_served;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -122,21 +121,12 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
     let owner = Owner::of(&call);
     let served = call.served;
     let transform = |current: &Value| {
-        let converted = served.conversion.map(|_| {
-            let mut live = current.clone();
-            to_served(served, &mut live);
-            live
-        });
-        let live = converted.as_ref().unwrap_or(current);
-        let patched = patch.apply(live, &served.shape).map_err(|error| error.to_status())?;
+        let patched = patch.apply(current, &served.shape).map_err(|error| error.to_status())?;
         let mut warnings = Vec::new();
         let mut object = as_object(&call, &patched, strictness, &mut warnings)?;
         *lenient.lock() = warnings;
         check_identity(&object, current)?;
-        owner.track(Some(live), &mut object);
-        if let Some(conversion) = served.conversion {
-            conversion.to_stored(&mut object);
-        }
+        owner.track(Some(current), &mut object);
         Ok(object)
     };
     let registry = &call.server.registry;
@@ -207,20 +197,11 @@ async fn apply_to_live(
     let mut write = call.write(options);
     let strictness = options::strictness(call, "PatchOptions")?;
     let transform = |current: &Value| {
-        let converted = served.conversion.map(|_| {
-            let mut live = current.clone();
-            to_served(served, &mut live);
-            live
-        });
-        let live = converted.as_ref().unwrap_or(current);
-        let applied = owner.apply(Some(live), patch.configuration(), force);
+        let applied = owner.apply(Some(current), patch.configuration(), force);
         let applied = applied.map_err(|error| error.to_status())?;
         patch.check_text(strictness, &mut Vec::new())?;
-        let mut object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
+        let object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
         check_identity(&object, current)?;
-        if let Some(conversion) = served.conversion {
-            conversion.to_stored(&mut object);
-        }
         Ok(object)
     };
     let updated = call.server.registry.update(served, call.place(), &mut write, None, transform).await?;
@@ -246,9 +227,6 @@ async fn apply_as_creation(
     let mut object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
     super::create::check_namespace(call, &mut object)?;
     super::update::check_name(call, &object)?;
-    if let Some(conversion) = call.served.conversion {
-        conversion.to_stored(&mut object);
-    }
     let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await?;
     warnings.append(&mut write.warnings);
     call.answer(StatusCode::CREATED, created, &warnings)

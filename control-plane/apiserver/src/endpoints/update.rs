@@ -9,7 +9,6 @@ use super::ownership::Owner;
 use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Format};
-use crate::encode::to_served;
 use crate::registry::Served;
 
 pub(super) async fn update(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
@@ -26,28 +25,15 @@ pub(super) async fn update(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     call.recorded(&object);
     let owner = Owner::of(&call);
     let served = call.served;
-    let to_stored = |mut object: Value| {
-        if let Some(conversion) = served.conversion {
-            conversion.to_stored(&mut object);
-        }
-        object
-    };
     let missing = (call.info.subresource.is_empty() && may_create(served)).then(|| {
         let mut object = object.clone();
         owner.track(None, &mut object);
-        to_stored(object)
+        object
     });
     let transform = |current: &Value| {
         let mut object = object.clone();
-        match served.conversion {
-            None => owner.track(Some(current), &mut object),
-            Some(_) => {
-                let mut live = current.clone();
-                to_served(served, &mut live);
-                owner.track(Some(&live), &mut object);
-            }
-        }
-        Ok(to_stored(object))
+        owner.track(Some(current), &mut object);
+        Ok(object)
     };
     let registry = &call.server.registry;
     let updated = registry.update(served, call.place(), &mut write, missing, transform).await?;

@@ -12,7 +12,7 @@ use super::{
 };
 
 impl Registry {
-    /// Stores a new object and gives it back as stored.
+    /// Stores a new object and gives it back as stored, in its version.
     pub(crate) async fn create(
         &self,
         served: &Served,
@@ -54,24 +54,28 @@ impl Registry {
         let place = (namespace, name.as_str());
         let mut request = admission(Operation::Create, served, write, place, Some(&mut object), None);
         self.mutate(&mut request).await.map_err(refused)?;
+        let mut object = served.inward(object);
         fill_system_fields(&mut object, namespace, storage.strategy.has_generation());
         if !storage.strategy.keeps_status_on_create() {
             clear_status(&storage.api, &mut object);
         }
-        storage.strategy.prepare_for_create(&context(write, namespace), &mut object);
+        storage.strategy.prepare_for_create(&context(served, write, namespace), &mut object);
         let mut held =
             self.services.for_create(storage, &mut object, write.dry_run).await.map_err(refused)?;
         let mut errors = meta::validate_create(&object, meta::Kind::of(storage));
-        errors.extend(storage.strategy.validate_create(&context(write, namespace), &object));
+        errors.extend(storage.strategy.validate_create(&context(served, write, namespace), &object));
         errors.extend(super::further_errors(storage, &object, None));
         if !errors.is_empty() {
             return Err(refused(Status::invalid(&served.group_kind, &name, &errors)));
         }
-        let warned = storage.strategy.warnings(&context(write, namespace), &object, None);
+        let warned = storage.strategy.warnings(&context(served, write, namespace), &object, None);
         write.warnings.extend(warned);
         storage.strategy.canonicalize(&mut object);
-        let request = admission(Operation::Create, served, write, place, Some(&mut object), None);
+        let mut shown = served.shown(&object);
+        let judged = shown.as_mut().unwrap_or(&mut object);
+        let request = admission(Operation::Create, served, write, place, Some(judged), None);
         self.admit(&request).await.map_err(refused)?;
+        served.complete(&mut object);
         let key: bytes::Bytes = key_of(&storage.prefix, namespace, &name).into();
         if write.dry_run {
             let (taken, _) =
@@ -79,7 +83,7 @@ impl Registry {
             if taken.is_some() {
                 return Err((Status::already_exists(&served.group_resource, &name), true));
             }
-            return Ok(object);
+            return Ok(served.outward(object));
         }
         if has_revision(&object) {
             let why = "resourceVersion should not be set on objects to be created";
@@ -91,7 +95,7 @@ impl Registry {
             Err(_) => Err((Status::already_exists(&served.group_resource, &name), true)),
             Ok(revision) => {
                 set_revision(&mut object, revision.0);
-                Ok(object)
+                Ok(served.outward(object))
             }
         }
     }

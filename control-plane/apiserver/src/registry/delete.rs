@@ -60,7 +60,9 @@ impl Registry {
             };
             check_preconditions(served, options, &object, name)?;
             if !options.admitted {
-                let mut request = admission(Operation::Delete, served, write, place, None, Some(&object));
+                let shown = served.shown(&object);
+                let seen = Some(shown.as_ref().unwrap_or(&object));
+                let mut request = admission(Operation::Delete, served, write, place, None, seen);
                 self.mutate(&mut request).await?;
                 self.admit(&request).await?;
             }
@@ -68,10 +70,10 @@ impl Registry {
             if write.dry_run {
                 let gone = matches!(step, Step::Remove);
                 let object = if let Step::Mark(marked) = step { marked } else { object };
-                return Ok(Deleted { object, gone });
+                return Ok(Deleted { object: served.outward(object), gone });
             }
             let (done, mut object, gone) = match step {
-                Step::Pending => return Ok(Deleted { object, gone: false }),
+                Step::Pending => return Ok(Deleted { object: served.outward(object), gone: false }),
                 Step::Remove => {
                     let held = self.services.for_delete(&storage, &object);
                     (self.remove_with(&key, kv.mod_revision, held).await?, object, true)
@@ -84,7 +86,7 @@ impl Registry {
             match done {
                 Ok(revision) => {
                     set_revision(&mut object, revision.0);
-                    return Ok(Deleted { object, gone });
+                    return Ok(Deleted { object: served.outward(object), gone });
                 }
                 Err(current) => found = self.read_if_any(&storage, current).await?,
             }

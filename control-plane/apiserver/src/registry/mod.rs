@@ -1,6 +1,6 @@
 //! The generic registry: creation, update and deletion of any resource, the same way for all. A kind adds its strategy.
 //!
-//! Knows nothing of HTTP. Objects come and go as trees in the storage version; the store holds them as JSON.
+//! Knows nothing of HTTP. Objects come and go as trees in the version of the request; the store holds them as JSON.
 
 mod catalogue;
 mod conversion;
@@ -223,15 +223,10 @@ pub(crate) fn admission<'a>(
     old_object: Option<&'a Value>,
 ) -> AdmissionRequest<'a> {
     let (namespace, name) = place;
-    // The object is in the version that it is stored in.
-    let (kind, resource) = match &served.stored {
-        Some(stored) if served.conversion.is_some() => (&stored.storage.gvk, &stored.storage.gvr),
-        _ => (served.body_kind(write.subresource), &served.gvr),
-    };
     AdmissionRequest {
         operation,
-        kind,
-        resource,
+        kind: served.body_kind(write.subresource),
+        resource: &served.gvr,
         subresource: write.subresource,
         namespace,
         name,
@@ -245,8 +240,14 @@ pub(crate) fn admission<'a>(
     }
 }
 
-pub(crate) fn context<'a>(write: &'a Write<'_>, namespace: &'a str) -> Context<'a> {
-    Context { now: Timestamp::now(), user: write.user, namespace, subresource: write.subresource }
+pub(crate) fn context<'a>(served: &'a Served, write: &'a Write<'_>, namespace: &'a str) -> Context<'a> {
+    Context {
+        now: Timestamp::now(),
+        user: write.user,
+        namespace,
+        subresource: write.subresource,
+        api_version: &served.api_version,
+    }
 }
 
 /// RFC 3339 to the second, as `metav1.Time`.

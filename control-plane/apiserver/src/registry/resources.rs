@@ -84,7 +84,6 @@ pub(crate) struct Storage {
     pub(crate) api: Arc<Resource>,
     pub(crate) schema: Schema,
     pub(crate) gvk: GroupVersionKind,
-    pub(crate) gvr: GroupVersionResource,
     pub(crate) group_resource: GroupResource,
     /// `/registry/pods/`.
     pub(crate) prefix: String,
@@ -108,12 +107,15 @@ pub(crate) struct Served {
     pub(crate) custom: Option<Custom>,
     pub(crate) gvk: GroupVersionKind,
     pub(crate) gvr: GroupVersionResource,
+    /// As messages call it: by its stored version, in whatever group it was asked for.
     pub(crate) group_resource: GroupResource,
     pub(crate) group_kind: GroupKind,
     /// Its storage; none for what is only asked (reviews, bindings).
     pub(crate) stored: Option<Stored>,
     /// How objects go between this version and the stored one, where they differ.
     pub(crate) conversion: Option<Conversion>,
+    /// What decoding brings its objects into.
+    pub(crate) form: Option<oarlock_api::conversion::Conversion>,
     /// Where the replicas are, of what has a Scale.
     pub(crate) scale: Option<ScalePaths>,
     /// Subresources whose body is of another kind than the object.
@@ -213,7 +215,8 @@ impl Resources {
                 continue;
             }
             let stored = resources.storage_of(table, api, media);
-            let conversion = stored.as_ref().and_then(|stored| Conversion::between(api, &stored.storage.api));
+            let home = stored.as_ref().map_or(api, |stored| &stored.storage.api);
+            let conversion = Conversion::between(api, home);
             let rows = if served { &mut resources.served } else { &mut resources.unserved };
             rows.push(Arc::new(Served {
                 shape: Schema::Typed(type_of(table, api)),
@@ -221,11 +224,12 @@ impl Resources {
                 custom: None,
                 gvk: api.gvk(),
                 gvr: api.gvr(),
-                group_resource: api.group_resource(),
-                group_kind: api.group_kind(),
+                group_resource: home.group_resource(),
+                group_kind: home.group_kind(),
                 bodies: bodies_of(api),
                 scale: api.subresource("scale").map(|_| ScalePaths::builtin()),
                 api: Arc::new(api.clone()),
+                form: oarlock_api::conversion::Conversion::through_hub(api),
                 stored,
                 conversion,
             }));
@@ -347,7 +351,6 @@ fn storage(table: &'static Table, api: &'static Resource, media: StorageMediaTyp
     let group_resource = api.group_resource();
     Storage {
         gvk: api.gvk(),
-        gvr: api.gvr(),
         schema: Schema::Typed(type_of(table, api)),
         prefix: prefix_of(&group_resource),
         strategy: Behaviour::Builtin(strategy_of(&group_resource)),

@@ -8,6 +8,7 @@ use oarlock_apiserver_access::Operation;
 use oarlock_store::Revision;
 use serde_json::Value;
 
+use super::conversion::Current;
 use super::{
     CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, context, key_of, meta, meta_mut,
     set_revision, stored,
@@ -24,7 +25,7 @@ pub(crate) struct Updated {
 const STATUS_MAY_CHANGE: [&str; 4] = ["labels", "annotations", "finalizers", "managedFields"];
 
 impl Registry {
-    /// Replaces an object by what `transform` makes of it. `transform` sees the object in its storage version, with its
+    /// Replaces an object by what `transform` makes of it. `transform` sees the object in the request's version, with its
     /// resourceVersion, and may be called again over a newer one. `missing` is stored where there is no such object and
     /// the kind allows creation by update.
     pub(crate) async fn update<T>(
@@ -56,7 +57,8 @@ impl Registry {
                     _ => Err(Status::not_found(&served.group_resource, name)),
                 };
             };
-            let candidate = transform(&old.object)?;
+            let old = Current::of(served, old);
+            let candidate = transform(old.shown())?;
             match self.attempt(served, &storage, &key, old, candidate, write).await? {
                 Ok(object) => return Ok(Updated { object, created: false }),
                 Err(newer) => found = newer,
@@ -71,54 +73,60 @@ impl Registry {
         served: &Served,
         storage: &Storage,
         key: &Bytes,
-        old: Found,
+        current: Current,
         mut new: Value,
         write: &mut Write<'_>,
     ) -> Result<Result<Value, Option<Found>>, Status> {
-        let Found { object: old, kv } = old;
+        let Found { object: old, kv } = &current.found;
         let name = old["metadata"]["name"].as_str().unwrap_or_default().to_string();
         let namespace = old["metadata"]["namespace"].as_str().unwrap_or_default().to_string();
         let place = (namespace.as_str(), name.as_str());
-        check_identity(served, key, &new, &old, &name)?;
+        check_identity(served, key, &new, old, &name)?;
         check_revision(served, storage, &mut new, kv.mod_revision.0, &name)?;
-        keep_what_stays(storage, write.subresource, &mut new, &old);
-        let mut request = admission(Operation::Update, served, write, place, Some(&mut new), Some(&old));
+        let seen = Some(current.shown());
+        let mut request = admission(Operation::Update, served, write, place, Some(&mut new), seen);
         self.mutate(&mut request).await?;
-        storage.strategy.prepare_for_update(&context(write, &namespace), &mut new, &old);
-        set_generation(storage, write.subresource, &mut new, &old);
-        let mut held = self.services.for_update(storage, &mut new, &old, write.dry_run).await?;
-        let mut errors = meta::validate_update(&new, &old, meta::Kind::of(storage));
-        errors.extend(storage.strategy.validate_update(&context(write, &namespace), &new, &old));
+        let mut new = served.inward(new);
+        // What admission changed of it is taken back as well.
+        keep_what_stays(storage, write.subresource, &mut new, old);
+        storage.strategy.prepare_for_update(&context(served, write, &namespace), &mut new, old);
+        set_generation(storage, write.subresource, &mut new, old);
+        let mut held = self.services.for_update(storage, &mut new, old, write.dry_run).await?;
+        let mut errors = meta::validate_update(&new, old, meta::Kind::of(storage));
+        errors.extend(storage.strategy.validate_update(&context(served, write, &namespace), &new, old));
         if write.subresource.is_empty() {
-            errors.extend(super::further_errors(storage, &new, Some(&old)));
+            errors.extend(super::further_errors(storage, &new, Some(old)));
         }
         if !errors.is_empty() {
             return Err(Status::invalid(&served.group_kind, &name, &errors));
         }
-        let warned = storage.strategy.warnings(&context(write, &namespace), &new, Some(&old));
+        let warned = storage.strategy.warnings(&context(served, write, &namespace), &new, Some(old));
         write.warnings.extend(warned);
         storage.strategy.canonicalize(&mut new);
-        let request = admission(Operation::Update, served, write, place, Some(&mut new), Some(&old));
+        let mut shown = served.shown(&new);
+        let judged = shown.as_mut().unwrap_or(&mut new);
+        let request = admission(Operation::Update, served, write, place, Some(judged), seen);
         self.admit(&request).await?;
-        keep_times(&old, &mut new);
+        served.complete(&mut new);
+        keep_times(old, &mut new);
         if write.dry_run {
-            return Ok(Ok(new));
+            return Ok(Ok(served.outward(new)));
         }
-        let done = if is_finished(storage, &new, &old) {
-            self.remove_with(key, kv.mod_revision, self.services.for_delete(storage, &old)).await?
+        let done = if is_finished(storage, &new, old) {
+            self.remove_with(key, kv.mod_revision, self.services.for_delete(storage, old)).await?
         } else {
             let value = self.encode(storage, &new).await?;
-            if (value == kv.value || new == old)
+            if (value == kv.value || new == *old)
                 && !self.store.is_stale(key).await.map_err(super::store_failed)?
             {
-                return Ok(Ok(old));
+                return Ok(Ok(current.into_shown()));
             }
             self.put_with(storage, key, value, kv.mod_revision, &mut new, &mut held).await?
         };
         match done {
             Ok(revision) => {
                 set_revision(&mut new, revision.0);
-                Ok(Ok(new))
+                Ok(Ok(served.outward(new)))
             }
             Err(current) => Ok(Err(self.read_if_any(storage, current).await?)),
         }

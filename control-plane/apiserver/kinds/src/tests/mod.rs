@@ -28,7 +28,13 @@ fn alice() -> &'static User {
 }
 
 fn context(subresource: &'static str) -> Context<'static> {
-    Context { now: Timestamp::UNIX_EPOCH, user: alice(), namespace: "default", subresource }
+    Context {
+        now: Timestamp::UNIX_EPOCH,
+        user: alice(),
+        namespace: "default",
+        subresource,
+        api_version: "v1",
+    }
 }
 
 /// The object as the registry hands it to validation.
