@@ -1,16 +1,20 @@
 //! Who owns which field: what every write records in `metadata.managedFields`. (KEP-555)
 
+use std::sync::Arc;
+
 use http::header::USER_AGENT;
 use jiff::Timestamp;
 use oarlock_api::apply::{
     self, Applied, ApplyError, OneVersion, Request, Reset, VersionError, Versions, manager_or_user_agent,
 };
+use oarlock_api::gvk::split_api_version;
 use oarlock_api::{Schema, Status};
+use oarlock_apiserver_custom::CustomVersion;
 use serde_json::Value;
 
 use super::Call;
 use crate::custom::Caller;
-use crate::registry::{Catalogue, Served};
+use crate::registry::{Catalogue, Custom, Served};
 
 /// The writer of a request, as it is recorded.
 pub(super) struct Owner<'a> {
@@ -106,24 +110,41 @@ fn reset(call: &Call<'_>) -> Reset {
     }
 }
 
-/// The other versions of a resource, for managers that wrote in them.
+/// The other versions of a resource, for managers that wrote in them. Of a definition these are all its versions, also
+/// those that are not served any more; of a built-in kind those that are served under the same root: upstream has schemas
+/// of no others, so that events forget who wrote in the other group.
 struct ServedVersions<'a> {
     served: &'a Served,
     resources: &'a Catalogue,
     conversions: &'a Caller,
 }
 
+impl ServedVersions<'_> {
+    fn builtin(&self, api_version: &str) -> Option<Arc<Served>> {
+        let (group, version) = split_api_version(api_version);
+        let api = &self.served.api;
+        let same_root = group.is_empty() == api.group.is_empty();
+        same_root.then(|| self.resources.find(group, version, api.plural)).flatten()
+    }
+
+    fn of_definition(&self, custom: &Custom, api_version: &str) -> Option<Arc<CustomVersion>> {
+        let (group, version) = split_api_version(api_version);
+        (*group == *custom.resource.group).then(|| custom.resource.version(version).cloned()).flatten()
+    }
+}
+
 impl Versions for ServedVersions<'_> {
     fn convert(&self, object: &Value, api_version: &str) -> Result<Value, VersionError> {
-        let (group, version) = oarlock_api::gvk::split_api_version(api_version);
-        let other = self.resources.find(group, version, self.served.api.plural);
-        let other = other.ok_or(VersionError::Missing)?;
-        if let Some(custom) = &other.custom {
-            let converted = crate::custom::to_version_at_once(custom, object.clone(), self.conversions);
+        if let Some(custom) = &self.served.custom {
+            let version = self.of_definition(custom, api_version).ok_or(VersionError::Missing)?;
+            let other = Custom::new(custom.resource.clone(), version);
+            let converted = crate::custom::to_version_at_once(&other, object.clone(), self.conversions);
             return converted.map_err(|status| VersionError::Failed(status.message.to_string()));
         }
+        let other = self.builtin(api_version).ok_or(VersionError::Missing)?;
+        let own = self.builtin(oarlock_api::meta::api_version(object)).ok_or(VersionError::Missing)?;
         let mut object = object.clone();
-        if let Some(conversion) = self.served.conversion {
+        if let Some(conversion) = own.conversion {
             conversion.to_stored(&mut object);
         }
         crate::encode::to_served(&other, &mut object);
@@ -131,8 +152,12 @@ impl Versions for ServedVersions<'_> {
     }
 
     fn schema(&self, api_version: &str) -> Option<Schema> {
-        let (group, version) = oarlock_api::gvk::split_api_version(api_version);
-        Some(self.resources.find(group, version, self.served.api.plural)?.schema())
+        match &self.served.custom {
+            Some(custom) => {
+                self.of_definition(custom, api_version).map(|version| Schema::Structural(version.schema()))
+            }
+            None => self.builtin(api_version).map(|served| served.schema()),
+        }
     }
 }
 

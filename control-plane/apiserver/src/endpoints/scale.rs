@@ -7,6 +7,7 @@ use http::{Response, StatusCode};
 use oarlock_api::apply::{ManagedError, parent_entries, scale_entries};
 use oarlock_api::selector::LabelSelector;
 use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Schema, Status, Table};
+use oarlock_apiserver_custom::Scale;
 use serde_json::{Map, Value, json};
 
 use super::ownership::{Owner, check_apply_options};
@@ -63,16 +64,28 @@ fn scale_kind() -> (GroupVersionKind, Schema) {
     (gvk, Schema::Typed(ty))
 }
 
+fn replicas_path(scale: Option<&Scale>) -> Option<Vec<String>> {
+    let path = scale?.spec_replicas.trim_start_matches('.');
+    Some(path.split('.').map(str::to_string).collect())
+}
+
 /// Where the replicas are in the version that is asked for.
 fn paths<'a>(call: &'a Call<'_>) -> Result<&'a ScalePaths, Status> {
     call.served.scale.as_ref().ok_or_else(super::not_allowed)
 }
 
-/// Where they are in every version, for those who own them there.
+/// Where they are in every version, served or not, for those who own them there.
 struct AllPaths(Vec<(String, Option<Vec<String>>)>);
 
 impl AllPaths {
     fn of(call: &Call<'_>) -> Self {
+        if let Some(custom) = &call.served.custom {
+            let all = custom.resource.versions.iter();
+            return Self(
+                all.map(|version| (version.api_version.clone(), replicas_path(version.scale.as_ref())))
+                    .collect(),
+            );
+        }
         let now = call.server.resources.now();
         let same = now.served().iter().filter(|served| served.group_resource == call.served.group_resource);
         let path =
