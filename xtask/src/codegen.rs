@@ -1,7 +1,8 @@
 //! Turns the facts of the Kubernetes API into the compact tables that `machinery/api` carries.
 //!
 //! Reads `kubernetes-*-types.json`, `-resources.json` and `bootstrap-objects-*.json`; writes `types.txt` (its form is
-//! described in `machinery/api/src/table/load.rs`), `resources.json` and `bootstrap.json`.
+//! described in `machinery/api/src/table/load.rs`), `resources.json` and `bootstrap.json`. What the facts on resources lack
+//! stands in `xtask/supplement.json`, row by row, and is written by hand.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -12,6 +13,7 @@ use serde_json::{Map, Value, json};
 
 const FACTS: &str = "../shared/facts";
 const DATA: &str = "machinery/api/data";
+const SUPPLEMENT: &str = "xtask/supplement.json";
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 
 /// Types that exist in the facts without a kind, though clients name them.
@@ -58,7 +60,9 @@ pub(crate) fn run() -> Result<()> {
     let data = Path::new(DATA);
     std::fs::create_dir_all(data).with_context(|| format!("create {}", data.display()))?;
     write(data, "types.txt", &types(&read(&facts, "kubernetes-", "-types.json")?)?)?;
-    write(data, "resources.json", &resources(&read(&facts, "kubernetes-", "-resources.json")?)?)?;
+    let mut rows = read(&facts, "kubernetes-", "-resources.json")?;
+    supplement(&mut rows, &parse(Path::new(SUPPLEMENT))?)?;
+    write(data, "resources.json", &resources(&rows)?)?;
     write(data, "bootstrap.json", &serde_json::to_string(&read(&facts, "bootstrap-objects-", ".json")?)?)
 }
 
@@ -73,9 +77,31 @@ fn read(folder: &Path, prefix: &str, suffix: &str) -> Result<Value> {
         }
     }
     found.sort();
-    let path = found.pop().with_context(|| format!("no {prefix}*{suffix} in {}", folder.display()))?;
-    let text = std::fs::read_to_string(&path).with_context(|| format!("read {}", path.display()))?;
+    parse(&found.pop().with_context(|| format!("no {prefix}*{suffix} in {}", folder.display()))?)
+}
+
+fn parse(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
     serde_json::from_str(&text).with_context(|| format!("parse {}", path.display()))
+}
+
+/// Sets fields of rows. What no row takes, or what a row has come to say by itself, is a mistake to be mended there.
+fn supplement(rows: &mut Value, additions: &Value) -> Result<()> {
+    const NAMES: [&str; 3] = ["group", "version", "resource"];
+    for addition in additions.as_array().context("a supplement is a list")? {
+        let told = NAMES.map(|name| text(&addition[name])).join("/");
+        let mut all = rows.as_array_mut().context("resources")?.iter_mut();
+        let row = all.find(|row| NAMES.iter().all(|name| row[*name] == addition[*name]));
+        let row = row.with_context(|| format!("{SUPPLEMENT}: the facts have no {told}"))?;
+        let fields = addition.as_object().context("an object")?.iter();
+        for (field, value) in fields.filter(|(field, _)| !NAMES.contains(&field.as_str())) {
+            if row[field] == *value {
+                bail!("{SUPPLEMENT}: the facts say {field} of {told} by themselves");
+            }
+            row[field] = value.clone();
+        }
+    }
+    Ok(())
 }
 
 fn write(folder: &Path, name: &str, text: &str) -> Result<()> {

@@ -96,6 +96,10 @@ async fn lists_refuse_what_upstream_refuses() {
             "400 BadRequest: field label \"spec.nope\" not supported for Job",
         ),
         get(
+            "/apis/resource.k8s.io/v1/resourceslices?fieldSelector=spec.nope%3Dv",
+            "400 BadRequest: field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: spec.nope",
+        ),
+        get(
             maps("fieldSelector=nonsense"),
             "400 BadRequest: invalid selector: 'nonsense'; can't understand 'nonsense'",
         ),
