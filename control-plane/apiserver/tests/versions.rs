@@ -187,16 +187,14 @@ async fn webhooks_see_the_version_of_the_request_or_the_one_they_name() {
         assert_eq!(of(&equivalent), expected(&equivalent, stored, own, status), "{name}");
         assert_eq!(of(&format!("{name}-exact")), Vec::<String>::new(), "{name}: of no other version");
     }
-    let seen = seen.lock();
     let created = |path: &str| {
+        let seen = seen.lock();
         let first = seen.iter().find(|(sight, _)| sight.starts_with(&format!("{path} CREATE")));
         first.expect("it was created").1["object"].clone()
     };
-    assert_eq!(created("event-any")["note"], "so");
-    assert_eq!(created("event-any")["regarding"]["name"], "p");
-    assert_eq!(created("event-equivalent")["message"], "so");
-    assert_eq!(created("event-equivalent")["involvedObject"]["name"], "p");
-    drop(seen);
+    let (own, other) = (created("event-any"), created("event-equivalent"));
+    assert_eq!((&own["note"], &own["regarding"]["name"]), (&json!("so"), &json!("p")));
+    assert_eq!((&other["message"], &other["involvedObject"]["name"]), (&json!("so"), &json!("p")));
     server.stop().await;
 }
 
@@ -248,6 +246,31 @@ async fn what_a_webhook_changes_in_one_version_is_there_in_the_other() {
     assert!(stored["metadata"]["annotations"].is_null(), "v2 keeps nothing aside: {stored}");
     let answer = made(&server, NEWER, event("e")).await;
     assert_eq!((&answer["note"], &answer["message"]), (&json!("changed"), &Value::Null), "{answer}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_webhook_cannot_change_what_its_endpoint_keeps() {
+    let server = start().await;
+    let hook = Hook::start(&[], |received| {
+        let mut answer = allowed(received);
+        let patch = json!([{ "op": "add", "path": "/status", "value": { "currentReplicas": 9, "desiredReplicas": 9 } }]);
+        answer["response"]["patchType"] = "JSONPatch".into();
+        answer["response"]["patch"] = STANDARD.encode(patch.to_string()).into();
+        Answer::json(&answer)
+    })
+    .await;
+    made(&server, V1, scaler("h")).await;
+    let mut updates = rule("autoscaling", "v2", "horizontalpodautoscalers");
+    updates["operations"] = json!(["UPDATE"]);
+    register(&server, "mutating", vec![webhook(&hook, "/status", &updates, "Equivalent")]).await;
+    let patch = json!({ "spec": { "maxReplicas": 4 } }).to_string();
+    let (code, kept) = server.ask_with(Method::PATCH, &format!("{V1}/h"), &MERGE, patch.clone().into()).await;
+    assert_eq!((code, &kept["spec"]["maxReplicas"]), (200, &json!(4)), "{kept}");
+    assert_eq!(kept["status"]["currentReplicas"], 0, "{kept}");
+    let status = format!("{V1}/h/status");
+    let (code, told) = server.ask_with(Method::PATCH, &status, &MERGE, patch.into()).await;
+    assert_eq!((code, &told["status"]["currentReplicas"]), (200, &json!(9)), "{told}");
     server.stop().await;
 }
 

@@ -13,7 +13,7 @@
 //!
 //! let strategy = strategy_for(&GroupResource::new("", "configmaps"));
 //! # let user = Default::default();
-//! # let context = Context { subresource: "", namespace: "default", user: &user, now: jiff::Timestamp::UNIX_EPOCH };
+//! # let context = Context { subresource: "", namespace: "default", user: &user, now: jiff::Timestamp::UNIX_EPOCH, api_version: "v1" };
 //! let faults = strategy.validate_create(&context, &json!({"data": {"no spaces": ""}}));
 //! assert_eq!(faults.len(), 1);
 //! ```
