@@ -219,5 +219,13 @@ async fn subresources_versions_tables_and_selectors() {
     let strategic = [("content-type", "application/strategic-merge-patch+json")];
     let (code, _) = server.ask_with(Method::PATCH, &format!("{BOATS}/a"), &strategic, b"{}".to_vec()).await;
     assert_eq!(code, 415);
+    let (code, gone) =
+        server.ask(Method::DELETE, &format!("{v2}?fieldSelector=spec.oars%3D6"), Value::Null).await;
+    assert_eq!((code, &gone["items"][0]["metadata"]["name"]), (200, &json!("c")), "{gone}");
+    assert_eq!(gone["items"].as_array().map(Vec::len), Some(1), "{gone}");
+    let (_, left) = server.get(BOATS).await;
+    let names: Vec<&Value> =
+        left["items"].as_array().expect("items").iter().map(|b| &b["metadata"]["name"]).collect();
+    assert_eq!(names, ["a", "b"], "{left}");
     server.stop().await;
 }

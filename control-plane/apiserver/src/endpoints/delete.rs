@@ -47,7 +47,7 @@ pub(super) async fn delete(call: Call<'_>, body: Bytes) -> Result<Response<Body>
 
 pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     let accepted = call.accepted()?;
-    let filter = super::list::filter(&call)?;
+    let (filter, late) = super::list::by_version(&call, super::list::filter(&call)?);
     let (sent, options) = options::delete_options(&call, &body)?;
     let mut write = call.write(&sent);
     let revision = call.server.cache.fresh().await.map_err(store_failed)?;
@@ -55,7 +55,11 @@ pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Res
     let snapshot = stored.cache.snapshot();
     let mut gone: Vec<Value> = Vec::new();
     let picked = snapshot.iter(&filter.namespace, None).filter(|entry| filter.matches(entry));
-    let picked: Vec<_> = picked.cloned().collect();
+    let mut picked: Vec<_> = picked.cloned().collect();
+    if let Some(late) = late {
+        picked = call.in_version(picked).await?;
+        picked.retain(|entry| late.matches(entry));
+    }
     for entry in picked {
         let place = (&*entry.namespace, &*entry.name);
         match call.server.registry.delete(call.served, place, &options, &mut write).await {
