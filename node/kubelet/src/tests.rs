@@ -176,6 +176,23 @@ async fn a_pod_runs_and_is_deleted() {
     node.stop().await;
 }
 
+#[tokio::test]
+async fn a_pod_without_grace_ends_when_it_is_gone() {
+    let node = Harness::start().await;
+    let mut spec = web();
+    spec["terminationGracePeriodSeconds"] = json!(0);
+    node.put_pod("p", spec);
+    node.pod_until("p", ready).await;
+    node.api.remove("pods", "shop", "p");
+    let ended = async {
+        while !node.runtime.sandbox_ids().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), ended).await.expect("the sandbox is removed");
+    node.stop().await;
+}
+
 async fn delete(node: &Harness, name: &str, grace: u32) {
     let api: kube::Api<k8s_openapi::api::core::v1::Pod> = kube::Api::namespaced(node.api.client(), "shop");
     let params = kube::api::DeleteParams { grace_period_seconds: Some(grace), ..Default::default() };

@@ -43,11 +43,7 @@ impl Worker {
     pub(super) async fn terminate(&mut self, input: &Input) -> Next {
         let pod = &input.pod;
         if !self.reclaimed {
-            let grace = if input.gone && pod.deletion().is_none() {
-                pod.grace_seconds().max(1)
-            } else {
-                pod.grace_seconds()
-            };
+            let grace = input.grace();
             let stopped = tokio::select! {
                 stopped = self.stop_everything(pod, grace) => stopped,
                 () = self.ending_within(Some(grace)) => return Next::Wait(Some(self.ctx.now())),

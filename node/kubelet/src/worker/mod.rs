@@ -45,6 +45,12 @@ impl Input {
     fn ending(&self) -> bool {
         self.gone || self.pod.deletion().is_some()
     }
+
+    /// How long the pod has to end. Who is gone without having been asked to end gets a moment.
+    fn grace(&self) -> i64 {
+        let least = if self.gone && self.pod.deletion().is_none() { 1 } else { 0 };
+        self.pod.grace_seconds().max(least)
+    }
 }
 
 /// How a worker is reached.
@@ -160,8 +166,7 @@ impl Worker {
     /// Returns when the pod is to end, or its end is to come sooner than `grace`.
     async fn ending_within(&self, grace: Option<i64>) {
         let mut input = self.input.clone();
-        let sooner =
-            |input: &Input| input.ending() && grace.is_none_or(|grace| input.pod.grace_seconds() < grace);
+        let sooner = |input: &Input| input.ending() && grace.is_none_or(|grace| input.grace() < grace);
         if input.wait_for(sooner).await.is_err() {
             std::future::pending::<()>().await;
         }
