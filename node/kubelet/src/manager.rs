@@ -139,7 +139,8 @@ impl Manager {
         let others: Vec<Arc<Pod>> = workers
             .values()
             .map(|handle| handle.input.borrow().clone())
-            .filter(|input| input.refused.is_none() && !self.is_over(&input.pod))
+            // What is gone from its source has no room in the scheduler's books either.
+            .filter(|input| input.refused.is_none() && !input.gone && !self.is_over(&input.pod))
             .map(|input| input.pod)
             .collect();
         let verdict = admission::admit(pod, &others, &self.0.ctx.node.borrow())?;

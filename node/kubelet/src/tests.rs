@@ -425,6 +425,20 @@ async fn a_pod_that_does_not_fit_fails() {
 }
 
 #[tokio::test]
+async fn a_pod_that_is_gone_takes_no_room() {
+    let node = Harness::start_with(FakeApi::new(), FakeRuntime::new(), |config| config.max_pods = 1).await;
+    node.put_pod("old", web());
+    node.pod_until("old", ready).await;
+    // It lingers: its end is tried again only after a while.
+    node.runtime.fail_next("StopContainer", oarlock_cri::Status::unavailable("busy"));
+    node.api.remove("pods", "shop", "old");
+    node.put_pod("new", web());
+    let pod = node.pod_until("new", |pod| ready(pod) || pod["status"]["phase"] == "Failed").await;
+    assert!(ready(&pod), "{pod:#}");
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn one_start_is_few_writes() {
     let node = Harness::start().await;
     node.put_pod("p", web());
