@@ -175,6 +175,12 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// The revision at which a key was last written, zero where it does not exist; none where the store would have to ask
+    /// somebody. Who holds a copy of that revision need not read the key.
+    fn revision_of(&self, _key: &[u8]) -> Option<Revision> {
+        None
+    }
+
     /// Whether the value of a key should be written again even if it did not change, because it would be stored in
     /// another form today (encryption keys are rotated). Asked only before a write is left out.
     async fn is_stale(&self, _key: &[u8]) -> Result<bool> {

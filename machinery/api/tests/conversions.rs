@@ -87,7 +87,7 @@ fn autoscaler(choices: &mut Choices<'_>) -> Value {
 fn metric(choices: &mut Choices<'_>, side: &str) -> Value {
     let pick = choices.number().unsigned_abs();
     let quantity = ["1", "500m", "1Gi"][usize::try_from(pick / 8 % 3).expect("small")];
-    let average = pick / 32 % 2 == 0;
+    let average = (pick / 32).is_multiple_of(2);
     let amount = match (pick % 5, average) {
         (0 | 4, false) => json!({ "type": "Value", "value": quantity }),
         (2 | 3, false) => json!({ "type": "Utilization", "averageUtilization": pick / 64 % 100 }),

@@ -190,6 +190,10 @@ impl Store for EncryptedStore {
         self.inner.is_shared()
     }
 
+    fn revision_of(&self, key: &[u8]) -> Option<Revision> {
+        self.inner.revision_of(key)
+    }
+
     async fn is_stale(&self, key: &[u8]) -> Result<bool> {
         if self.encryption.current().of(key).is_none() {
             return Ok(false);

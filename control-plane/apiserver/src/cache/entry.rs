@@ -7,6 +7,7 @@ use oarlock_api::selector::{FieldSelector, LabelSelector, Labels};
 use oarlock_store::KeyValue;
 use serde_json::Value;
 
+use crate::encode::Open;
 use crate::registry::Storage;
 
 /// A stored value that is no object: lists that should hold it fail, for who acts on them must not take it for gone.
@@ -27,7 +28,9 @@ pub(crate) struct Entry {
     pub(crate) version: Option<Arc<str>>,
     /// The object as JSON in its storage version, resourceVersion included.
     pub(crate) json: Bytes,
-    labels: Box<[(Box<str>, Box<str>)]>,
+    /// Where in it the resourceVersion stands.
+    revision_at: u32,
+    labels: Labelled,
     fields: Box<[(&'static str, String)]>,
     /// The same for fields that a definition names.
     named_fields: Box<[(Arc<str>, String)]>,
@@ -35,6 +38,36 @@ pub(crate) struct Entry {
     parsed: OnceLock<Arc<Value>>,
     /// The object as a protobuf message of its storage version, once a client asked for it.
     pub(crate) protobuf: OnceLock<Bytes>,
+}
+
+type Labelled = Box<[(Box<str>, Box<str>)]>;
+
+/// What an entry takes from its object beside the bytes.
+#[derive(Debug)]
+pub(super) struct Known {
+    namespace: Arc<str>,
+    name: Box<str>,
+    version: Option<Arc<str>>,
+    labels: Labelled,
+    fields: Box<[(&'static str, String)]>,
+    named_fields: Box<[(Arc<str>, String)]>,
+}
+
+impl Known {
+    pub(super) fn of(storage: &Storage, object: &Value) -> Self {
+        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
+        let labels = object["metadata"]["labels"].as_object().map(|labels| {
+            labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or_default().into())).collect()
+        });
+        Self {
+            namespace: text("namespace").into(),
+            name: text("name").into(),
+            version: storage.custom.as_ref().map(|custom| custom.version_name(object)),
+            labels: labels.unwrap_or_default(),
+            fields: storage.strategy.selectable_fields(object).into_boxed_slice(),
+            named_fields: storage.strategy.named_fields(object).into_boxed_slice(),
+        }
+    }
 }
 
 impl Entry {
@@ -54,21 +87,24 @@ impl Entry {
 
     /// `object` carries `revision` as its resourceVersion.
     pub(crate) fn of(storage: &Storage, object: &Value, revision: u64) -> Self {
-        let text = |field: &str| object["metadata"][field].as_str().unwrap_or_default();
-        let labels = object["metadata"]["labels"].as_object().map(|labels| {
-            labels.iter().map(|(k, v)| (k.as_str().into(), v.as_str().unwrap_or_default().into())).collect()
-        });
-        let json = crate::encode::json_of(&storage.schema, object);
+        Self::complete(Known::of(storage, object), &Open::of(&storage.schema, object), revision)
+    }
+
+    /// An object that lacks only its revision.
+    pub(super) fn complete(known: Known, open: &Open, revision: u64) -> Self {
+        let json = open.at_revision(revision);
+        let revision_at = u32::try_from(open.at()).expect("the store holds nothing so large");
+        let Known { namespace, name, version, labels, fields, named_fields } = known;
         Self {
-            namespace: text("namespace").into(),
-            name: text("name").into(),
+            namespace,
+            name,
             revision,
-            version: storage.custom.as_ref().map(|custom| custom.version_name(object)),
-            // What it was printed into has room for twice as much.
-            json: Bytes::copy_from_slice(&json),
-            labels: labels.unwrap_or_default(),
-            fields: storage.strategy.selectable_fields(object).into_boxed_slice(),
-            named_fields: storage.strategy.named_fields(object).into_boxed_slice(),
+            version,
+            json,
+            revision_at,
+            labels,
+            fields,
+            named_fields,
             parsed: OnceLock::new(),
             protobuf: OnceLock::new(),
         }
@@ -85,11 +121,17 @@ impl Entry {
         if keep { self.parsed.get_or_init(|| value).clone() } else { value }
     }
 
-    /// The same object with another resourceVersion: what a watcher is told when it leaves a selection.
-    pub(crate) fn at_revision(&self, storage: &Storage, revision: u64) -> Self {
-        let mut object = Arc::unwrap_or_clone(self.value(false));
-        object["metadata"]["resourceVersion"] = revision.to_string().into();
-        Self::of(storage, &object, revision)
+    /// The same object with another resourceVersion: what a watcher is told when it is deleted or leaves a selection.
+    pub(crate) fn at_revision(&self, revision: u64) -> Self {
+        let known = Known {
+            namespace: self.namespace.clone(),
+            name: self.name.clone(),
+            version: self.version.clone(),
+            labels: self.labels.clone(),
+            fields: self.fields.clone(),
+            named_fields: self.named_fields.clone(),
+        };
+        Self::complete(known, &Open::again(&self.json, self.revision_at as usize, self.revision), revision)
     }
 
     fn field(&self, name: &str) -> Option<&str> {

@@ -4,6 +4,7 @@
 //! write acknowledged before it, and for pages of a past revision. Next: `encode`.
 
 mod changes;
+mod draft;
 mod entry;
 mod objects;
 mod resource;
@@ -11,6 +12,7 @@ mod snapshot;
 mod watcher;
 
 pub(crate) use changes::Changes;
+pub(crate) use draft::Drafts;
 pub(crate) use entry::{Entry, Filter, Unreadable};
 pub(crate) use objects::CachedObjects;
 pub(crate) use resource::{ResourceCache, WatchStart};

@@ -92,6 +92,7 @@ impl ResourceCache {
                 }
             }
         }
+        self.storage.drafts.clear();
         *self.state.lock() = State {
             snapshot,
             unreadable,
@@ -140,11 +141,15 @@ impl ResourceCache {
         };
         let new = events.iter().filter(|event| event.now.mod_revision.0 > loaded_at);
         // Read before anything is locked.
-        let read: Vec<(&Event, Reading)> =
-            new.filter_map(|event| self.read(event).map(|reading| (*event, reading))).collect();
+        let read: Vec<(&Event, Option<Reading>)> = new.map(|event| (*event, self.read(event))).collect();
         let mut state = self.state.lock();
-        let changes: Vec<Arc<Change>> =
-            read.into_iter().filter_map(|(event, reading)| state.take_over(event, reading)).collect();
+        let changes: Vec<Arc<Change>> = read
+            .into_iter()
+            .filter_map(|(event, reading)| match reading {
+                Some(reading) => state.put(event, reading),
+                None => state.remove(&self.storage, event),
+            })
+            .collect();
         if changes.is_empty() {
             return;
         }
@@ -153,15 +158,19 @@ impl ResourceCache {
         self.generation.fetch_add(grown, Ordering::AcqRel);
     }
 
-    /// The object that an event is about.
+    /// The object as it is now; none after a deletion.
     fn read(&self, event: &Event) -> Option<Reading> {
-        let revision = event.now.mod_revision.0;
-        let read = match (event.kind, &event.before) {
-            (EventKind::Delete, Some(before)) => Entry::read(&self.storage, before, revision),
-            (EventKind::Delete, None) => return None,
-            _ => Entry::read(&self.storage, &event.now, revision),
-        };
-        Some(read.map(Arc::new))
+        if event.kind == EventKind::Delete {
+            return None;
+        }
+        let read = || Entry::read(&self.storage, &event.now, event.now.mod_revision.0);
+        let Some(entry) = self.storage.drafts.take(&event.now) else { return Some(read().map(Arc::new)) };
+        debug_assert_eq!(
+            read().map(|read| read.json),
+            Ok(entry.json.clone()),
+            "a draft is what the store holds"
+        );
+        Some(Ok(Arc::new(entry)))
     }
 
     /// Registers a watch, in one step with the state it starts from. `revision` is what the whole cache has seen.
@@ -181,7 +190,7 @@ impl ResourceCache {
             WatchStart::After(after) => {
                 let from = state.window.partition_point(|change| change.revision <= after);
                 let changes = state.window.range(from..).cloned();
-                changes.filter_map(|change| seen_through(&self.storage, &filter, change)).collect()
+                changes.filter_map(|change| seen_through(&filter, change)).collect()
             }
         };
         let (sender, queue) = mpsc::channel(QUEUE);
@@ -195,8 +204,7 @@ impl ResourceCache {
             WatchStart::After(after) => (reached.max(after), after),
             WatchStart::State { .. } => (reached, 0),
         };
-        let storage = self.storage.clone();
-        Ok(WatchReader { storage, filter, initial, queue, queued, part: None, bookmarks, after, seen })
+        Ok(WatchReader { filter, initial, queue, queued, part: None, bookmarks, after, seen })
     }
 
     /// Tells those who asked for bookmarks how far the cache is; true when anybody did.
@@ -238,29 +246,39 @@ impl ResourceCache {
 
 impl State {
     /// Changes the snapshot; the change, if it was one.
-    fn take_over(&mut self, event: &Event, reading: Reading) -> Option<Arc<Change>> {
-        if !self.unreadable.is_empty() {
-            self.unreadable.remove(&*String::from_utf8_lossy(&event.now.key));
-        }
+    fn put(&mut self, event: &Event, reading: Reading) -> Option<Arc<Change>> {
+        self.forget_fault(event);
         let entry = match reading {
             Ok(entry) => entry,
-            Err(_) if event.kind == EventKind::Delete => return None,
             Err(fault) => {
                 self.unreadable.insert(fault.key.clone(), fault);
                 return None;
             }
         };
-        let before = match event.kind {
-            EventKind::Delete => self.snapshot.remove(&entry.namespace, &entry.name),
-            _ => self.snapshot.insert(entry.clone()),
-        };
-        let kind = match (event.kind, &before) {
-            (EventKind::Delete, _) => ChangeKind::Deleted,
-            (_, None) => ChangeKind::Added,
-            (_, Some(_)) => ChangeKind::Modified,
-        };
+        let before = self.snapshot.insert(entry.clone());
+        let kind = if before.is_none() { ChangeKind::Added } else { ChangeKind::Modified };
         let revision = event.now.mod_revision.0;
         Some(Arc::new(Change { revision, kind, entry, before, frame: OnceLock::new() }))
+    }
+
+    /// Takes an object away; the change, if it could be read before.
+    fn remove(&mut self, storage: &Storage, event: &Event) -> Option<Arc<Change>> {
+        self.forget_fault(event);
+        let revision = event.now.mod_revision.0;
+        let (namespace, name) = storage.place_of(&event.now.key)?;
+        let before = self.snapshot.remove(namespace, name);
+        let entry = match &before {
+            Some(before) => before.at_revision(revision),
+            None => Entry::read(storage, event.before.as_ref()?, revision).ok()?,
+        };
+        let (kind, entry) = (ChangeKind::Deleted, Arc::new(entry));
+        Some(Arc::new(Change { revision, kind, entry, before, frame: OnceLock::new() }))
+    }
+
+    fn forget_fault(&mut self, event: &Event) {
+        if !self.unreadable.is_empty() {
+            self.unreadable.remove(&*String::from_utf8_lossy(&event.now.key));
+        }
     }
 
     fn tell(&mut self, changes: Vec<Arc<Change>>) {

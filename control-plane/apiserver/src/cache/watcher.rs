@@ -8,7 +8,6 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use super::{Entry, Filter};
-use crate::registry::Storage;
 
 /// Events a watcher may lag behind before it is cut off; at this many its client is not reading.
 pub(super) const QUEUE: usize = 1024;
@@ -124,7 +123,6 @@ pub(crate) enum Told {
 
 /// The reader's side of a watch.
 pub(crate) struct WatchReader {
-    pub(super) storage: Arc<Storage>,
     pub(super) filter: Filter,
     /// The state at the start, or the changes since the revision that was asked for.
     pub(super) initial: VecDeque<WatchEvent>,
@@ -188,7 +186,7 @@ impl WatchReader {
             self.part = Some((batch, at + 1));
             self.seen = self.seen.max(change.revision);
             if change.revision > self.after
-                && let Some(event) = seen_through(&self.storage, &self.filter, change)
+                && let Some(event) = seen_through(&self.filter, change)
             {
                 return Some(event);
             }
@@ -237,7 +235,7 @@ fn sees_all(filter: &Filter, after: u64, batch: &Batch) -> bool {
 }
 
 /// A change as a watcher with this filter sees it: what enters the selection is added, what leaves it is deleted.
-pub(super) fn seen_through(storage: &Storage, filter: &Filter, change: Arc<Change>) -> Option<WatchEvent> {
+pub(super) fn seen_through(filter: &Filter, change: Arc<Change>) -> Option<WatchEvent> {
     if change.kind == ChangeKind::Deleted {
         let shown = filter.matches(change.before.as_ref().unwrap_or(&change.entry));
         return shown.then(|| whole(change));
@@ -254,7 +252,7 @@ pub(super) fn seen_through(storage: &Storage, filter: &Filter, change: Arc<Chang
         return Some(whole(change));
     }
     let entry = match (&change.before, kind) {
-        (Some(before), ChangeKind::Deleted) => Arc::new(before.at_revision(storage, change.revision)),
+        (Some(before), ChangeKind::Deleted) => Arc::new(before.at_revision(change.revision)),
         _ => change.entry.clone(),
     };
     Some(WatchEvent::Change { kind, entry, shared: None })

@@ -6,7 +6,7 @@ use oarlock_api::table::{Subresource, SubresourceKind};
 use oarlock_api::{GroupResource, Resource, Schema, intern};
 use oarlock_apiserver_custom::{CustomResource, CustomVersion, Scale};
 
-use crate::cache::ResourceCache;
+use crate::cache::{Drafts, ResourceCache};
 use crate::registry::{Behaviour, Custom, ROOT, ScalePaths, ScaleSelector, Served, Storage, Stored};
 
 /// A definition that is served: its cache, and its versions as resources.
@@ -40,6 +40,7 @@ fn storage(resource: &Arc<CustomResource>, version: &Arc<CustomVersion>) -> Stor
         keep_parsed: false,
         passing: false,
         protobuf: false,
+        drafts: Drafts::default(),
         custom: Some(Custom::new(resource.clone(), version.clone())),
         group_resource,
         api,

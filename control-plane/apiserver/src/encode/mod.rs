@@ -4,11 +4,13 @@
 
 mod list;
 mod negotiate;
+mod open;
 mod shape;
 mod watch;
 
 pub(crate) use list::{ListMeta, list, print_list};
 pub(crate) use negotiate::{Accepted, Offer, Shape, negotiate, negotiate_of};
+pub(crate) use open::{Encoded, Open};
 pub(crate) use watch::WatchEncoder;
 
 use std::sync::Arc;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Call, options};
 use crate::body::Body;
 use crate::encode;
-use crate::registry::store_failed;
+use crate::registry::{Written, store_failed};
 
 /// Kinds whose deletion answers with the deleted object; the others answer with a Status.
 const RETURN_OBJECT: [&str; 7] = [
@@ -30,7 +30,8 @@ pub(super) async fn delete(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let warnings = std::mem::take(&mut write.warnings);
     let core = call.served.api.group.is_empty();
     if !deleted.gone || (core && RETURN_OBJECT.contains(&call.served.api.plural)) {
-        return call.answer(StatusCode::OK, deleted.object, &warnings);
+        let written = Written { object: deleted.object, json: None };
+        return call.answer(StatusCode::OK, written, &warnings);
     }
     let mut details = json!({
         "name": call.info.name, "kind": call.served.api.plural, "uid": deleted.object["metadata"]["uid"],

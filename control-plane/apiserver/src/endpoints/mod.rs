@@ -34,9 +34,9 @@ use serde_json::Value;
 use crate::body::Body;
 use crate::cache::Entry;
 use crate::custom;
-use crate::decode::{Expected, Strictness};
+use crate::decode::{Expected, Format, Strictness};
 use crate::encode::{self, Accepted};
-use crate::registry::Served;
+use crate::registry::{Served, Written};
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
 
@@ -92,8 +92,17 @@ impl Call<'_> {
     }
 
     /// Answers with an object of the served version.
-    fn answer(&self, code: StatusCode, object: Value, warnings: &[String]) -> Result<Response<Body>, Status> {
-        let mut response = encode::object_in_shape(&self.accepted()?, self.served, code, object);
+    fn answer(
+        &self,
+        code: StatusCode,
+        written: Written,
+        warnings: &[String],
+    ) -> Result<Response<Body>, Status> {
+        let accepted = self.accepted()?;
+        let mut response = match written.json {
+            Some(json) if accepted.is_plain_json() => encode::respond(code, Format::Json, json),
+            _ => encode::object_in_shape(&accepted, self.served, code, written.object),
+        };
         encode::warn(&mut response, warnings);
         Ok(response)
     }

@@ -133,7 +133,7 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
     let updated = registry.update(served, call.place(), &mut write, None, transform).await?;
     let mut warnings = lenient.into_inner();
     warnings.append(&mut write.warnings);
-    call.answer(StatusCode::OK, updated.object, &warnings)
+    call.answer(StatusCode::OK, updated.written, &warnings)
 }
 
 /// A tree as a defaulted object of the served type.
@@ -208,7 +208,7 @@ async fn apply_to_live(
     let mut warnings = Vec::new();
     patch.check_text(strictness, &mut warnings)?;
     warnings.append(&mut write.warnings);
-    call.answer(StatusCode::OK, updated.object, &warnings)
+    call.answer(StatusCode::OK, updated.written, &warnings)
 }
 
 async fn apply_as_creation(

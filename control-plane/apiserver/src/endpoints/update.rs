@@ -39,7 +39,7 @@ pub(super) async fn update(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let updated = registry.update(served, call.place(), &mut write, missing, transform).await?;
     let code = if updated.created { StatusCode::CREATED } else { StatusCode::OK };
     let warnings = std::mem::take(&mut write.warnings);
-    call.answer(code, updated.object, &warnings)
+    call.answer(code, updated.written, &warnings)
 }
 
 fn may_create(served: &Served) -> bool {

@@ -1,5 +1,6 @@
 //! WATCH: a stream of framed events that starts from a state or resumes from a revision.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,8 +21,8 @@ use crate::encode::{Accepted, WatchEncoder};
 use crate::registry::{Served, store_failed};
 use crate::server::Server;
 
-/// Events that are ready are sent together up to this size.
-const BATCH: usize = 32 * 1024;
+/// Events that are ready are sent together where they are smaller than this: a copy is then cheaper than another frame.
+const SMALL: usize = 4 * 1024;
 
 pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let accepted = negotiate(call)?;
@@ -53,8 +54,7 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         late,
         served: call.served.clone(),
         server: call.server.clone(),
-        deadline: Instant::now() + timeout(call),
-        stop: call.server.draining.clone(),
+        over: over(Instant::now() + timeout(call), call.server.draining.clone()),
         ended: false,
         bookmarks,
     };
@@ -71,6 +71,16 @@ fn timeout(call: &Call<'_>) -> Duration {
         Some(seconds) => Duration::from_secs(seconds),
         None => call.server.min_request_timeout.mul_f64(1.0 + rand::rng().random::<f64>()),
     }
+}
+
+/// When a watch is over.
+type Over = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
+fn over(deadline: Instant, stop: Shutdown) -> Over {
+    Box::pin(async move {
+        // Either way it is over.
+        let _ = stop.or(tokio::time::sleep_until(deadline)).await;
+    })
 }
 
 /// Not every format can be streamed.
@@ -155,8 +165,9 @@ struct Feed {
     late: Option<Filter>,
     served: Arc<Served>,
     server: Arc<Server>,
-    deadline: Instant,
-    stop: Shutdown,
+    /// Done when the watch has lasted long enough, or the server stops. One future for the whole watch: a timer is not set
+    /// anew for each event.
+    over: Over,
     ended: bool,
     bookmarks: bool,
 }
@@ -167,21 +178,25 @@ impl Feed {
             return None;
         }
         let told = tokio::select! {
+            biased;
+            () = &mut self.over => self.last_word().map(Told::Event),
             told = self.reader.next_told() => told,
-            () = tokio::time::sleep_until(self.deadline) => self.last_word().map(Told::Event),
-            () = self.stop.wait() => self.last_word().map(Told::Event),
         };
         let first = self.tell(told?).await;
-        let Some(second) = (!self.ended).then(|| self.reader.ready()).flatten() else { return Some(first) };
-        let mut batch = BytesMut::from(&first[..]);
-        batch.extend_from_slice(&self.tell(second).await);
+        if first.len() >= SMALL || self.ended {
+            return Some(first);
+        }
+        let Some(second) = self.reader.ready() else { return Some(first) };
+        let mut together = BytesMut::with_capacity(SMALL);
+        together.extend_from_slice(&first);
+        together.extend_from_slice(&self.tell(second).await);
         while !self.ended
-            && batch.len() < BATCH
+            && together.len() < SMALL
             && let Some(told) = self.reader.ready()
         {
-            batch.extend_from_slice(&self.tell(told).await);
+            together.extend_from_slice(&self.tell(told).await);
         }
-        Some(batch.freeze())
+        Some(together.freeze())
     }
 
     async fn tell(&mut self, told: Told) -> Bytes {

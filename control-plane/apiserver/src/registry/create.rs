@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::names::{NAME_TRIES, generate_name};
 use super::{
-    Registry, Served, Write, admission, context, key_of, meta, meta_mut, set_revision, stored, time_text,
+    Registry, Served, Write, Written, admission, context, key_of, meta, meta_mut, stored, time_text,
 };
 
 impl Registry {
@@ -19,7 +19,7 @@ impl Registry {
         namespace: &str,
         object: Value,
         write: &mut Write<'_>,
-    ) -> Result<Value, Status> {
+    ) -> Result<Written, Status> {
         let base = object["metadata"]["generateName"].as_str().unwrap_or_default().to_string();
         let named = !object["metadata"]["name"].as_str().unwrap_or_default().is_empty();
         if named || base.is_empty() {
@@ -47,7 +47,7 @@ impl Registry {
         namespace: &str,
         mut object: Value,
         write: &mut Write<'_>,
-    ) -> Result<Value, (Status, bool)> {
+    ) -> Result<Written, (Status, bool)> {
         let refused = |status: Status| (status, false);
         let storage = stored(served).map_err(refused)?;
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_string();
@@ -83,20 +83,17 @@ impl Registry {
             if taken.is_some() {
                 return Err((Status::already_exists(&served.group_resource, &name), true));
             }
-            return Ok(served.outward(object));
+            return Ok(Written { object: served.outward(object), json: None });
         }
         if has_revision(&object) {
             let why = "resourceVersion should not be set on objects to be created";
             return Err(refused(Status::new(500, "", why)));
         }
-        let value = self.encode(storage, &object).await.map_err(refused)?;
-        let stored = self.put_with(storage, &key, value, Revision(0), &mut object, &mut held).await;
-        match stored.map_err(refused)? {
+        let encoded = self.encode(storage, &object).await.map_err(refused)?;
+        let done = self.put_with(storage, &key, encoded, Revision(0), &mut object, &mut held).await;
+        match done.map_err(refused)? {
             Err(_) => Err((Status::already_exists(&served.group_resource, &name), true)),
-            Ok(revision) => {
-                set_revision(&mut object, revision.0);
-                Ok(served.outward(object))
-            }
+            Ok(put) => Ok(put.of(served, object)),
         }
     }
 }

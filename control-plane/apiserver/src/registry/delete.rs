@@ -8,8 +8,8 @@ use oarlock_apiserver_kinds::GracefulDelete;
 use serde_json::Value;
 
 use super::{
-    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, key_of, meta_mut, set_revision,
-    stored, time_text,
+    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, kept, key_of, meta_mut, set_revision,
+    time_text,
 };
 
 /// DeleteOptions as the registry reads them.
@@ -50,10 +50,11 @@ impl Registry {
         options: &DeleteOptions,
         write: &mut Write<'_>,
     ) -> Result<Deleted, Status> {
-        let storage = stored(served)?.clone();
+        let kept = kept(served)?;
+        let storage = &kept.storage;
         let (namespace, name) = place;
         let key: Bytes = key_of(&storage.prefix, namespace, name).into();
-        let mut found = self.find(&storage, namespace, name).await?;
+        let mut found = self.find_cached(kept, namespace, name).await?;
         for _ in 0..CONFLICT_TRIES {
             let Some(Found { object, kv }) = found else {
                 return Err(Status::not_found(&served.group_resource, name));
@@ -66,7 +67,7 @@ impl Registry {
                 self.mutate(&mut request).await?;
                 self.admit(&request).await?;
             }
-            let step = plan(served, &storage, options, &object, name)?;
+            let step = plan(served, storage, options, &object, name)?;
             if write.dry_run {
                 let gone = matches!(step, Step::Remove);
                 let object = if let Step::Mark(marked) = step { marked } else { object };
@@ -75,12 +76,14 @@ impl Registry {
             let (done, mut object, gone) = match step {
                 Step::Pending => return Ok(Deleted { object: served.outward(object), gone: false }),
                 Step::Remove => {
-                    let held = self.services.for_delete(&storage, &object);
-                    (self.remove_with(&key, kv.mod_revision, held).await?, object, true)
+                    let held = self.services.for_delete(storage, &object);
+                    let removed = self.remove_with(&key, kv.mod_revision, held).await?;
+                    (removed, object, true)
                 }
                 Step::Mark(marked) => {
-                    let value = self.encode(&storage, &marked).await?;
-                    (self.put(&storage, &key, value, kv.mod_revision).await?, marked, false)
+                    let encoded = self.encode(storage, &marked).await?;
+                    let put = self.put(storage, &key, encoded, kv.mod_revision, &marked).await?;
+                    (put.map(|put| put.revision), marked, false)
                 }
             };
             match done {
@@ -88,7 +91,7 @@ impl Registry {
                     set_revision(&mut object, revision.0);
                     return Ok(Deleted { object: served.outward(object), gone });
                 }
-                Err(current) => found = self.read_if_any(&storage, current).await?,
+                Err(current) => found = self.read_if_any(storage, current).await?,
             }
         }
         Err(Status::modified(&served.group_resource, name))

@@ -41,6 +41,7 @@ use oarlock_store::{Compare, KeyValue, Op, Revision, Store, StoreError, Txn, Txn
 use serde_json::Value;
 
 use crate::custom::{Caller, to_version};
+use crate::encode::Encoded;
 use leases::Leases;
 use services::ServiceAllocator;
 
@@ -74,6 +75,29 @@ pub(crate) struct Found {
     pub(crate) kv: KeyValue,
 }
 
+/// A write that has been done.
+pub(crate) struct Put {
+    pub(crate) revision: Revision,
+    /// The object as JSON, where it was written as it is.
+    pub(crate) json: Option<Bytes>,
+}
+
+/// What a write made of an object.
+pub(crate) struct Written {
+    pub(crate) object: Value,
+    /// The same as JSON, where it is at hand.
+    pub(crate) json: Option<Bytes>,
+}
+
+impl Put {
+    /// With the object that was written, in the served version.
+    fn of(self, served: &Served, mut object: Value) -> Written {
+        set_revision(&mut object, self.revision.0);
+        let json = self.json.filter(|_| served.conversion.is_none());
+        Written { object: served.outward(object), json }
+    }
+}
+
 impl Registry {
     pub(crate) fn new(
         store: Arc<dyn Store>,
@@ -101,6 +125,23 @@ impl Registry {
         let key = key_of(&storage.prefix, namespace, name);
         let (kv, _) = self.store.get(&key, None).await.map_err(store_failed)?;
         self.read_if_any(storage, kv).await
+    }
+
+    /// The same as the cache has it, where that is how the store has it now; from the store otherwise.
+    async fn find_cached(
+        &self,
+        stored: &Stored,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<Found>, Status> {
+        let key = key_of(&stored.storage.prefix, namespace, name);
+        let now = self.store.revision_of(&key).unwrap_or_default();
+        let entry = stored.cache.get(namespace, name).filter(|entry| entry.revision == now.0);
+        let Some(entry) = entry else { return self.find(&stored.storage, namespace, name).await };
+        // What is stored is the same, or the same as protobuf, and without the revision.
+        let (key, value) = (key.into(), entry.json.clone());
+        let kv = KeyValue { key, value, create_revision: Revision(0), mod_revision: now, lease: None };
+        self.read(&stored.storage, kv).await.map(Some)
     }
 
     /// The object as the store has it now, or 404.
@@ -145,32 +186,37 @@ impl Registry {
     }
 
     /// An object of this storage as the store keeps it.
-    pub(crate) async fn encode(&self, storage: &Storage, object: &Value) -> Result<Bytes, Status> {
+    pub(crate) async fn encode(&self, storage: &Storage, object: &Value) -> Result<Encoded, Status> {
         if let Some(custom) = &storage.custom
             && !custom.version.storage
         {
             let home = Custom::new(custom.resource.clone(), custom.resource.storage_version().clone());
             let converted = to_version(&home, vec![object.clone()], &self.conversions).await?;
             let converted = converted.first().ok_or_else(|| Status::internal("a conversion gave nothing"))?;
-            return Ok(crate::encode::stored(storage, converted));
+            return Ok(Encoded::converted(crate::encode::stored(storage, converted)));
         }
-        Ok(crate::encode::stored(storage, object))
+        Ok(Encoded::of(storage, object))
     }
 
-    /// Writes one key if it is still at `expected`; `Err(None)` says that it is not.
+    /// Writes one key if it is still at `expected`; the inner error is what stands there instead. `encoded` is `object`.
     async fn put(
         &self,
         storage: &Storage,
         key: &Bytes,
-        value: Bytes,
+        encoded: Encoded,
         expected: Revision,
-    ) -> Result<Result<Revision, Option<KeyValue>>, Status> {
+        object: &Value,
+    ) -> Result<Result<Put, Option<KeyValue>>, Status> {
         let lease = match self.event_ttl.filter(|_| storage.passing) {
             Some(ttl) => Some(self.leases.lease(ttl).await.map_err(store_failed)?),
             None => None,
         };
-        let ops = vec![Op::Put { key: key.clone(), value, lease }];
-        self.swap(key, ops, expected).await
+        let offer = storage.drafts.offer(storage, key, &encoded, object);
+        let ops = vec![Op::Put { key: key.clone(), value: encoded.stored, lease }];
+        Ok(self.swap(key, ops, expected).await?.map(|revision| {
+            offer.accepted();
+            Put { revision, json: encoded.open.map(|open| open.at_revision(revision.0)) }
+        }))
     }
 
     async fn remove(
@@ -209,8 +255,12 @@ const ADMISSION_GROUP: &str = "admissionregistration.k8s.io";
 
 /// The storage of a resource that is served with the verbs of stored objects.
 pub(crate) fn stored(served: &Served) -> Result<&Arc<Storage>, Status> {
-    let storage = served.stored.as_ref().map(|stored| &stored.storage);
-    storage.ok_or_else(|| Status::method_not_allowed(&served.group_resource, "get"))
+    Ok(&kept(served)?.storage)
+}
+
+/// The storage of such a resource, in the version that is served, and its cache, in that of the store.
+fn kept(served: &Served) -> Result<&Stored, Status> {
+    served.stored.as_ref().ok_or_else(|| Status::method_not_allowed(&served.group_resource, "get"))
 }
 
 /// The request of one admission step.

@@ -10,7 +10,7 @@ use oarlock_api::{
 use oarlock_apiserver_custom::{CustomResource, CustomVersion};
 use oarlock_apiserver_kinds::Strategy;
 
-use crate::cache::{Entry, ResourceCache};
+use crate::cache::{Drafts, Entry, ResourceCache};
 use crate::config::StorageMediaType;
 use crate::custom::Rows;
 
@@ -95,6 +95,16 @@ pub(crate) struct Storage {
     pub(crate) custom: Option<Custom>,
     /// Objects are kept as protobuf.
     pub(crate) protobuf: bool,
+    /// What is being written.
+    pub(crate) drafts: Drafts,
+}
+
+impl Storage {
+    /// The namespace, empty where there is none, and the name of the object that is kept under a key.
+    pub(crate) fn place_of<'k>(&self, key: &'k [u8]) -> Option<(&'k str, &'k str)> {
+        let key = std::str::from_utf8(key.strip_prefix(self.prefix.as_bytes())?).ok()?;
+        if self.api.namespaced { key.split_once('/') } else { Some(("", key)) }
+    }
 }
 
 /// One resource in one version.
@@ -358,6 +368,7 @@ fn storage(table: &'static Table, api: &'static Resource, media: StorageMediaTyp
         passing: (api.group, api.plural) == ("", "events"),
         custom: None,
         protobuf: media == StorageMediaType::Protobuf && !ALWAYS_JSON.contains(&api.group),
+        drafts: Drafts::default(),
         group_resource,
         api: Arc::new(api.clone()),
     }

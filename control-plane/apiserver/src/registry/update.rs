@@ -5,18 +5,17 @@ use bytes::Bytes;
 use oarlock_api::apply::keep_times;
 use oarlock_api::{FieldError, Path, Status};
 use oarlock_apiserver_access::Operation;
-use oarlock_store::Revision;
 use serde_json::Value;
 
 use super::conversion::Current;
 use super::{
-    CONFLICT_TRIES, Found, Registry, Served, Storage, Write, admission, context, key_of, meta, meta_mut,
-    set_revision, stored,
+    CONFLICT_TRIES, Found, Put, Registry, Served, Storage, Write, Written, admission, context, kept, key_of,
+    meta, meta_mut, set_revision,
 };
 
 /// What became of an update.
 pub(crate) struct Updated {
-    pub(crate) object: Value,
+    pub(crate) written: Written,
     /// There was no object of this name before.
     pub(crate) created: bool,
 }
@@ -39,10 +38,11 @@ impl Registry {
     where
         T: Fn(&Value) -> Result<Value, Status> + Send + Sync,
     {
-        let storage = stored(served)?.clone();
+        let kept = kept(served)?;
+        let storage = &kept.storage;
         let (namespace, name) = place;
         let key: Bytes = key_of(&storage.prefix, namespace, name).into();
-        let mut found = self.find(&storage, namespace, name).await?;
+        let mut found = self.find_cached(kept, namespace, name).await?;
         for _ in 0..CONFLICT_TRIES {
             let Some(old) = found else {
                 return match missing {
@@ -51,16 +51,16 @@ impl Registry {
                         if storage.strategy.allow_create_on_update()
                             && text(&object, "resourceVersion").is_empty() =>
                     {
-                        let object = self.create(served, namespace, object, write).await?;
-                        Ok(Updated { object, created: true })
+                        let written = self.create(served, namespace, object, write).await?;
+                        Ok(Updated { written, created: true })
                     }
                     _ => Err(Status::not_found(&served.group_resource, name)),
                 };
             };
             let old = Current::of(served, old);
             let candidate = transform(old.shown())?;
-            match self.attempt(served, &storage, &key, old, candidate, write).await? {
-                Ok(object) => return Ok(Updated { object, created: false }),
+            match self.attempt(served, storage, &key, old, candidate, write).await? {
+                Ok(written) => return Ok(Updated { written, created: false }),
                 Err(newer) => found = newer,
             }
         }
@@ -76,7 +76,7 @@ impl Registry {
         current: Current,
         mut new: Value,
         write: &mut Write<'_>,
-    ) -> Result<Result<Value, Option<Found>>, Status> {
+    ) -> Result<Result<Written, Option<Found>>, Status> {
         let Found { object: old, kv } = &current.found;
         let name = old["metadata"]["name"].as_str().unwrap_or_default().to_string();
         let namespace = old["metadata"]["namespace"].as_str().unwrap_or_default().to_string();
@@ -110,24 +110,22 @@ impl Registry {
         served.complete(&mut new);
         keep_times(old, &mut new);
         if write.dry_run {
-            return Ok(Ok(served.outward(new)));
+            return Ok(Ok(Written { object: served.outward(new), json: None }));
         }
         let done = if is_finished(storage, &new, old) {
-            self.remove_with(key, kv.mod_revision, self.services.for_delete(storage, old)).await?
+            let held = self.services.for_delete(storage, old);
+            self.remove_with(key, kv.mod_revision, held).await?.map(|revision| Put { revision, json: None })
         } else {
-            let value = self.encode(storage, &new).await?;
-            if (value == kv.value || new == *old)
+            let encoded = self.encode(storage, &new).await?;
+            if (encoded.holds(kv) || new == *old)
                 && !self.store.is_stale(key).await.map_err(super::store_failed)?
             {
-                return Ok(Ok(current.into_shown()));
+                return Ok(Ok(Written { object: current.into_shown(), json: None }));
             }
-            self.put_with(storage, key, value, kv.mod_revision, &mut new, &mut held).await?
+            self.put_with(storage, key, encoded, kv.mod_revision, &mut new, &mut held).await?
         };
         match done {
-            Ok(revision) => {
-                set_revision(&mut new, revision.0);
-                Ok(Ok(served.outward(new)))
-            }
+            Ok(put) => Ok(Ok(put.of(served, new))),
             Err(current) => Ok(Err(self.read_if_any(storage, current).await?)),
         }
     }
@@ -153,14 +151,14 @@ impl Registry {
                 return Ok(Some(object));
             }
             let done = if is_finished(storage, &object, &old) {
-                self.remove(&key, kv.mod_revision).await?
+                self.remove(&key, kv.mod_revision).await?.map(|revision| Put { revision, json: None })
             } else {
-                let value = self.encode(storage, &object).await?;
-                self.put(storage, &key, value, kv.mod_revision).await?
+                let encoded = self.encode(storage, &object).await?;
+                self.put(storage, &key, encoded, kv.mod_revision, &object).await?
             };
             match done {
-                Ok(Revision(revision)) => {
-                    set_revision(&mut object, revision);
+                Ok(put) => {
+                    set_revision(&mut object, put.revision.0);
                     return Ok(Some(object));
                 }
                 Err(current) => found = self.read_if_any(storage, current).await?,

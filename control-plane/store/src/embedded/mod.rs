@@ -192,6 +192,10 @@ impl Store for Embedded {
         self.engine.get(key, at)
     }
 
+    fn revision_of(&self, key: &[u8]) -> Option<Revision> {
+        Some(self.engine.revision_of(key))
+    }
+
     async fn list(&self, prefix: &[u8], options: ListOptions) -> Result<Listing> {
         if options.limit.is_some_and(|limit| limit <= INLINE_LIST) {
             return self.engine.list(prefix, &options);

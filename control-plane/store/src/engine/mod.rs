@@ -67,6 +67,12 @@ impl<L: Log> Engine<L> {
         revision
     }
 
+    /// The revision at which a key was last written; zero where it does not exist.
+    pub(crate) fn revision_of(&self, key: &[u8]) -> Revision {
+        let index = self.index.read();
+        index.at(key, index.revision).map_or(Revision(0), |version| version.revision)
+    }
+
     pub(crate) fn get(&self, key: &[u8], at: Option<Revision>) -> Result<(Option<KeyValue>, Revision)> {
         loop {
             let (version, revision) = {

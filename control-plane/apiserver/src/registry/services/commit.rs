@@ -12,7 +12,8 @@ use super::allocate::refused;
 use super::ports::{PORTS_KEY, PortMap};
 use super::range::Refused;
 use super::{Claim, Grant, Held, Known, ServiceAllocator};
-use crate::registry::{CONFLICT_TRIES, Registry, Storage, store_failed};
+use crate::encode::Encoded;
+use crate::registry::{CONFLICT_TRIES, Put, Registry, Storage, store_failed};
 
 /// What becomes of the service itself.
 enum Change<'a> {
@@ -38,7 +39,7 @@ impl Change<'_> {
     }
 }
 
-type Written = Result<Revision, Option<KeyValue>>;
+type Done<T> = Result<T, Option<KeyValue>>;
 
 impl Registry {
     /// Like `put`, with what was held for the object. The object may be given something else than was chosen for it.
@@ -46,14 +47,17 @@ impl Registry {
         &self,
         storage: &Storage,
         key: &Bytes,
-        value: Bytes,
+        encoded: Encoded,
         expected: Revision,
         object: &mut Value,
         held: &mut Held<'_>,
-    ) -> Result<Written, Status> {
+    ) -> Result<Done<Put>, Status> {
         match held.allocator.filter(|_| !held.is_empty()) {
-            Some(allocator) => allocator.commit(key, expected, Change::Put(storage, object), held).await,
-            None => self.put(storage, key, value, expected).await,
+            Some(allocator) => {
+                let done = allocator.commit(key, expected, Change::Put(storage, object), held).await?;
+                Ok(done.map(|revision| Put { revision, json: None }))
+            }
+            None => self.put(storage, key, encoded, expected, object).await,
         }
     }
 
@@ -63,7 +67,7 @@ impl Registry {
         key: &Bytes,
         expected: Revision,
         mut held: Held<'_>,
-    ) -> Result<Written, Status> {
+    ) -> Result<Done<Revision>, Status> {
         match held.allocator.filter(|_| !held.is_empty()) {
             Some(allocator) => allocator.commit(key, expected, Change::Delete, &mut held).await,
             None => self.remove(key, expected).await,
@@ -112,7 +116,7 @@ impl ServiceAllocator {
         expected: Revision,
         mut change: Change<'_>,
         held: &mut Held<'_>,
-    ) -> Result<Written, Status> {
+    ) -> Result<Done<Revision>, Status> {
         let with_ports = held.has_ports();
         let _turn = if with_ports { Some(self.turn.lock().await) } else { None };
         for _ in 0..CONFLICT_TRIES {

@@ -20,12 +20,60 @@ pub fn encode_into(table: &Table, ty: TypeId, value: &Value, out: &mut Vec<u8>) 
     structure(table, table.ty(ty), value.as_object(), out);
 }
 
+/// The JSON of an object without its resourceVersion, and where in it `,"resourceVersion":"…"` belongs.
+///
+/// The object must have a name, for something must stand before.
+pub fn encode_open(table: &Table, ty: TypeId, value: &Value) -> (Vec<u8>, usize) {
+    let ty = table.ty(ty);
+    let mut out = Vec::with_capacity(1024);
+    let (before, meta, after) = around(&ty.fields, "metadata");
+    let Some((meta, FieldKind::Struct(id))) = meta.map(|field| (field, &field.kind)) else {
+        structure(table, ty, value.as_object(), &mut out);
+        let end = out.len() - 1;
+        return (out, end);
+    };
+    let mut present = present(value.as_object());
+    out.push(b'{');
+    fields(table, before, &mut present, 1, &mut out);
+    name(meta, 1, &mut out);
+    out.push(b'{');
+    let start = out.len();
+    let (sooner, _, later) = around(&table.ty(*id).fields, "resourceVersion");
+    let mut inside = self::present(value[meta.json_name].as_object());
+    fields(table, sooner, &mut inside, start, &mut out);
+    let at = out.len();
+    fields(table, later, &mut inside, start, &mut out);
+    out.push(b'}');
+    fields(table, after, &mut present, 1, &mut out);
+    out.push(b'}');
+    (out, at)
+}
+
+/// The fields before the named one, it, and those behind it.
+fn around<'t>(fields: &'t [Field], name: &str) -> (&'t [Field], Option<&'t Field>, &'t [Field]) {
+    let at = fields.partition_point(|field| field.json_name < name);
+    match fields[at..].split_first() {
+        Some((field, after)) if field.json_name == name => (&fields[..at], Some(field), after),
+        _ => (&fields[..at], None, &fields[at..]),
+    }
+}
+
+type Present<'v> = std::iter::Peekable<std::iter::Flatten<std::option::IntoIter<&'v Map<String, Value>>>>;
+
+fn present(object: Option<&Map<String, Value>>) -> Present<'_> {
+    object.into_iter().flatten().peekable()
+}
+
 fn structure(table: &Table, ty: &Type, object: Option<&Map<String, Value>>, out: &mut Vec<u8>) {
     out.push(b'{');
     let start = out.len();
-    // Both sides are sorted by name, so one walk joins them.
-    let mut present = object.into_iter().flatten().peekable();
-    for field in &ty.fields {
+    fields(table, &ty.fields, &mut present(object), start, out);
+    out.push(b'}');
+}
+
+/// Both sides are sorted by name, so one walk joins them. The struct's first field is at `start`.
+fn fields(table: &Table, fields: &[Field], present: &mut Present<'_>, start: usize, out: &mut Vec<u8>) {
+    for field in fields {
         while present.next_if(|(name, _)| name.as_str() < field.json_name).is_some() {}
         let value = present.next_if(|(name, _)| *name == field.json_name).map(|(_, value)| value);
         let value = value.filter(|value| !value.is_null());
@@ -34,19 +82,22 @@ fn structure(table: &Table, ty: &Type, object: Option<&Map<String, Value>>, out:
         {
             continue;
         }
-        if out.len() > start {
-            out.push(b',');
-        }
-        // Names of fields need no escapes.
-        out.push(b'"');
-        out.extend_from_slice(field.json_name.as_bytes());
-        out.extend_from_slice(b"\":");
+        name(field, start, out);
         match value {
             Some(value) => any_kind(table, &field.kind, value, out),
             None => absent(table, field, out),
         }
     }
-    out.push(b'}');
+}
+
+fn name(field: &Field, start: usize, out: &mut Vec<u8>) {
+    if out.len() > start {
+        out.push(b',');
+    }
+    // Names of fields need no escapes.
+    out.push(b'"');
+    out.extend_from_slice(field.json_name.as_bytes());
+    out.extend_from_slice(b"\":");
 }
 
 /// Whether upstream prints this field though it has no value.

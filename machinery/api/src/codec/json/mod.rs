@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::{DecodeError, Decoded};
 use crate::table::{FieldKind, Table, TypeId};
 
-pub use encode::{encode, encode_into};
+pub use encode::{encode, encode_into, encode_open};
 
 /// Reads an object of a type. Unknown fields are dropped and reported; a wrong type is an error in upstream's words.
 pub fn decode(table: &Table, ty: TypeId, bytes: &[u8]) -> Result<Decoded, DecodeError> {
