@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use oarlock_apiserver::{
-    ApiServer, AuthenticationConfig, CertificateFiles, Connector, FrontProxy, KubeletTls, ServiceAccountKeys,
-    User,
+    ApiServer, AuthenticationConfig, AuthorityFile, CertificateFiles, Connector, FrontProxy, KubeletTls,
+    ServiceAccountKeys, User,
 };
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_pki::Identity;
@@ -223,8 +223,12 @@ fn api_config(
     let own_files =
         || CertificateFiles { cert: layout.pki("apiserver.crt"), key: layout.pki("apiserver.key") };
     running.serving.main.get_or_insert_with(own_files);
-    let front_proxy = front_proxy(keys.front_proxy()?, proxy_client, &mut authentication);
+    let proxy_file = api.authentication.proxy.requestheader_client_ca_file.clone();
+    let (front_proxy, beside) = front_proxy(keys.front_proxy()?, proxy_client, &mut authentication);
+    running.proxy_ca = proxy_file.map(|path| AuthorityFile { path, beside });
     let ca = keys.authority.cert_pem();
+    let client_file = api.authentication.client_ca_file.clone();
+    running.client_ca = client_file.map(|path| AuthorityFile { path, beside: Some(ca.to_string()) });
     Ok(oarlock_apiserver::Config {
         store,
         bind: SocketAddr::new(flags.bind_address, flags.https_port),
@@ -264,18 +268,22 @@ fn service_accounts(
     }
 }
 
-/// Who this server is to those that it proxies to. Where only authorities of other front proxies are told, the own one
+/// Who this server is to those that it proxies to, and the authorities that are believed beside the told ones. Where only authorities of other front proxies are told, the own one
 /// stays, and is believed beside them.
 fn front_proxy(
     own: FrontProxy,
     told: Option<Identity>,
     authentication: &mut AuthenticationConfig,
-) -> FrontProxy {
-    let Some(header) = &mut authentication.request_header else { return own };
+) -> (FrontProxy, Option<String>) {
+    let Some(header) = &mut authentication.request_header else { return (own, None) };
+    let mut beside = None;
     let identity = match told {
         Some(identity) => Some(identity),
         None => {
-            header.client_ca_pem = joined(&header.client_ca_pem, own.ca_pem.as_deref());
+            if let Some(ca) = &own.ca_pem {
+                header.client_ca_pem = joined(ca, Some(&header.client_ca_pem));
+            }
+            beside = own.ca_pem;
             // Without names any will do.
             if !header.allowed_names.is_empty() {
                 header.allowed_names.extend(own.allowed_names);
@@ -283,11 +291,8 @@ fn front_proxy(
             own.identity
         }
     };
-    FrontProxy {
-        identity,
-        ca_pem: Some(header.client_ca_pem.clone()),
-        allowed_names: header.allowed_names.clone(),
-    }
+    let allowed_names = header.allowed_names.clone();
+    (FrontProxy { identity, ca_pem: Some(header.client_ca_pem.clone()), allowed_names }, beside)
 }
 
 fn joined(one: &str, other: Option<&str>) -> String {

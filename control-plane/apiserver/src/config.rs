@@ -63,13 +63,6 @@ impl Config {
         };
         self.authentication.request_header.clone().or_else(own)
     }
-
-    /// Whose client certificates the handshake takes: of clients, and of front proxies.
-    pub(crate) fn handshake_authorities(&self) -> Option<String> {
-        let proxies = self.request_header().map(|header| header.client_ca_pem);
-        let all: Vec<&str> = self.client_ca_pem.as_deref().into_iter().chain(proxies.as_deref()).collect();
-        (!all.is_empty()).then(|| all.join("\n"))
-    }
 }
 
 /// How many requests are under way at a time.
@@ -94,6 +87,10 @@ impl Default for RequestLimits {
 #[derive(Debug, Clone)]
 pub struct Running {
     pub serving: ServingFiles,
+    /// `--client-ca-file`, which is in [`Config::client_ca_pem`]; read again when it changes.
+    pub client_ca: Option<AuthorityFile>,
+    /// `--requestheader-client-ca-file`; the same of the front proxies in [`Config::authentication`].
+    pub proxy_ca: Option<AuthorityFile>,
     /// `--authentication-config`, whose contents are in [`Config::authentication`]; read again when it changes.
     pub authentication_file: Option<PathBuf>,
     /// `--authorization-config`; the same.
@@ -120,6 +117,8 @@ impl Default for Running {
     fn default() -> Self {
         Self {
             serving: ServingFiles::default(),
+            client_ca: None,
+            proxy_ca: None,
             authentication_file: None,
             authorization_file: None,
             request_timeout: Duration::from_secs(60),
@@ -141,6 +140,13 @@ pub struct ServingFiles {
     pub main: Option<CertificateFiles>,
     /// `--tls-sni-cert-key`: for clients that ask for these names; the certificate's own where none are told.
     pub by_name: Vec<(CertificateFiles, Vec<String>)>,
+}
+
+/// PEM of authorities in a file, and of those that are believed whatever it holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuthorityFile {
+    pub path: PathBuf,
+    pub beside: Option<String>,
 }
 
 /// PEM files of a certificate chain and its key.

@@ -10,6 +10,7 @@ mod aggregate;
 mod audit;
 mod authenticate;
 mod authorise;
+mod authorities;
 mod body;
 mod bootstrap;
 mod cache;
@@ -38,8 +39,8 @@ mod start;
 
 pub use aggregate::FrontProxy;
 pub use config::{
-    Admission, Audit, AuditLog, CertificateFiles, Config, Encryption, Error, RequestLimits, Running,
-    ServiceAccountKeys, ServingFiles, StorageMediaType, TokenLimits,
+    Admission, Audit, AuditLog, AuthorityFile, CertificateFiles, Config, Encryption, Error, RequestLimits,
+    Running, ServiceAccountKeys, ServingFiles, StorageMediaType, TokenLimits,
 };
 pub use duration::{DurationError, parse_duration};
 pub use kubelet::KubeletTls;

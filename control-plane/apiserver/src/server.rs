@@ -25,6 +25,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::aggregate::Aggregator;
+use crate::authorities::{self, Believed};
 use crate::body::{Body, wrap};
 use crate::cache::Cache;
 use crate::chain::Peer;
@@ -67,6 +68,8 @@ pub(crate) struct Server {
     /// True once the objects of flow control that every cluster has are there.
     pub(crate) flow_objects: watch::Sender<bool>,
     pub(crate) health: Health,
+    /// Whose certificates are believed now.
+    pub(crate) believed: watch::Sender<Arc<Believed>>,
     /// Where there is any.
     pub(crate) encryption: Option<Arc<Encryption>>,
     /// Triggered when the server is going to stop: `/readyz` fails, and everything else goes on for a while.
@@ -119,14 +122,16 @@ impl ApiServer {
     async fn start(config: Config) -> Result<Self, Error> {
         oarlock_pki::install_crypto_provider();
         let serving = Arc::new(Certificates::new(&config.serving, &config.running.serving)?);
-        let tls = listen::Tls::new(serving.clone(), config.handshake_authorities().as_deref())?;
+        let authorities = Believed::at_start(&config).handshake();
+        let tls = Arc::new(listen::Tls::new(serving.clone(), authorities.as_deref())?);
         let listener = bind(config.bind).await?;
         let address = listener.local_addr().map_err(|source| Error::Bind { address: config.bind, source })?;
         let mut tasks = Tasks::new("apiserver", &Shutdown::new());
         let server = start::assemble(&config, address.port(), &mut tasks).await?;
         follow_certificates(serving, &mut tasks)?;
+        authorities::follow(&config, &server, &tls, &mut tasks)?;
         let shutdown_delay = config.running.shutdown_delay;
-        Ok(Self { server, listener, tls: Arc::new(tls), tasks, address, shutdown_delay })
+        Ok(Self { server, listener, tls, tasks, address, shutdown_delay })
     }
 
     /// Where the socket listens.

@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use crate::access::{self, Accounts, Deciders};
 use crate::admission::Ground;
 use crate::aggregate::{self, Aggregator, ServiceEnds};
+use crate::authorities::Believed;
 use crate::cache::{Cache, CachedObjects};
 use crate::config::{self, Config, Error};
 use crate::custom::{self, Caller, Definitions};
@@ -122,6 +123,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         ready: watch::Sender::new(false),
         flow_objects: watch::Sender::new(false),
         health: health(config, ground.encryption.as_deref()),
+        believed: watch::Sender::new(Arc::new(Believed::at_start(config))),
         encryption: ground.encryption,
         stopping: Shutdown::new(),
         draining: tasks.shutdown().child(),

@@ -178,6 +178,9 @@ impl ApiFlags {
         let serving = &self.serving;
         Running {
             serving: serving.files(faults),
+            // Beside the cluster's own, which is not known here.
+            client_ca: None,
+            proxy_ca: None,
             authentication_file: self.authentication.authentication_config.clone(),
             authorization_file: self.authorization.authorization_config.clone(),
             request_timeout: serving.request_timeout,

@@ -1,5 +1,5 @@
-//! Keeps what the server itself owns while it runs: the `kubernetes` Service, what stands behind it, and the system
-//! namespaces come back when somebody takes or changes them. Woken by changes of just these objects; by a timer
+//! Keeps what the server itself owns while it runs: the `kubernetes` Service, what stands behind it, the system
+//! namespaces and what other servers are to believe come back when somebody takes or changes them. Woken by changes of just these objects; by a timer
 //! only where the store is shared, to renew this server's lease.
 
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use oarlock_api::GroupResource;
 use oarlock_api::selector::FieldSelector;
 use oarlock_base::Backoff;
 
-use super::{NAMESPACES, Plan, create_namespaces, kubernetes, masters};
+use super::{NAMESPACES, Plan, create_namespaces, kubernetes, masters, trust};
 use crate::cache::{Changes, Filter};
 use crate::config::Error;
 use crate::server::Server;
@@ -22,14 +22,22 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Never ends by itself.
 pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
+    let mut believed = server.believed.subscribe();
     let mut backoff = Backoff::doubling(PAUSE, masters::PERIOD).start();
     loop {
         // Watched first, repaired then: no change falls between.
         let mut changes = watch(server);
+        believed.mark_unchanged();
         match repair(server, plan).await {
             Ok(()) => {
                 backoff.reset();
-                let change = changes.any();
+                let change = async {
+                    tokio::select! {
+                        () = changes.any() => {}
+                        // The server, which holds the other end, is ours.
+                        _ = believed.changed() => {}
+                    }
+                };
                 if server.registry.store.is_shared() {
                     // This server's lease must be renewed too, and those of others may have ended.
                     drop(tokio::time::timeout(masters::PERIOD, change).await);
@@ -50,6 +58,7 @@ pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
 
 async fn repair(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     create_namespaces(server).await?;
+    trust::publish(server).await?;
     kubernetes::publish_service(server, plan).await?;
     kubernetes::publish_servers(server, plan).await
 }
@@ -57,7 +66,8 @@ async fn repair(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
 fn watch(server: &Server) -> Changes {
     let kept = KEPT.iter().map(|(group, resource)| (*group, *resource, "default", kubernetes::NAME));
     let namespaces = NAMESPACES.iter().map(|name| ("", "namespaces", "", *name));
-    let watched = kept.chain(namespaces).map(|(group, resource, namespace, name)| {
+    let trust = ("", "configmaps", trust::NAMESPACE, trust::NAME);
+    let watched = kept.chain(namespaces).chain([trust]).map(|(group, resource, namespace, name)| {
         let fields = Arc::new(FieldSelector::equals("metadata.name", name));
         let filter = Filter { namespace: namespace.into(), fields, ..Filter::default() };
         (GroupResource::new(group, resource), filter)

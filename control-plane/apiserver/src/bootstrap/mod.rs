@@ -5,9 +5,9 @@ mod keeper;
 mod kubernetes;
 mod masters;
 mod objects;
+mod trust;
 mod versions;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -30,8 +30,6 @@ pub(crate) struct Plan {
     port: u16,
     service_cidr: String,
     first_address: String,
-    /// What other servers must know to believe us, for `extension-apiserver-authentication`.
-    trust: BTreeMap<String, String>,
 }
 
 impl Plan {
@@ -43,27 +41,8 @@ impl Plan {
             port,
             service_cidr: config.service_cidr.clone(),
             first_address: first.unwrap_or_default(),
-            trust: published_trust(config),
         }
     }
-}
-
-/// What an aggregated server reads to know its clients and the front proxy.
-fn published_trust(config: &Config) -> BTreeMap<String, String> {
-    let mut data = BTreeMap::new();
-    let mut say = |key: &str, value: String| data.insert(key.to_string(), value);
-    if let Some(ca) = &config.client_ca_pem {
-        say("client-ca-file", ca.clone());
-    }
-    if let Some(header) = config.request_header() {
-        say("requestheader-client-ca-file", header.client_ca_pem);
-        say("requestheader-allowed-names", json!(header.allowed_names).to_string());
-        say("requestheader-username-headers", json!(header.username_headers).to_string());
-        say("requestheader-uid-headers", json!(header.uid_headers).to_string());
-        say("requestheader-group-headers", json!(header.group_headers).to_string());
-        say("requestheader-extra-headers-prefix", json!(header.extra_headers_prefixes).to_string());
-    }
-    data
 }
 
 const NAMESPACES: [&str; 4] = ["default", "kube-system", "kube-public", "kube-node-lease"];
@@ -107,6 +86,7 @@ pub(crate) async fn run(server: &Arc<Server>, plan: Plan, stop: Shutdown) -> Res
 async fn create_all(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     create_namespaces(server).await?;
     let mut work: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
+    work.push(trust::publish(server).boxed());
     for (plural, object) in objects::all(server, plan) {
         work.push(objects::reconcile(server, plural, object).boxed());
     }

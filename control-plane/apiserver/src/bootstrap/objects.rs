@@ -36,11 +36,6 @@ pub(super) fn all(server: &Server, plan: &Plan) -> Vec<(&'static str, Value)> {
             all.push((plural, object));
         }
     }
-    let trust = json!({
-        "apiVersion": "v1", "kind": "ConfigMap", "data": plan.trust,
-        "metadata": { "name": "extension-apiserver-authentication", "namespace": "kube-system" },
-    });
-    all.push(("configmaps", trust));
     all
 }
 
@@ -58,11 +53,6 @@ pub(super) async fn reconcile(
                 BindingAction::Write(object) => Action::Replace(object),
                 BindingAction::Recreate(object) => Action::Recreate(object),
             })
-        }
-        ("configmaps", Some(existing)) if existing["data"] != expected["data"] => {
-            let mut new = existing.clone();
-            new["data"] = expected["data"].clone();
-            Some(Action::Replace(new))
         }
         _ => None,
     })

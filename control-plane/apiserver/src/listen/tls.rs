@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use oarlock_pki::PkiError;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::WebPkiClientVerifier;
@@ -20,7 +21,14 @@ use crate::config::Error;
 /// As ALPN names it.
 pub(super) const HTTP2: &[u8] = b"h2";
 
+/// The socket's TLS. Whose client certificates it takes may change while it runs.
 pub(crate) struct Tls {
+    serving: Arc<Certificates>,
+    current: ArcSwap<Handshake>,
+}
+
+/// What new connections are accepted with. A new one resumes no session of an old one.
+pub(crate) struct Handshake {
     acceptor: TlsAcceptor,
     clients: Option<Arc<dyn ClientCertVerifier>>,
 }
@@ -29,24 +37,26 @@ type Accepted = (TlsStream<TcpStream>, Arc<[CertificateDer<'static>]>);
 
 impl Tls {
     pub(crate) fn new(serving: Arc<Certificates>, client_ca_pem: Option<&str>) -> Result<Self, Error> {
-        let clients = client_ca_pem.map(client_verifier).transpose()?;
-        let builder = ServerConfig::builder();
-        let builder = match &clients {
-            Some(verifier) => builder.with_client_cert_verifier(Arc::new(Lenient(verifier.clone()))),
-            None => builder.with_no_client_auth(),
-        };
-        let mut config = builder.with_cert_resolver(serving);
-        // Ours is the side that encrypts much, and we know what this processor does quickly.
-        config.ignore_client_order = true;
-        config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-        Ok(Self { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
+        let first = handshake(&serving, client_ca_pem)?;
+        Ok(Self { serving, current: ArcSwap::from_pointee(first) })
+    }
+
+    /// The handshake with other authorities of clients.
+    pub(crate) fn prepare(&self, client_ca_pem: Option<&str>) -> Result<Handshake, Error> {
+        handshake(&self.serving, client_ca_pem)
+    }
+
+    /// For all that connect from now on.
+    pub(crate) fn take(&self, handshake: Handshake) {
+        self.current.store(Arc::new(handshake));
     }
 
     /// The handshake; gives the certificates of the client if they are good.
     pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<Accepted> {
-        let stream = self.acceptor.accept(stream).await?;
+        let current = self.current.load_full();
+        let stream = current.acceptor.accept(stream).await?;
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let good = match (&self.clients, shown) {
+        let good = match (&current.clients, shown) {
             (Some(verifier), [leaf, intermediates @ ..]) => {
                 verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
             }
@@ -55,6 +65,20 @@ impl Tls {
         let certificates = if good { shown.iter().cloned().collect() } else { Arc::default() };
         Ok((stream, certificates))
     }
+}
+
+fn handshake(serving: &Arc<Certificates>, client_ca_pem: Option<&str>) -> Result<Handshake, Error> {
+    let clients = client_ca_pem.map(client_verifier).transpose()?;
+    let builder = ServerConfig::builder();
+    let builder = match &clients {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::new(Lenient(verifier.clone()))),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(serving.clone());
+    // Ours is the side that encrypts much, and we know what this processor does quickly.
+    config.ignore_client_order = true;
+    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
+    Ok(Handshake { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
 }
 
 fn client_verifier(pem: &str) -> Result<Arc<dyn ClientCertVerifier>, Error> {

@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use oarlock_api::Status;
 use parking_lot::Mutex;
 
-use super::{Authentication, AuthenticationConfig, AuthenticationParts, TokenAuthenticator, TokenHolder};
+use super::{
+    Authentication, AuthenticationConfig, AuthenticationParts, RequestHeaderConfig, TokenAuthenticator,
+    TokenHolder,
+};
 use crate::types::{AuthenticationError, Credentials, User};
 
 /// Knows what the newest valid configuration says.
@@ -31,11 +34,31 @@ impl ReloadableAuthentication {
 
     /// Takes the new contents of the file; whether they are new. With a fault, what held goes on to hold.
     pub fn reload(&self, file: Vec<u8>) -> Result<bool, Vec<String>> {
+        self.change(|config| config.file = Some(file))
+    }
+
+    /// Believes other authorities of clients and of front proxies from now on; the same.
+    pub fn believe(
+        &self,
+        client_ca_pem: Option<String>,
+        request_header: Option<RequestHeaderConfig>,
+    ) -> Result<bool, Vec<String>> {
+        self.change(|config| {
+            config.client_ca_pem = client_ca_pem;
+            config.request_header = request_header;
+        })
+    }
+
+    fn change(&self, change: impl FnOnce(&mut AuthenticationConfig)) -> Result<bool, Vec<String>> {
         let mut config = self.config.lock();
-        if config.file.as_ref() == Some(&file) {
+        let mut newer = config.clone();
+        change(&mut newer);
+        let same = newer.file == config.file
+            && newer.client_ca_pem == config.client_ca_pem
+            && newer.request_header == config.request_header;
+        if same {
             return Ok(false);
         }
-        let newer = AuthenticationConfig { file: Some(file), ..config.clone() };
         let authentication = newer.build(self.parts.clone())?;
         self.current.store(Arc::new(authentication));
         *config = newer;
