@@ -169,10 +169,17 @@ async fn the_level_bounds_what_is_told() {
         let (user, headers) = (ann(), headers());
         let record = w.audit.begin(&request(&user, &headers, "patch", false)).expect("it is told");
         record.request_patch(br#"{"spec":{}}"#);
+        let said = [
+            "patch.webhook.admission.k8s.io/round_0_index_0",
+            "mutation.webhook.admission.k8s.io/round_0_index_0",
+        ];
+        record.annotations(said.map(|key| (key.to_string(), "x".to_string())).into());
         record.response_json(br#"{"kind":"Deployment"}"#);
         record.response_complete(200).await;
         drop(record);
         let events = w.events().await;
+        let told = said.map(|key| events[0]["annotations"][key] == "x");
+        assert_eq!(told, [want[0], true], "{level}: what was changed is told where the object is");
         let told = ["requestObject", "responseObject"].map(|field| events[0].get(field).is_some());
         assert_eq!((events.len(), told), (1, want), "{level}");
     };

@@ -17,6 +17,9 @@ use crate::policy::{Level, Stage, Verdict};
 /// Requests that took longer say so in an annotation.
 const SLOW_MS: i64 = 500;
 
+/// Annotations of level Request.
+const PATCHES: &str = "patch.webhook.admission.k8s.io/";
+
 /// What a Status has among its first bytes, and how many these are at most.
 const STATUS: &[u8] = br#""kind":"Status""#;
 const HEAD: usize = 128;
@@ -114,10 +117,11 @@ impl Record {
         }
     }
 
-    /// What admission plugins said.
+    /// What admission plugins said. What a webhook changed is part of the object, and told only where that is.
     pub fn annotations(&self, all: BTreeMap<String, String>) {
+        let whole = self.wants_request();
         let annotations = &mut self.state.lock().event.annotations;
-        for (key, value) in all {
+        for (key, value) in all.into_iter().filter(|(key, _)| whole || !key.starts_with(PATCHES)) {
             annotations.entry(key).or_insert(value);
         }
     }
