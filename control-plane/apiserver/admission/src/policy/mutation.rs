@@ -70,11 +70,11 @@ pub(super) fn mutate<'a>(
         EvalError::Budget => Trouble::Failed(error.to_string()),
         error => Trouble::Failed(format!("expression '{source}' resulted in error: {error}")),
     })?;
+    let mismatch = |why| Trouble::Failed(format!("type mismatch: {why}"));
+    value.check_object_names().map_err(mismatch)?;
     let json = value.to_json();
     match mutation {
         Mutation::Apply(..) => {
-            let mismatch = |why| Trouble::Failed(format!("type mismatch: {why}"));
-            value.check_object_names().map_err(mismatch)?;
             let config = json.map_err(|e| Trouble::Failed(e.to_string()))?;
             merge(&world.schema(kind), kind, object, config)
         }

@@ -296,6 +296,10 @@ async fn mutations_that_fail_refuse_or_not() {
     let (code, _, message) = mutate(policy).await.expect_err("whatever the failure policy");
     let told = "Internal error occurred: strict decoding error: unknown field \"spec\"";
     assert_eq!((code, message.as_str()), (500, told));
+    let misnamed = "[JSONPatch{op: 'add', path: '/data', value: Object.spec{template: Object.spec.other{}}}]";
+    let (code, _, message) = mutate(json_patch(misnamed)).await.expect_err("a name that does not follow");
+    let told = "type mismatch: unexpected type name \"Object.spec.other\", expected \"Object.spec.template\"";
+    assert!(code == 403 && message.contains(told), "{message}");
     let mut ignored = apply(broken);
     ignored["failurePolicy"] = "Ignore".into();
     mutate(ignored).await.expect("ignored");

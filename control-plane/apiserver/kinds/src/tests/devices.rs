@@ -17,6 +17,8 @@ fn claims_are_told_what_is_wrong() {
                 {"name": "a", "exactly": {"deviceClassName": "c", "selectors": [{"cel": {"expression":
                     "device.driver == 'd' && device.attributes['d'].model == 'x' && device.capacity['d'].memory.compareTo(quantity('1Gi')) >= 0"}}]}},
                 {"name": "b", "firstAvailable": [{"name": "x", "deviceClassName": "c"}]},
+                {"name": "c", "exactly": {"deviceClassName": "c", "selectors": [{"cel": {"expression":
+                    "cel.bind(d, device.attributes['d.e'], d.big && d.model == 'x')"}}]}},
             ],
             "constraints": [{"requests": ["a", "b/x"], "matchAttribute": "d.e/numa"}],
             "config": [{"requests": ["b"], "opaque": {"driver": "d", "parameters": {"k": 1}}}],

@@ -12,7 +12,8 @@ use crate::value::text;
 const SELECTORS_MAX: usize = 32;
 const EXPRESSION_MAX: usize = 10 * 1024;
 
-/// What an expression sees: `device.driver`, `device.attributes[domain].name`, `device.capacity[domain].name`.
+/// What an expression sees: `device.driver`, `device.attributes[domain].name`, `device.capacity[domain].name`; and it may
+/// give a domain a name, by `cel.bind`.
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
     let by_domain = |of: Type| Type::map(Type::String, Type::map(Type::String, of));
     let device = Type::object(
@@ -24,7 +25,7 @@ static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
             ("allowMultipleAllocations", Type::Bool.into()),
         ],
     );
-    Environment::kubernetes().variable("device", device)
+    Environment::kubernetes().bindings().variable("device", device)
 });
 
 pub(super) fn all(selectors: &Value, path: &Path, errors: &mut FieldErrors) {
