@@ -304,3 +304,57 @@ async fn without_fairness_so_many_writes_are_under_way_and_no_more() {
     assert_eq!(server.get("/readyz/poststarthook/max-in-flight-filter").await.0, 200);
     server.stop().await;
 }
+
+/// A user who may do this with `pods/exec`, `pods/attach` and `pods/portforward`, and nothing else.
+async fn who_may(server: &TestServer, name: &str, verbs: &[&str]) {
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    let resources = ["pods/exec", "pods/attach", "pods/portforward"];
+    let role = json!({ "metadata": { "name": name }, "rules": [
+        { "apiGroups": [""], "resources": resources, "verbs": verbs },
+    ] });
+    made(server, &format!("{rbac}/clusterroles"), role).await;
+    let binding = json!({
+        "metadata": { "name": name },
+        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name },
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name }],
+    });
+    made(server, &format!("{rbac}/clusterrolebindings"), binding).await;
+}
+
+#[tokio::test]
+async fn who_opens_a_websocket_to_a_pod_needs_what_a_post_needs() {
+    let server = start_with(Arc::new(MemoryStore::new()), |config, _| {
+        config.authentication.token_file = Some("getter,getter,1\nmaker,maker,2\nboth,both,3\n".into());
+    })
+    .await;
+    who_may(&server, "getter", &["get"]).await;
+    who_may(&server, "maker", &["create"]).await;
+    who_may(&server, "both", &["get", "create"]).await;
+    let connection = server.connection().await;
+    let ask = async |who: &str, method: Method, sub: &str| {
+        let path = format!("/api/v1/namespaces/default/pods/p/{sub}");
+        let (code, said) = connection.ask(Some(who), method, &path, "", Vec::new()).await;
+        (code, said["message"].as_str().unwrap_or_default().to_string())
+    };
+    eventually("the last of them is known", async || {
+        (ask("both", Method::GET, "exec").await.0 == 404).then_some(())
+    })
+    .await;
+    for sub in ["exec", "attach", "portforward"] {
+        let refused = |who: &str, verb: &str| {
+            let may_not = format!(
+                "pods \"p\" is forbidden: User \"{who}\" cannot {verb} resource \"pods/{sub}\" in API group \"\" in the namespace \
+                 \"default\""
+            );
+            (403, may_not)
+        };
+        let gone = (404, "pods \"p\" not found".to_string());
+        let further = (403, "pods \"p\" is forbidden: ".to_string());
+        assert_eq!(ask("getter", Method::GET, sub).await, further, "{sub}");
+        assert_eq!(ask("getter", Method::POST, sub).await, refused("getter", "create"), "{sub}");
+        assert_eq!(ask("maker", Method::GET, sub).await, refused("maker", "get"), "{sub}");
+        assert_eq!(ask("maker", Method::POST, sub).await, gone, "{sub}");
+        assert_eq!(ask("both", Method::GET, sub).await, gone, "{sub}");
+    }
+    server.stop().await;
+}

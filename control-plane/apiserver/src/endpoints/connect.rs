@@ -3,7 +3,7 @@
 use http::header::{CONTENT_TYPE, HeaderValue, UPGRADE};
 use http::{Method, Request, Response, StatusCode};
 use oarlock_api::{GroupResource, Status};
-use oarlock_apiserver_access::Operation;
+use oarlock_apiserver_access::{Decision, Operation};
 use serde_json::{Map, Value};
 
 use super::Call;
@@ -95,12 +95,11 @@ pub(super) async fn stream(call: Call<'_>, request: Request<Body>) -> Result<Res
     if request.method() != Method::GET && request.method() != Method::POST {
         return Err(super::not_allowed());
     }
+    admit(&call).await?;
     if request.method() == Method::GET {
-        // A WebSocket opens with GET, but runs commands: it needs what a POST needs.
-        call.server.authorize(call.info, call.user, "create").await?;
+        may_create(&call).await?;
     }
     let pod = pod(&call).await?;
-    admit(&call).await?;
     let node = pod["spec"]["nodeName"].as_str().unwrap_or_default();
     let (namespace, name) = call.place();
     if node.is_empty() {
@@ -112,6 +111,19 @@ pub(super) async fn stream(call: Call<'_>, request: Request<Body>) -> Result<Res
     }
     let target = node_target(&call, node).await?;
     call.server.dialer.forward(&target, &path, request).await
+}
+
+/// A WebSocket opens with GET, but runs commands: it needs what a POST needs, too. Asked after admission, and refused
+/// in words of its own. (AuthorizePodWebsocketUpgradeCreatePermission)
+async fn may_create(call: &Call<'_>) -> Result<(), Status> {
+    let mut attributes = crate::authorise::attributes(call.info, call.user, None);
+    attributes.verb = "create".into();
+    match call.server.authorizer.authorize(&attributes).await {
+        Decision::Allow(_) => Ok(()),
+        Decision::Deny(why) | Decision::NoOpinion(why) => {
+            Err(Status::forbidden(&GroupResource::new("", "pods"), &call.info.name, why))
+        }
+    }
 }
 
 fn kubelet_path(call: &Call<'_>, pod: &Value, namespace: &str, name: &str) -> Result<String, Status> {
