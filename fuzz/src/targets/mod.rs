@@ -4,6 +4,7 @@ mod access;
 mod apply;
 mod cel;
 mod json;
+mod parameters;
 mod patches;
 mod protobuf;
 mod quantity;
@@ -68,6 +69,7 @@ pub static ALL: &[Target] = &[
     Target { name: "quantity", run: quantity::run, shape: Shape::Text, words: quantity::WORDS },
     Target { name: "label-selector", run: selectors::label, shape: Shape::Text, words: selectors::WORDS },
     Target { name: "field-selector", run: selectors::field, shape: Shape::Text, words: selectors::WORDS },
+    Target { name: "list-parameters", run: parameters::run, shape: Shape::Text, words: parameters::WORDS },
     Target { name: "json-patch", run: patches::json, shape: Shape::Json, words: patches::JSON_WORDS },
     Target { name: "merge-patch", run: patches::merge, shape: Shape::Json, words: FIELDS },
     Target {
