@@ -91,9 +91,11 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
         Some(record) => response = audit::conclude(&record, &info, response).await,
         None => {
             let mut text = [0; 36];
-            if let Ok(id) =
+            if let Ok(mut id) =
                 HeaderValue::from_str(uuid::Uuid::new_v4().as_hyphenated().encode_lower(&mut text))
             {
+                // Never to be seen again: it has no place in HTTP/2's table of headers, and would drive others out of it.
+                id.set_sensitive(true);
                 headers.insert(AUDIT_ID, id);
             }
         }
