@@ -9,6 +9,7 @@ use oarlock_api::GroupResource;
 use oarlock_api::selector::FieldSelector;
 use oarlock_base::Backoff;
 
+use super::identity::Identity;
 use super::{NAMESPACES, Plan, create_namespaces, kubernetes, masters, trust};
 use crate::cache::{Changes, Filter};
 use crate::config::Error;
@@ -23,12 +24,13 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// Never ends by itself.
 pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
     let mut believed = server.believed.subscribe();
+    let identity = Identity::new();
     let mut backoff = Backoff::doubling(PAUSE, masters::PERIOD).start();
     loop {
         // Watched first, repaired then: no change falls between.
         let mut changes = watch(server);
         believed.mark_unchanged();
-        match repair(server, plan).await {
+        match repair(server, plan, &identity).await {
             Ok(()) => {
                 backoff.reset();
                 let change = async {
@@ -56,9 +58,12 @@ pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
     }
 }
 
-async fn repair(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
+async fn repair(server: &Arc<Server>, plan: &Plan, identity: &Identity) -> Result<(), Error> {
     create_namespaces(server).await?;
     trust::publish(server).await?;
+    if server.registry.store.is_shared() {
+        identity.renew(server).await?;
+    }
     kubernetes::publish_service(server, plan).await?;
     kubernetes::publish_servers(server, plan).await
 }

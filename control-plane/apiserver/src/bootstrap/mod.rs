@@ -1,6 +1,7 @@
 //! What every cluster has: system namespaces, RBAC, priority classes, flow control, the service range, and the
 //! `kubernetes` Service with its endpoints. Created at start, as upstream's post-start hooks; the server is ready after.
 
+mod identity;
 mod keeper;
 mod kubernetes;
 mod masters;

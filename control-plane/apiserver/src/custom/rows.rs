@@ -41,6 +41,7 @@ fn storage(resource: &Arc<CustomResource>, version: &Arc<CustomVersion>) -> Stor
         passing: false,
         protobuf: false,
         drafts: Drafts::default(),
+        written_in: None,
         custom: Some(Custom::new(resource.clone(), version.clone())),
         group_resource,
         api,

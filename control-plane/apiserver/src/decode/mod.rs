@@ -18,6 +18,10 @@ use crate::registry::{Custom, Storage, set_revision};
 /// of the same kind is brought into ours.
 pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<Value, DecodeError> {
     let table = Table::builtin();
+    if let Some(mut object) = kept_definition(storage, bytes)? {
+        set_revision(&mut object, revision);
+        return Ok(object);
+    }
     let mut object = if protobuf::is_envelope(bytes) {
         protobuf::decode_object(table, bytes)?.1
     } else {
@@ -34,12 +38,29 @@ pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<V
             oarlock_api::conversion::convert(&written, &storage.gvk, &mut object);
         }
     }
+    // What another server wrote may lack what is defaulted today.
+    if let (Schema::Typed(ty), true) = (&storage.schema, protobuf::is_envelope(bytes)) {
+        oarlock_api::defaults::apply_defaults_as(*ty, &mut object);
+    }
     if let Some(custom) = &storage.custom {
         let (_, version) = split_api_version(object["apiVersion"].as_str().unwrap_or_default());
         custom.resource.version(version).unwrap_or(&custom.version).clone().from_store(&mut object);
     }
     set_revision(&mut object, revision);
     Ok(object)
+}
+
+/// A definition in the form that upstream keeps.
+fn kept_definition(storage: &Storage, bytes: &[u8]) -> Result<Option<Value>, DecodeError> {
+    if storage.api.group != "apiextensions.k8s.io" {
+        return Ok(None);
+    }
+    let mut tree = json::decode_untyped(bytes)?.value;
+    if !oarlock_api::conversion::is_kept_definition(&tree) {
+        return Ok(None);
+    }
+    oarlock_api::conversion::definition_from_kept(&mut tree);
+    tree_as(&storage.schema, &tree).map(|decoded| Some(decoded.value))
 }
 
 /// An object of a shape from JSON.
@@ -170,6 +191,18 @@ pub(crate) fn tree(
     value["apiVersion"] = expected.gvk.api_version().into();
     value["kind"] = (*expected.gvk.kind).into();
     Ok(value)
+}
+
+/// A patch may not make an object one of another kind or version.
+pub(crate) fn check_tree_version(expected: &Expected<'_>, tree: &Value) -> Result<(), Status> {
+    let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
+    let meta = json::TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
+    let Err(status) = check_version(expected, &meta) else { return Ok(()) };
+    let why =
+        status.message.split_once(" cannot be handled as a ").and_then(|(_, rest)| rest.split_once(": "));
+    let why = why.map_or(status.message.as_str(), |(_, why)| why).to_string();
+    let error = FieldError::invalid(Path::new("patch"), tree.to_string(), why);
+    Err(Status::invalid(&GroupKind::new("", ""), "", &[error]))
 }
 
 fn check_version(expected: &Expected<'_>, meta: &json::TypeMeta) -> Result<(), Status> {

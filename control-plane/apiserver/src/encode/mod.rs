@@ -43,7 +43,13 @@ fn stored_form(storage: &Storage, object: &Value) -> Bytes {
     match storage.schema {
         Schema::Typed(ty) if storage.protobuf => {
             let raw = protobuf::encode(Table::builtin(), ty, object);
-            protobuf::wrap(&storage.gvk.api_version(), &storage.gvk.kind, &raw).into()
+            let version = storage.written_in.map_or_else(|| storage.gvk.api_version(), str::to_string);
+            protobuf::wrap(&version, &storage.gvk.kind, &raw).into()
+        }
+        _ if storage.written_in.is_some() => {
+            let mut object = object.clone();
+            oarlock_api::conversion::definition_to_kept(&mut object);
+            object.to_string().into()
         }
         _ => json_of(&storage.schema, object).into(),
     }

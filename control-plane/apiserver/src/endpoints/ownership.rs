@@ -8,7 +8,7 @@ use oarlock_api::apply::{
     self, Applied, ApplyError, OneVersion, Request, Reset, VersionError, Versions, manager_or_user_agent,
 };
 use oarlock_api::gvk::split_api_version;
-use oarlock_api::{Schema, Status};
+use oarlock_api::Schema;
 use oarlock_apiserver_custom::CustomVersion;
 use serde_json::Value;
 
@@ -95,16 +95,39 @@ impl<'a> Owner<'a> {
     }
 }
 
+/// Built-in resources whose `/status` takes nothing of the metadata.
+const STATUS_ALONE: [&str; 8] = [
+    "customresourcedefinitions",
+    "devicetaintrules",
+    "flowschemas",
+    "prioritylevelconfigurations",
+    "resourceclaims",
+    "servicecidrs",
+    "validatingadmissionpolicies",
+    "volumeattachments",
+];
+
 /// What an endpoint does not take from its client, so that its client cannot come to own it.
 fn reset(call: &Call<'_>) -> Reset {
     let api = &call.served.api;
     match call.info.subresource.as_str() {
+        "" if api.plural == "certificatesigningrequests" => Reset::fields(&[&["spec"], &["status"]]),
         "" if api.subresource("status").is_some() => Reset::fields(&[&["status"]]),
+        "status" if api.plural == "certificatesigningrequests" => {
+            Reset::fields(&[&["spec"], &["status", "conditions"]])
+        }
+        "approval" => Reset::fields(&[&["spec"], &["status", "certificate"]]),
+        "finalize" => Reset::fields(&[&["status"]]),
         "status" if (api.group, api.plural) == ("", "pods") => {
             Reset::fields(&[&["spec"], &["metadata", "deletionTimestamp"], &["metadata", "ownerReferences"]])
         }
-        "status" if call.served.custom.is_some() => Reset::fields(&[&["spec"], &["metadata"]]),
-        "status" => Reset::fields(&[&["spec"], &["metadata", "labels"]]),
+        "status" if call.served.custom.is_some() || STATUS_ALONE.contains(&api.plural) => {
+            Reset::fields(&[&["spec"], &["metadata"]])
+        }
+        "status" if (api.group, api.plural) == ("apps", "deployments") => {
+            Reset::fields(&[&["spec"], &["metadata", "labels"]])
+        }
+        "status" => Reset::fields(&[&["spec"]]),
         "resize" => Reset::all_but(&[&["spec", "containers", "*", "resources"]]),
         _ => Reset::fields(&[]),
     }
@@ -159,14 +182,4 @@ impl Versions for ServedVersions<'_> {
             None => self.builtin(api_version).map(|served| served.schema()),
         }
     }
-}
-
-/// What an apply must say of itself before it is looked at.
-pub(super) fn check_apply_options(call: &Call<'_>) -> Result<(), Status> {
-    use oarlock_api::{FieldError, GroupKind, Path};
-    if call.query.get("fieldManager").is_some_and(|manager| !manager.is_empty()) {
-        return Ok(());
-    }
-    let error = FieldError::required(Path::new("fieldManager"), "is required for apply patch");
-    Err(Status::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &[error]))
 }

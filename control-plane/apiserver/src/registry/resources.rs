@@ -95,6 +95,8 @@ pub(crate) struct Storage {
     pub(crate) custom: Option<Custom>,
     /// Objects are kept as protobuf.
     pub(crate) protobuf: bool,
+    /// The version that objects are written in where it is another than the one worked with.
+    pub(crate) written_in: Option<&'static str>,
     /// What is being written.
     pub(crate) drafts: Drafts,
 }
@@ -357,6 +359,17 @@ fn foremost(table: &'static Table, api: &Resource) -> Option<&'static Resource> 
 /// Groups whose servers keep JSON upstream, whatever is asked for.
 const ALWAYS_JSON: [&str; 2] = ["apiextensions.k8s.io", "apiregistration.k8s.io"];
 
+/// What upstream writes in another version than the one that both serve.
+fn written_in(api: &Resource) -> Option<&'static str> {
+    match (api.group, api.plural) {
+        ("admissionregistration.k8s.io", "mutatingadmissionpolicies" | "mutatingadmissionpolicybindings") => {
+            Some("admissionregistration.k8s.io/v1beta1")
+        }
+        ("apiextensions.k8s.io", "customresourcedefinitions") => Some("apiextensions.k8s.io/v1beta1"),
+        _ => None,
+    }
+}
+
 fn storage(table: &'static Table, api: &'static Resource, media: StorageMediaType) -> Storage {
     let group_resource = api.group_resource();
     Storage {
@@ -369,6 +382,7 @@ fn storage(table: &'static Table, api: &'static Resource, media: StorageMediaTyp
         custom: None,
         protobuf: media == StorageMediaType::Protobuf && !ALWAYS_JSON.contains(&api.group),
         drafts: Drafts::default(),
+        written_in: written_in(api).filter(|_| media == StorageMediaType::Protobuf),
         group_resource,
         api: Arc::new(api.clone()),
     }

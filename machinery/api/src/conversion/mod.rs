@@ -5,9 +5,11 @@
 //! Defaulting and validation are not done here, nor are the fields' owners (`managedFields`) renamed.
 
 mod autoscaling;
+mod definitions;
 mod devices;
 mod events;
 
+pub use definitions::{definition_from_kept, definition_to_kept, is_kept_definition};
 use serde_json::{Map, Value};
 
 use crate::gvk::GroupVersionKind;

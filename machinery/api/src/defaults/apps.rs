@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use super::{Conditional, Constant, ensure, set, text};
+use super::{Conditional, Constant, ensure, items_mut, set, text};
 
 pub(super) const CONSTANTS: &[Constant] = &[
     ("apps.v1.DeploymentSpec", "replicas", "1"),
@@ -21,7 +21,6 @@ pub(super) const CONSTANTS: &[Constant] = &[
     ("apps.v1.StatefulSetSpec", "revisionHistoryLimit", "10"),
     ("apps.v1.StatefulSetUpdateStrategy", "type", r#""RollingUpdate""#),
     ("apps.v1.RollingUpdateStatefulSetStrategy", "partition", "0"),
-    ("apps.v1.RollingUpdateStatefulSetStrategy", "maxUnavailable", "1"),
     ("apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy", "whenDeleted", r#""Retain""#),
     ("apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicy", "whenScaled", r#""Retain""#),
 ];
@@ -31,6 +30,7 @@ pub(super) const CONDITIONALS: &[Conditional] = &[
     ("apps.v1.DaemonSetUpdateStrategy", rolling_update),
     ("apps.v1.StatefulSetUpdateStrategy", stateful_set_strategy),
     ("apps.v1.StatefulSetSpec", stateful_set),
+    ("apps.v1.DaemonSet", daemon_set),
 ];
 
 /// A rolling update has its parameters.
@@ -49,4 +49,20 @@ fn stateful_set_strategy(strategy: &mut Map<String, Value>) {
 
 fn stateful_set(spec: &mut Map<String, Value>) {
     ensure(spec, "persistentVolumeClaimRetentionPolicy");
+    // Upstream's conversion says what the claims are.
+    for claim in items_mut(spec, "volumeClaimTemplates") {
+        claim.insert("apiVersion".to_string(), "v1".into());
+        claim.insert("kind".to_string(), "PersistentVolumeClaim".into());
+    }
 }
+
+/// What was a field of its spec once is always told.
+fn daemon_set(set: &mut Map<String, Value>) {
+    let annotations = ensure(set, "metadata").and_then(|metadata| ensure(metadata, "annotations"));
+    if let Some(annotations) = annotations {
+        annotations.entry(TEMPLATE_GENERATION).or_insert_with(|| "0".into());
+    }
+}
+
+/// How often a DaemonSet's template changed. (`apps.DeprecatedTemplateGeneration`)
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";

@@ -1,5 +1,7 @@
 //! The core group but for pods.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{Conditional, Constant, absent, ensure, fill, items_mut, member, member_mut, set, text};
@@ -23,6 +25,8 @@ pub(super) const CONSTANTS: &[Constant] = &[
 
 pub(super) const CONDITIONALS: &[Conditional] = &[
     ("core.v1.Service", service),
+    ("core.v1.Secret", secret),
+    ("core.v1.Namespace", namespace),
     ("core.v1.ReplicationController", replication_controller),
     ("core.v1.NodeStatus", node_status),
     ("core.v1.LimitRangeItem", limit_range_item),
@@ -77,6 +81,27 @@ fn service(service: &mut Map<String, Value>) {
                 set(ingress, "ipMode", "VIP");
             }
         }
+    }
+}
+
+/// `stringData` is for writing only: it goes into `data`, over what is there.
+fn secret(secret: &mut Map<String, Value>) {
+    if let Some(Value::Object(plain)) = secret.remove("stringData")
+        && let Some(data) = ensure(secret, "data")
+    {
+        for (key, value) in plain {
+            data.insert(key, STANDARD.encode(value.as_str().unwrap_or_default()).into());
+        }
+    }
+}
+
+/// A namespace that has a name is labelled with it.
+fn namespace(namespace: &mut Map<String, Value>) {
+    let name = member(namespace, "metadata").map(|metadata| text(metadata, "name").to_string());
+    if let Some(name) = name.filter(|name| !name.is_empty())
+        && let Some(labels) = ensure(namespace, "metadata").and_then(|metadata| ensure(metadata, "labels"))
+    {
+        labels.insert("kubernetes.io/metadata.name".to_string(), name.into());
     }
 }
 

@@ -107,8 +107,10 @@ fn workloads_are_filled_in() {
         "apps/v1",
         "DaemonSet",
         json!({"spec": {"template": template}}),
-        json!({"spec": {"revisionHistoryLimit": 10, "template": filled, "updateStrategy": {
-            "type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}}}),
+        json!({
+            "metadata": {"annotations": {"deprecated.daemonset.template.generation": "0"}},
+            "spec": {"revisionHistoryLimit": 10, "template": filled, "updateStrategy": {
+                "type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}}}),
     );
     check(
         "apps/v1",
@@ -116,9 +118,10 @@ fn workloads_are_filled_in() {
         json!({"spec": {"template": template, "volumeClaimTemplates": [{"spec": {}}]}}),
         json!({"spec": {
             "podManagementPolicy": "OrderedReady", "replicas": 1, "revisionHistoryLimit": 10, "template": filled,
-            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "partition": 0}},
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}},
             "persistentVolumeClaimRetentionPolicy": {"whenDeleted": "Retain", "whenScaled": "Retain"},
-            "volumeClaimTemplates": [{"spec": {"volumeMode": "Filesystem"}, "status": {"phase": "Pending"}}]}}),
+            "volumeClaimTemplates": [{"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+                "spec": {"volumeMode": "Filesystem"}, "status": {"phase": "Pending"}}]}}),
     );
     check(
         "v1",
@@ -217,6 +220,19 @@ fn small_kinds_are_filled_in() {
     let rbac = "rbac.authorization.k8s.io";
     let cases = [
         ("v1", "Secret", json!({}), json!({"type": "Opaque"})),
+        (
+            "v1",
+            "Secret",
+            json!({"data": {"a": "eA==", "b": "eQ=="}, "stringData": {"a": "new"}}),
+            json!({"type": "Opaque", "data": {"a": "bmV3", "b": "eQ=="}}),
+        ),
+        (
+            "v1",
+            "Namespace",
+            json!({"metadata": {"name": "a"}}),
+            json!({"metadata": {"name": "a", "labels": {"kubernetes.io/metadata.name": "a"}},
+                "status": {"phase": "Active"}}),
+        ),
         ("v1", "Namespace", json!({}), json!({"status": {"phase": "Active"}})),
         ("v1", "ConfigMap", json!({"data": {"a": "b"}}), json!({"data": {"a": "b"}})),
         (

@@ -2,11 +2,11 @@
 
 use oarlock_api::selector::LabelSelector;
 use oarlock_api::{FieldError, FieldErrors, Path};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::strategy::Context;
-use crate::value::{differ_but, int, is_set, text};
-use crate::{check, podspec};
+use crate::value::{differ_but, int, is_set, items, text};
+use crate::{check, names, podspec};
 
 const SET_WORDS: &str = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
      'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
@@ -35,9 +35,8 @@ fn pods(spec: &Value, kind: &str, path: &Path, errors: &mut FieldErrors) {
         Err(_) => return errors.push(FieldError::invalid(at, selector.clone(), "invalid label selector")),
     }
     if kind == "StatefulSet" {
-        // Its containers mount claims that are no volumes of the template: the pods are validated instead.
+        // What its pods become is looked at where that is new.
         let annotations = &template["metadata"]["annotations"];
-        check::labels(labels, &template_at.child("labels"), errors);
         check::annotations(annotations, &template_at.child("annotations"), errors);
         podspec::annotations(annotations, &template["spec"], &template_at.child("annotations"), errors);
     } else {
@@ -161,8 +160,40 @@ pub(super) fn stateful_set(set: &Value, errors: &mut FieldErrors) {
     }
     counts(spec, &["replicas", "minReadySeconds"], &path, errors);
     check::not_negative(&spec["ordinals"]["start"], &path.child("ordinals").child("start"), errors);
-    counts(spec, &["revisionHistoryLimit"], &path, errors);
     pods(spec, "StatefulSet", &path, errors);
+}
+
+/// What stands in a new set; changes of it are let be where it was wrong before.
+pub(super) fn new_stateful_set(set: &Value, errors: &mut FieldErrors) {
+    let (spec, path) = (&set["spec"], Path::new("spec"));
+    let claims = path.child("volumeClaimTemplates");
+    for (index, claim) in items(&spec["volumeClaimTemplates"]).iter().enumerate() {
+        crate::core::volume::claim_spec(&claim["spec"], &claims.index(index).child("spec"), errors);
+    }
+    check::optional(&spec["serviceName"], names::dns_label, &path.child("serviceName"), errors);
+    set_template(spec, errors);
+}
+
+/// The template of a set's pods, as the controller fills it in: its volumes are the claims', its host name is its own.
+fn set_template(spec: &Value, errors: &mut FieldErrors) {
+    let mut template = spec["template"].clone();
+    if let Some(pod) = template.get_mut("spec").and_then(Value::as_object_mut) {
+        pod.remove("subdomain");
+        pod.remove("hostname");
+        let claims = items(&spec["volumeClaimTemplates"]);
+        if !claims.is_empty() {
+            let named = |claim: &Value| claim["metadata"]["name"].clone();
+            let mut volumes: Vec<Value> = claims
+                .iter()
+                .map(|claim| json!({"name": named(claim), "persistentVolumeClaim": {"claimName": named(claim)}}))
+                .collect();
+            let own = items(&spec["template"]["spec"]["volumes"]).iter();
+            volumes
+                .extend(own.filter(|own| !claims.iter().any(|claim| named(claim) == own["name"])).cloned());
+            pod.insert("volumes".into(), volumes.into());
+        }
+    }
+    podspec::validate_template(&template, &Path::new("spec").child("template"), errors);
 }
 
 fn stateful_strategy(strategy: &Value, path: &Path, errors: &mut FieldErrors) {
@@ -285,6 +316,11 @@ pub(super) fn stateful_set_changes(
     if context.subresource != "status" {
         if differ_but(&new["spec"], &old["spec"], &FREE) {
             errors.push(FieldError::forbidden(Path::new("spec"), SET_WORDS));
+        }
+        let mut before = FieldErrors::new();
+        set_template(&old["spec"], &mut before);
+        if before.is_empty() {
+            set_template(&new["spec"], errors);
         }
         return;
     }

@@ -48,11 +48,13 @@ static FLOW_SCHEMA: Kind = Kind { validate: flow::schema, cells: Some(cells::flo
 static PRIORITY_LEVEL: Kind =
     Kind { validate: flow::level, cells: Some(cells::priority_level), ..Kind::COUNTED };
 static PRIORITY_CLASS: Kind = Kind {
+    // It is one for ever.
+    generation_changes: Some(|_, _| false),
     validate: validate::priority_class,
     validate_new: validate::new_priority_class,
     changes: validate::priority_class_changes,
     cells: Some(cells::priority_class),
-    ..Kind::PLAIN
+    ..Kind::COUNTED
 };
 static LEASE: Kind = Kind {
     validate: validate::lease,

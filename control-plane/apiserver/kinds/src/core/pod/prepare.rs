@@ -10,24 +10,25 @@ use crate::value::{items, items_mut, keep, remove, text};
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
 
-pub(super) fn create(_context: &Context<'_>, pod: &mut Value) {
+pub(super) fn create(context: &Context<'_>, pod: &mut Value) {
     if let Some(spec) = pod.get_mut("spec") {
         drop_disabled(spec, None);
     }
     let class = qos::class(&pod["spec"]);
     pod["status"] = json!({ "phase": "Pending", "qosClass": class });
-    set_scheduling_gated(pod);
+    set_scheduling_gated(context, pod);
     narrow_selectors(pod);
 }
 
 /// A gated pod says so from the start.
-fn set_scheduling_gated(pod: &mut Value) {
+fn set_scheduling_gated(context: &Context<'_>, pod: &mut Value) {
     if items(&pod["spec"]["schedulingGates"]).is_empty() {
         return;
     }
     pod["status"]["conditions"] = json!([{
         "type": "PodScheduled", "status": "False", "reason": "SchedulingGated",
         "message": "Scheduling is blocked due to non-empty scheduling gates",
+        "lastTransitionTime": context.now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
     }]);
 }
 
