@@ -55,6 +55,8 @@ pub(crate) struct Server {
     pub(crate) keys: Vec<VerifyingKey>,
     pub(crate) issuer: String,
     pub(crate) jwks_uri: String,
+    /// Where clients reach this server.
+    pub(crate) external_address: String,
     pub(crate) dialer: Dialer,
     pub(crate) discovery: Discovery,
     pub(crate) aggregator: Aggregator,

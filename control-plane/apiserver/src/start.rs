@@ -114,6 +114,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         keys: accounts.keys,
         issuer: config.service_accounts.issuer.clone(),
         jwks_uri: access::jwks_uri(config),
+        external_address: std::net::SocketAddr::new(config.advertise, port).to_string(),
         dialer: Dialer::new(Some(client_tls(&config.kubelet)?), tasks.spawner()),
         metrics,
         in_flight: InFlight::default(),

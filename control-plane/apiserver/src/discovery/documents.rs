@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use oarlock_api::gvk::join_api_version;
 use oarlock_api::table::Subresource;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use crate::aggregate::{Backends, RemoteGroups};
-use crate::registry::{Resources, Served};
+use crate::registry::{Resources, Served, Storage};
 
 /// What the documents speak of.
 #[derive(Clone)]
@@ -89,14 +92,16 @@ fn order(group: &str) -> u8 {
         "coordination.k8s.io" => 16,
         "node.k8s.io" => 17,
         "discovery.k8s.io" => 18,
-        _ => 19,
+        "resource.k8s.io" => 19,
+        "flowcontrol.apiserver.k8s.io" => 20,
+        _ => 21,
     }
 }
 
-pub(super) fn core_versions() -> Value {
+pub(super) fn core_versions(server: &str) -> Value {
     json!({
         "kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"],
-        "serverAddressByClientCIDRs": [],
+        "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": server }],
     })
 }
 
@@ -161,7 +166,24 @@ fn resource(served: &Served) -> Value {
     if !api.categories.is_empty() {
         resource["categories"] = json!(api.categories);
     }
+    if let Some(stored) = &served.stored {
+        resource["storageVersionHash"] = storage_version_hash(&stored.storage).into();
+    }
     resource
+}
+
+/// Changes with the version that objects are stored in. (`discovery.StorageVersionHash`)
+fn storage_version_hash(storage: &Storage) -> String {
+    let written = storage.written_in.map_or_else(|| storage.gvk.api_version(), str::to_string);
+    let (group, version) = oarlock_api::gvk::split_api_version(&written);
+    let hash = Sha256::digest(format!("{group}/{version}/{}", storage.gvk.kind));
+    STANDARD.encode(&hash[..8])
+}
+
+/// What answers; a kind of the same group and version is told by its name alone.
+fn response_kind(own: (&str, &str), group: &str, version: &str, kind: &str) -> Value {
+    let (group, version) = if own == (group, version) { ("", "") } else { (group, version) };
+    json!({ "group": group, "version": version, "kind": kind })
 }
 
 fn subresource(served: &Served, sub: &Subresource) -> Value {
@@ -208,7 +230,7 @@ fn aggregated_version(view: &View, group: &str, version: &str) -> Value {
             let scope = if api.namespaced { "Namespaced" } else { "Cluster" };
             let mut item = json!({
                 "resource": api.plural, "scope": scope, "singularResource": api.singular, "verbs": api.verbs,
-                "responseKind": { "group": api.group, "version": api.version, "kind": api.kind },
+                "responseKind": response_kind((api.group, api.version), api.group, api.version, api.kind),
             });
             if !api.short_names.is_empty() {
                 item["shortNames"] = json!(api.short_names);
@@ -223,9 +245,9 @@ fn aggregated_version(view: &View, group: &str, version: &str) -> Value {
                     .map(|sub| {
                         json!({
                             "subresource": sub.name, "verbs": sub.verbs,
-                            "responseKind": {
-                                "group": sub.kind.group, "version": sub.kind.version, "kind": sub.kind.kind,
-                            },
+                            "responseKind": response_kind(
+                                (api.group, api.version), sub.kind.group, sub.kind.version, sub.kind.kind,
+                            ),
                         })
                     })
                     .collect();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH, VARY};
 use http::{HeaderMap, Method, Response, StatusCode};
 use oarlock_api::Status;
 use oarlock_apiserver_access::authentication::{jwks, openid_configuration};
@@ -126,8 +126,13 @@ pub(crate) async fn serve(
         ["openapi", "v3", path @ ..] => {
             server.discovery.ready(server).openapi.v3(&path.join("/"), headers, query).await
         }
-        _ => Err(Status::page_not_found()),
+        _ => Ok(no_page()),
     }
+}
+
+/// What is no API is answered in plain text, as by upstream's last handler.
+pub(crate) fn no_page() -> Response<Body> {
+    encode::text(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
 /// What is going on in flow control.
@@ -159,7 +164,7 @@ fn json_text(value: &Value) -> Response<Body> {
 
 /// `/api` and `/apis`: everything at once for those who ask for it.
 fn root(server: &Server, headers: &HeaderMap, query: &Query, core: bool) -> Result<Response<Body>, Status> {
-    let mut response = if wants_aggregated(headers) {
+    let response = if wants_aggregated(headers) {
         let ready = server.discovery.ready(server);
         let ready = if core { &ready.core } else { &ready.groups };
         if headers.get(IF_NONE_MATCH).is_some_and(|etag| *etag == ready.etag) {
@@ -170,18 +175,19 @@ fn root(server: &Server, headers: &HeaderMap, query: &Query, core: bool) -> Resu
             let mut response = encode::respond(StatusCode::OK, Format::Json, ready.bytes.clone());
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(AGGREGATED));
             response.headers_mut().insert(ETAG, ready.etag.clone());
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public"));
+            response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
             response
         }
     } else {
         let accepted = encode::negotiate(headers, query, false)?;
         let document = if core {
-            documents::core_versions()
+            documents::core_versions(&server.external_address)
         } else {
             documents::group_list(&server.discovery.ready(server).view)
         };
         encode::object(&accepted, StatusCode::OK, &document)
     };
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
     Ok(response)
 }
 

@@ -9,16 +9,11 @@ use super::paths::Writer;
 use super::schema::{META, Schemas};
 use crate::table::{Resource, Table};
 
-const BODIES: [&str; 4] =
-    ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "application/cbor"];
-const STREAMS: [&str; 3] = [
-    "application/json;stream=watch",
-    "application/vnd.kubernetes.protobuf;stream=watch",
-    "application/cbor-seq",
-];
-const PATCHES: [&str; 5] = [
+const BODIES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+const STREAMS: [&str; 2] =
+    ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
+const PATCHES: [&str; 4] = [
     "application/apply-patch+yaml",
-    "application/apply-patch+cbor",
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",

@@ -205,11 +205,8 @@ impl<'d> Schemas<'d> {
         }
         match &field.kind {
             _ if field.pointer() => None,
-            FieldKind::Struct(_)
-            | FieldKind::Time
-            | FieldKind::MicroTime
-            | FieldKind::Duration
-            | FieldKind::RawExtension => zero(&field.kind),
+            FieldKind::Struct(_) | FieldKind::Duration => zero(&field.kind),
+            FieldKind::Time | FieldKind::MicroTime | FieldKind::RawExtension => None,
             kind if !field.omitempty() => zero(kind),
             _ => None,
         }
@@ -223,9 +220,10 @@ impl<'d> Schemas<'d> {
             FieldKind::Float => json!({"type": "number", "format": "double"}),
             FieldKind::String => json!({"type": "string"}),
             FieldKind::Enum(id) => {
-                let values = &self.table.named_string(*id).values;
+                let named = self.table.named_string(*id);
+                let values = &named.values;
                 let mut schema = json!({"type": "string"});
-                if !values.is_empty() {
+                if !values.is_empty() && super::enums::is_closed(&named.name) {
                     let sorted: BTreeSet<&&str> = values.iter().collect();
                     schema["enum"] = json!(sorted);
                 }
@@ -234,15 +232,15 @@ impl<'d> Schemas<'d> {
             FieldKind::Bytes => json!({"type": "string", "format": "byte"}),
             FieldKind::Struct(id) => self.reference(self.table.ty(*id).name),
             FieldKind::List(inner) => {
-                let items = self.element(inner);
+                let items = self.of_kind(inner);
                 json!({"type": "array", "items": items})
             }
             FieldKind::WrappedStrings => {
-                let items = self.element(&FieldKind::String);
+                let items = self.of_kind(&FieldKind::String);
                 json!({"type": "array", "items": items})
             }
             FieldKind::Map(inner) => {
-                let values = self.element(inner);
+                let values = self.of_kind(inner);
                 json!({"type": "object", "additionalProperties": values})
             }
             FieldKind::Quantity => self.reference(QUANTITY),
@@ -260,18 +258,6 @@ impl<'d> Schemas<'d> {
                 self.reference(&format!("{APIEXTENSIONS}JSONSchemaPropsOrStringArray"))
             }
         }
-    }
-
-    /// An item of a list or a value of a map: never a pointer.
-    fn element(&mut self, kind: &FieldKind) -> Value {
-        let mut schema = self.of_kind(kind);
-        if let (Version::V3, Some(default)) = (self.version, zero(kind)) {
-            if schema.get("$ref").is_some() {
-                schema = json!({"allOf": [schema]});
-            }
-            schema["default"] = default;
-        }
-        schema
     }
 
     fn name_kinds(&self, name: &str, schema: &mut Value) {
@@ -296,7 +282,7 @@ fn zero(kind: &FieldKind) -> Option<Value> {
         FieldKind::Bool => json!(false),
         FieldKind::Int32 | FieldKind::Int64 | FieldKind::Float => json!(0),
         FieldKind::String | FieldKind::Enum(_) => json!(""),
-        FieldKind::Struct(_) | FieldKind::Time | FieldKind::MicroTime | FieldKind::RawExtension => json!({}),
+        FieldKind::Struct(_) => json!({}),
         FieldKind::Duration => json!(0),
         _ => return None,
     })
