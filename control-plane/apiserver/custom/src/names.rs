@@ -19,7 +19,7 @@ fn faults(value: &str, first: fn(u8) -> bool, words: &str) -> Vec<String> {
         && bytes.iter().all(|b| plain(*b) || *b == b'-');
     let mut faults = Vec::new();
     if value.len() > LABEL_MAX {
-        faults.push(format!("must be no more than {LABEL_MAX} bytes"));
+        faults.push(format!("must be no more than {LABEL_MAX} characters"));
     }
     if !good {
         faults.push(words.to_string());

@@ -49,6 +49,13 @@ pub(crate) fn one_of(value: &Value, supported: &[&str], path: &Path, errors: &mu
 }
 
 /// One of a sorted list.
+/// As [`one_of`] of a field that is a pointer: an empty text is given, too.
+pub(crate) fn given_one_of(value: &Value, supported: &[&str], path: &Path, errors: &mut FieldErrors) {
+    if !value.is_null() {
+        must_be_one_of(value, supported, path, errors);
+    }
+}
+
 pub(crate) fn must_be_one_of(value: &Value, supported: &[&str], path: &Path, errors: &mut FieldErrors) {
     if required(value, path, errors) {
         one_of(value, supported, path, errors);

@@ -3,28 +3,18 @@
 use std::collections::BTreeMap;
 
 use oarlock_api::apply::validate_managed;
+use oarlock_api::selector::{label_value_faults, qualified_name_faults};
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 const ANNOTATIONS_BYTES_MAX: usize = 256 * 1024;
-const LABEL_VALUE_MAX: usize = 63;
 const DNS_LABEL_MAX: usize = 63;
-const DNS_SUBDOMAIN_MAX: usize = 253;
 
 pub(crate) const IMMUTABLE: &str = "field is immutable";
 
 const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must \
      start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
      '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const DNS_SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or \
-     '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is \
-     '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const QUALIFIED_NAME: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end \
-     with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
-     '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or \
-     '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex \
-     used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
 /// What the rules of metadata depend on.
 #[derive(Debug, Clone, Copy)]
@@ -65,6 +55,18 @@ pub(crate) fn validate_create(object: &Value, kind: Kind) -> FieldErrors {
     }
     validate_common(meta, kind, &path, &mut errors);
     errors
+}
+
+/// What a kind says of a name goes before what holds for all names.
+pub(crate) fn prefer_kind_of_name(errors: &mut FieldErrors) {
+    let of_name = |error: &FieldError| error.path.as_str() == "metadata.name";
+    let first = errors.iter().position(of_name);
+    if let Some(first) = first
+        && errors[first].body().contains(": may not ")
+        && errors[first + 1..].iter().any(of_name)
+    {
+        errors.remove(first);
+    }
 }
 
 /// The metadata of an object that replaces `old`.
@@ -141,7 +143,7 @@ fn validate_annotations(annotations: &Value, path: &Path, errors: &mut FieldErro
 fn validate_owners(owners: &Value, path: &Path, errors: &mut FieldErrors) {
     let mut controllers: BTreeMap<usize, String> = BTreeMap::new();
     for (index, owner) in owners.as_array().into_iter().flatten().enumerate() {
-        let at = path.index(index);
+        let at = path;
         let text = |field: &str| owner[field].as_str().unwrap_or_default();
         if !text("apiVersion").contains('/') && text("apiVersion").is_empty() {
             errors.push(FieldError::invalid(at.child("apiVersion"), "", "version must not be empty"));
@@ -180,11 +182,11 @@ fn validate_finalizers(finalizers: &Value, kind: Kind, path: &Path, errors: &mut
     for (index, finalizer) in strings(finalizers).enumerate() {
         let faults = qualified_name_faults(finalizer);
         let standard = finalizer.contains('/') || STANDARD_FINALIZERS.contains(&finalizer);
-        if faults.is_empty() && kind.core && !standard {
+        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(path.clone(), finalizer, fault)));
+        if kind.core && !standard {
             let detail = "name is neither a standard finalizer name nor is it fully qualified";
             errors.push(FieldError::invalid(path.index(index), finalizer, detail));
         }
-        errors.extend(faults.into_iter().map(|fault| FieldError::invalid(path.clone(), finalizer, fault)));
         orphan |= finalizer == "orphan";
         foreground |= finalizer == "foregroundDeletion";
     }
@@ -208,7 +210,7 @@ pub(crate) fn path_segment_fault(name: &str) -> Option<String> {
 }
 
 fn too_long(max: usize) -> String {
-    format!("must be no more than {max} bytes")
+    format!("must be no more than {max} characters")
 }
 
 pub(crate) fn dns_label_faults(value: &str) -> Vec<String> {
@@ -227,72 +229,6 @@ fn is_dns_label(value: &str) -> bool {
     let inner = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-';
     matches!((bytes.first(), bytes.last()), (Some(first), Some(last)) if *first != b'-' && *last != b'-')
         && bytes.iter().all(inner)
-}
-
-fn dns_subdomain_faults(value: &str) -> Vec<String> {
-    let mut faults = Vec::new();
-    if value.len() > DNS_SUBDOMAIN_MAX {
-        faults.push(too_long(DNS_SUBDOMAIN_MAX));
-    }
-    if !value.split('.').all(is_dns_label) {
-        faults.push(DNS_SUBDOMAIN.to_string());
-    }
-    faults
-}
-
-fn is_label_text(value: &str) -> bool {
-    let bytes = value.as_bytes();
-    let inner = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.');
-    matches!((bytes.first(), bytes.last()), (Some(a), Some(z)) if a.is_ascii_alphanumeric() && z.is_ascii_alphanumeric())
-        && bytes.iter().all(inner)
-}
-
-fn label_value_faults(value: &str) -> Vec<String> {
-    let mut faults = Vec::new();
-    if value.len() > LABEL_VALUE_MAX {
-        faults.push(too_long(LABEL_VALUE_MAX));
-    }
-    if !value.is_empty() && !is_label_text(value) {
-        faults.push(LABEL_VALUE.to_string());
-    }
-    faults
-}
-
-/// `example.com/name`, or `name`.
-pub(crate) fn qualified_name_faults(value: &str) -> Vec<String> {
-    let mut faults = Vec::new();
-    let mut parts = value.split('/');
-    let (first, second, third) = (parts.next().unwrap_or_default(), parts.next(), parts.next());
-    let name = match (second, third) {
-        (None, _) => first,
-        (Some(name), None) => {
-            if first.is_empty() {
-                faults.push("prefix part must be non-empty".to_string());
-            } else {
-                faults.extend(
-                    dns_subdomain_faults(first).into_iter().map(|fault| format!("prefix part {fault}")),
-                );
-            }
-            name
-        }
-        _ => {
-            return vec![format!(
-                "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with \
-                 an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is \
-                 '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. \
-                 'example.com/MyName')"
-            )];
-        }
-    };
-    if name.is_empty() {
-        faults.push("name part must be non-empty".to_string());
-    } else if name.len() > LABEL_VALUE_MAX {
-        faults.push(format!("name part {}", too_long(LABEL_VALUE_MAX)));
-    }
-    if !is_label_text(name) {
-        faults.push(QUALIFIED_NAME.to_string());
-    }
-    faults
 }
 
 #[cfg(test)]

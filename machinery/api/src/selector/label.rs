@@ -373,7 +373,7 @@ mod tests {
             ),
             (
                 "a/b/c=d",
-                "unable to parse requirement: <nil>: Invalid value: \"a/b/c\": a qualified name must consist of",
+                "unable to parse requirement: <nil>: Invalid value: \"a/b/c\": a valid label key must consist of",
             ),
             ("=a", "found '=', expected: !, identifier, or 'end of string'"),
             ("x in a", "unable to parse requirement: found 'a' expected: '('"),

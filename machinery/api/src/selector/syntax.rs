@@ -44,7 +44,7 @@ pub fn qualified_name_faults(key: &str) -> Vec<String> {
         None => key,
         Some((_, rest)) if rest.contains('/') => {
             return vec![format!(
-                "a qualified name {QUALIFIED_NAME} with an optional DNS subdomain prefix and '/' (e.g. \
+                "a valid label key {QUALIFIED_NAME} with an optional DNS subdomain prefix and '/' (e.g. \
                  'example.com/MyName')"
             )];
         }
@@ -53,9 +53,8 @@ pub fn qualified_name_faults(key: &str) -> Vec<String> {
             name
         }
         Some((prefix, name)) => {
-            faults.extend(
-                dns1123_subdomain_faults(prefix).into_iter().map(|fault| format!("prefix part {fault}")),
-            );
+            let wrong = subdomain_faults(prefix, too_long(SUBDOMAIN_LENGTH_MAX));
+            faults.extend(wrong.into_iter().map(|fault| format!("prefix part {fault}")));
             name
         }
     };
@@ -84,9 +83,13 @@ pub fn label_value_faults(value: &str) -> Vec<String> {
 
 /// What is wrong with a DNS subdomain (most objects' names); empty means nothing.
 pub fn dns1123_subdomain_faults(name: &str) -> Vec<String> {
+    subdomain_faults(name, format!("must be no more than {SUBDOMAIN_LENGTH_MAX} characters"))
+}
+
+fn subdomain_faults(name: &str, too_long: String) -> Vec<String> {
     let mut faults = Vec::new();
     if name.len() > SUBDOMAIN_LENGTH_MAX {
-        faults.push(too_long(SUBDOMAIN_LENGTH_MAX));
+        faults.push(too_long);
     }
     if !is_subdomain(name) {
         faults.push(SUBDOMAIN.to_string());

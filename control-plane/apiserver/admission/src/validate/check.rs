@@ -18,7 +18,7 @@ pub(super) fn invalid_each(value: &str, faults: Vec<String>, path: &Path, errors
 pub(super) fn dns1035_faults(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > LABEL_BYTES_MAX {
-        faults.push(format!("must be no more than {LABEL_BYTES_MAX} bytes"));
+        faults.push(format!("must be no more than {LABEL_BYTES_MAX} characters"));
     }
     let bytes = value.as_bytes();
     let plain = |b: &u8| b.is_ascii_lowercase() || b.is_ascii_digit();

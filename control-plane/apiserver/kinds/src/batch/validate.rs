@@ -55,7 +55,7 @@ pub(super) fn spec(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     policies::validate(spec, path, errors);
     let replacement = path.child("podReplacementPolicy");
     let supported = if spec["podFailurePolicy"].is_object() { &REPLACEMENTS[..1] } else { &REPLACEMENTS };
-    check::one_of(&spec["podReplacementPolicy"], supported, &replacement, errors);
+    check::given_one_of(&spec["podReplacementPolicy"], supported, &replacement, errors);
     podspec::validate_template(&spec["template"], &path.child("template"), errors);
     restarts(spec, &path.child("template").child("spec").child("restartPolicy"), errors);
 }

@@ -48,6 +48,17 @@ pub(crate) fn node_selector(selector: &Value, path: &Path, errors: &mut FieldErr
     }
     for (index, term) in terms.iter().enumerate() {
         node_term(term, &path.index(index), errors);
+        label_values(term, &path.index(index), errors);
+    }
+}
+
+/// Of a preference, which may go unheeded, upstream only warns.
+fn label_values(term: &Value, path: &Path, errors: &mut FieldErrors) {
+    for (index, requirement) in items(&term["matchExpressions"]).iter().enumerate() {
+        let at = path.child("matchExpressions").index(index).child("values");
+        for (index, value) in items(&requirement["values"]).iter().enumerate() {
+            check::syntax(text(value), names::label_value, &at.index(index), errors);
+        }
     }
 }
 

@@ -92,7 +92,7 @@ fn value_from(variable: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut
             "resourceFieldRef" => resource_ref(reference, &path, errors),
             "fileKeyRef" => file_key(reference, volumes, &path, errors),
             _ => {
-                check::required(&reference["name"], &path.child("name"), errors);
+                check::named(&reference["name"], names::subdomain, &path.child("name"), errors);
                 check::named(&reference["key"], names::config_key, &path.child("key"), errors);
             }
         }

@@ -62,7 +62,7 @@ fn sub_path(mount: &Value, at: &Path, list: &Path, errors: &mut FieldErrors) {
 }
 
 fn propagation(mount: &Value, container: &Value, path: &Path, errors: &mut FieldErrors) {
-    check::one_of(&mount["mountPropagation"], &PROPAGATIONS, path, errors);
+    check::given_one_of(&mount["mountPropagation"], &PROPAGATIONS, path, errors);
     if mount["mountPropagation"] == "Bidirectional" && !is_privileged(container) {
         let words = "Bidirectional mount propagation is available only to privileged containers";
         errors.push(FieldError::forbidden(path.clone(), words));
@@ -70,7 +70,7 @@ fn propagation(mount: &Value, container: &Value, path: &Path, errors: &mut Field
 }
 
 fn recursive(mount: &Value, path: &Path, errors: &mut FieldErrors) {
-    check::one_of(&mount["recursiveReadOnly"], &RECURSIONS, path, errors);
+    check::given_one_of(&mount["recursiveReadOnly"], &RECURSIONS, path, errors);
     if !matches!(text(&mount["recursiveReadOnly"]), "Enabled" | "IfPossible") {
         return;
     }

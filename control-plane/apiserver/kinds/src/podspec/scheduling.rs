@@ -77,7 +77,9 @@ pub(super) fn spread(list: &Value, path: &Path, errors: &mut FieldErrors) {
         let path = path.index(index);
         check::at_least(&int(&constraint["maxSkew"]).into(), 1, POSITIVE, &path.child("maxSkew"), errors);
         let (key, action) = (text(&constraint["topologyKey"]), text(&constraint["whenUnsatisfiable"]));
-        topology_key(key, &path.child("topologyKey"), errors);
+        if key.is_empty() {
+            errors.push(FieldError::required(path.child("topologyKey"), "can not be empty"));
+        }
         if !ACTIONS.contains(&action) {
             errors.push(FieldError::not_supported(path.child("whenUnsatisfiable"), action, &ACTIONS));
         }
@@ -92,7 +94,7 @@ pub(super) fn spread(list: &Value, path: &Path, errors: &mut FieldErrors) {
             errors.push(FieldError::invalid(domains, constraint["minDomains"].clone(), words));
         }
         for field in ["nodeAffinityPolicy", "nodeTaintsPolicy"] {
-            check::one_of(&constraint[field], &["Honor", "Ignore"], &path.child(field), errors);
+            check::given_one_of(&constraint[field], &["Honor", "Ignore"], &path.child(field), errors);
         }
         label_keys(constraint, "matchLabelKeys", &path, errors);
         check::selector(&constraint["labelSelector"], &path.child("labelSelector"), errors);
@@ -102,9 +104,8 @@ pub(super) fn spread(list: &Value, path: &Path, errors: &mut FieldErrors) {
 pub(super) fn topology_key(key: &str, path: &Path, errors: &mut FieldErrors) {
     if key.is_empty() {
         errors.push(FieldError::required(path.clone(), "can not be empty"));
-    } else {
-        check::syntax(key, names::qualified, path, errors);
     }
+    check::syntax(key, names::qualified, path, errors);
 }
 
 /// Keys whose values in the pod's own labels make the selector narrower.

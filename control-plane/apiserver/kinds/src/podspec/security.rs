@@ -42,7 +42,7 @@ pub(super) fn pod(spec: &Value, path: &Path, errors: &mut FieldErrors) {
         ("supplementalGroupsPolicy", ["Merge", "Strict"]),
         ("seLinuxChangePolicy", ["MountOption", "Recursive"]),
     ] {
-        check::one_of(&context[field], &supported, &path.child(field), errors);
+        check::given_one_of(&context[field], &supported, &path.child(field), errors);
     }
     profiles(context, &path, errors);
     system::windows_options(&context["windowsOptions"], &path.child("windowsOptions"), errors);
@@ -145,7 +145,7 @@ pub(super) fn container(context: &Value, spec: &Value, path: &Path, errors: &mut
         id(&context[field], &path.child(field), errors);
     }
     let mount = path.child("procMount");
-    check::one_of(&context["procMount"], &["Default", "Unmasked"], &mount, errors);
+    check::given_one_of(&context["procMount"], &["Default", "Unmasked"], &mount, errors);
     if context["procMount"] == "Unmasked" && spec["hostUsers"] != false {
         errors.push(FieldError::invalid(mount, "Unmasked", "`hostUsers` must be false to use `Unmasked`"));
     }

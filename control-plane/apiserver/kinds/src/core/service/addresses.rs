@@ -79,7 +79,7 @@ fn families(spec: &Value, path: &Path, errors: &mut FieldErrors) {
         }
         seen.add(family, &at.index(index), errors);
     }
-    check::one_of(&spec["ipFamilyPolicy"], &FAMILY_POLICIES, &path.child("ipFamilyPolicy"), errors);
+    check::given_one_of(&spec["ipFamilyPolicy"], &FAMILY_POLICIES, &path.child("ipFamilyPolicy"), errors);
 }
 
 /// The first address and family stay while the type needs one; the second comes and goes with the policy.

@@ -215,7 +215,7 @@ fn traffic(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     if internal.is_null() && matches!(text(&spec["type"]), "NodePort" | "LoadBalancer" | "ClusterIP") {
         errors.push(FieldError::required(at.clone(), ""));
     }
-    check::one_of(internal, &POLICIES, &at, errors);
+    check::given_one_of(internal, &POLICIES, &at, errors);
     if let Some(distribution) = spec["trafficDistribution"].as_str()
         && !DISTRIBUTIONS.contains(&distribution)
     {

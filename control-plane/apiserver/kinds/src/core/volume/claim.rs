@@ -51,7 +51,7 @@ pub(super) fn modes(spec: &Value, words: &str, path: &Path, errors: &mut FieldEr
         errors.push(FieldError::required(at.clone(), words));
     }
     for mode in given {
-        check::one_of(mode, &MODES, &at, errors);
+        check::must_be_one_of(mode, &MODES, &at, errors);
     }
     let alone = |mode: &Value| mode == "ReadWriteOncePod";
     if given.iter().any(alone) && !given.iter().all(alone) {
@@ -83,7 +83,7 @@ pub(crate) fn spec(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     modes(spec, "at least 1 access mode is required", path, errors);
     storage(&spec["resources"]["requests"]["storage"], &path.child("resources").key("storage"), errors);
     check::optional(&spec["storageClassName"], names::subdomain, &path.child("storageClassName"), errors);
-    check::one_of(&spec["volumeMode"], &VOLUME_MODES, &path.child("volumeMode"), errors);
+    check::given_one_of(&spec["volumeMode"], &VOLUME_MODES, &path.child("volumeMode"), errors);
     let (source, reference) = (&spec["dataSource"], &spec["dataSourceRef"]);
     data_source(source, &path.child("dataSource"), errors);
     data_source(reference, &path.child("dataSourceRef"), errors);

@@ -75,7 +75,7 @@ pub(crate) fn spec(spec: &Value, inline: bool, path: &Path, errors: &mut FieldEr
         errors.push(FieldError::forbidden(path.child("persistentVolumeReclaimPolicy"), words));
     }
     check::optional(&spec["storageClassName"], names::subdomain, &path.child("storageClassName"), errors);
-    check::one_of(&spec["volumeMode"], &VOLUME_MODES, &path.child("volumeMode"), errors);
+    check::given_one_of(&spec["volumeMode"], &VOLUME_MODES, &path.child("volumeMode"), errors);
     attributes_class(spec, path, errors);
 }
 
