@@ -130,10 +130,11 @@ async fn bounded(
 /// What the client asks for, but not more than the server gives.
 fn allowed_time(query: &Query, most: Duration) -> Result<Duration, Status> {
     let Some(text) = query.get("timeout") else { return Ok(most) };
-    let asked = parse_duration(text).map_err(|error| {
+    // A time below zero is no bound.
+    let asked = parse_duration(text.strip_prefix('-').unwrap_or(text)).map_err(|error| {
         Status::bad_request(format!("invalid timeout specified in the request URL - {error}"))
     })?;
-    Ok(if asked.is_zero() { most } else { asked.min(most) })
+    Ok(if asked.is_zero() || text.starts_with('-') { most } else { asked.min(most) })
 }
 
 async fn steps(
@@ -167,7 +168,10 @@ async fn steps(
     if !info.is_resource {
         return discovery::serve(server, info, query, &method, &headers).await;
     }
-    let served = served.ok_or_else(Status::page_not_found)?;
+    let Some(served) = served else {
+        let known = server.resources.now().served().iter().any(|served| *served.gvr.group == *info.group);
+        return if known { Err(Status::page_not_found()) } else { Ok(discovery::no_page()) };
+    };
     let annotations = Annotations::default();
     let record = traces.record.as_deref();
     let call = Call {

@@ -80,6 +80,11 @@ impl Status {
         Self::new(409, "AlreadyExists", format!("{gr} {name:?} already exists")).about(gr, name)
     }
 
+    /// The same where the object that has the name is about to go.
+    pub fn being_deleted(self) -> Self {
+        Self { message: format!("object is being deleted: {}", self.message), ..self }
+    }
+
     /// `generateName` gave a taken name too often.
     pub fn generate_name_conflict(gr: &GroupResource, name: &str) -> Self {
         Self::new(
@@ -217,6 +222,12 @@ impl Status {
     }
 
     /// What a path that nothing serves answers.
+    /// What upstream's router says where it has nothing that the client accepts.
+    pub fn not_routed(available: &str) -> Self {
+        let words = format!("406: Not Acceptable\n\nAvailable representations: {available}");
+        Self { details: Some(Box::default()), ..Self::new(406, "NotAcceptable", words) }
+    }
+
     pub fn page_not_found() -> Self {
         let mut status = Self::new(404, "NotFound", "the server could not find the requested resource");
         status.details = Some(Box::default());

@@ -148,7 +148,7 @@ fn flow_page(server: &Server, page: &str) -> Result<Response<Body>, Status> {
 }
 
 fn not_found_or_allowed(info: &RequestInfo) -> Status {
-    if info.path.starts_with("/api") {
+    if info.path.starts_with("/api") || info.path.starts_with("/version") {
         return Status::new(
             405,
             "MethodNotAllowed",
@@ -209,8 +209,11 @@ fn resource_list(
     version: &str,
 ) -> Result<Response<Body>, Status> {
     let accepted: Accepted = encode::negotiate(headers, query, false)?;
-    let document = documents::resource_list(&server.discovery.ready(server).view, group, version)
-        .ok_or_else(Status::page_not_found)?;
+    let ready = server.discovery.ready(server);
+    let Some(document) = documents::resource_list(&ready.view, group, version) else {
+        let known = group.is_empty() || documents::group(&ready.view, group).is_some();
+        return if known { Err(Status::page_not_found()) } else { Ok(no_page()) };
+    };
     Ok(encode::object(&accepted, StatusCode::OK, &document))
 }
 
@@ -221,8 +224,9 @@ fn group_document(
     group: &str,
 ) -> Result<Response<Body>, Status> {
     let accepted = encode::negotiate(headers, query, false)?;
-    let document =
-        documents::group(&server.discovery.ready(server).view, group).ok_or_else(Status::page_not_found)?;
+    let Some(document) = documents::group(&server.discovery.ready(server).view, group) else {
+        return Ok(no_page());
+    };
     Ok(encode::object(&accepted, StatusCode::OK, &document))
 }
 

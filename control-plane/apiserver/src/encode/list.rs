@@ -57,9 +57,7 @@ pub(crate) fn list(
         return respond(StatusCode::OK, Format::Protobuf, protobuf_list(served, meta, &items));
     }
     let values: Vec<Value> = items.iter().map(|entry| served_value(served, entry)).collect();
-    let mut response = print_list(accepted, served, meta, &values);
-    response.headers_mut().insert(VARY, HeaderValue::from_static("Accept"));
-    response
+    print_list(accepted, served, meta, &values)
 }
 
 fn list_value(kind: &str, api_version: &str, meta: &ListMeta, items: &[Value]) -> Value {

@@ -53,6 +53,8 @@ pub(crate) enum Offer {
     Plain,
     /// Tables and metadata, too.
     All,
+    /// The same of collections, which can be watched.
+    Collection,
     /// The same for objects that have no protobuf message.
     WithoutProtobuf,
 }
@@ -83,9 +85,17 @@ pub(crate) fn negotiate_of(headers: &HeaderMap, query: &Query, offer: Offer) -> 
     let mut clauses: Vec<(u32, &str)> =
         header.iter().flat_map(|value| value.split(',')).map(|clause| (quality(clause), clause)).collect();
     clauses.sort_by_key(|(quality, _)| std::cmp::Reverse(*quality));
+    if let Some(streams) = routed(offer)
+        && !clauses.iter().any(|(_, clause)| is_known(clause))
+    {
+        return Err(Status::not_routed(&format!("{MEDIA_TYPES}{streams}")));
+    }
     for (_, clause) in clauses {
         let Some((format, shape)) = read_clause(clause, offer != Offer::Plain) else { continue };
         if (offer, format, shape) != (Offer::WithoutProtobuf, Format::Protobuf, Shape::Object) {
+            if shape == Shape::Table {
+                check_rows(query)?;
+            }
             return Ok(accepted(format, shape));
         }
     }
@@ -94,10 +104,36 @@ pub(crate) fn negotiate_of(headers: &HeaderMap, query: &Query, offer: Offer) -> 
             "only the following media types are accepted: application/json, application/yaml",
         ));
     }
-    Err(Status::not_acceptable(
-        "only the following media types are accepted: application/json, application/yaml, \
-         application/vnd.kubernetes.protobuf",
-    ))
+    Err(Status::not_acceptable(format!("only the following media types are accepted: {MEDIA_TYPES}")))
+}
+
+const MEDIA_TYPES: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+
+/// What upstream's router, which stands before everything that is built in, offers besides.
+fn routed(offer: Offer) -> Option<&'static str> {
+    match offer {
+        Offer::All => Some(""),
+        Offer::Collection => {
+            Some(", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch")
+        }
+        Offer::Plain | Offer::WithoutProtobuf => None,
+    }
+}
+
+/// The router knows no partial wildcards.
+fn is_known(clause: &str) -> bool {
+    let media_type = clause.split(';').next().unwrap_or_default().trim();
+    media_type == "*/*" || (media_type != "application/*" && Format::of_media_type(media_type).is_some())
+}
+
+fn check_rows(query: &Query) -> Result<(), Status> {
+    match query.get("includeObject") {
+        None | Some("" | "None" | "Metadata" | "Object") => Ok(()),
+        Some(other) => Err(Status::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', \
+             'Object', 'None', or empty"
+        ))),
+    }
 }
 
 /// `q` in thousandths.

@@ -29,7 +29,8 @@ impl Encoded {
     /// `object` is in its storage version.
     pub(crate) fn of(storage: &Storage, object: &Value) -> Self {
         let open = Open::of(&storage.schema, object);
-        let stored = if storage.protobuf { super::stored(storage, object) } else { open.json.clone() };
+        let other = storage.protobuf || storage.written_in.is_some();
+        let stored = if other { super::stored(storage, object) } else { open.json.clone() };
         Self { stored, open: Some(open) }
     }
 

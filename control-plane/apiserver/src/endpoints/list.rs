@@ -88,8 +88,22 @@ pub(super) fn by_version(call: &Call<'_>, filter: Filter) -> (Filter, Option<Fil
     (Filter { fields: Arc::default(), ..filter.clone() }, Some(filter))
 }
 
+/// Numbers of the options that are none.
+fn check_numbers(call: &Call<'_>) -> Result<(), Status> {
+    for name in ["timeoutSeconds", "limit"] {
+        if let Some(text) = call.query.get(name)
+            && text.parse::<i64>().is_err()
+        {
+            let why = format!("strconv.ParseInt: parsing {text:?}: invalid syntax");
+            return Err(Status::bad_request(why));
+        }
+    }
+    Ok(())
+}
+
 /// The selectors of a request.
 pub(super) fn filter(call: &Call<'_>) -> Result<Filter, Status> {
+    check_numbers(call)?;
     let labels = match call.query.get("labelSelector").filter(|text| !text.is_empty()) {
         None => LabelSelector::everything(),
         Some(text) => LabelSelector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?,
@@ -174,7 +188,8 @@ async fn source(call: &Call<'_>, limit: Option<usize>) -> Result<(Source, Option
         call.server.cache.fresh().await.map_err(store_failed)?;
         return Ok((Source::Snapshot, None));
     }
-    let wanted = parse_revision(call, revision)?;
+    let wanted = parse_revision(revision)
+        .map_err(|status| Status::bad_request(format!("invalid resource version: {}", status.message)))?;
     if wanted == 0 && matching != "Exact" {
         return Ok((Source::Snapshot, None));
     }
@@ -243,8 +258,9 @@ pub(super) fn refuse(errors: &[FieldError]) -> Result<(), Status> {
     Err(Status::invalid(&GroupKind::new("meta.k8s.io", "ListOptions"), "", errors))
 }
 
-/// A token's start (`namespace/name`, or `name`) as a place.
+/// A token's start as a place: the rest of a key after that of the collection, and the byte that follows it first.
 fn split_start(call: &Call<'_>, start: &str) -> (String, String) {
+    let start = start.trim_start_matches('/').trim_end_matches('\0');
     match start.split_once('/') {
         Some((namespace, name)) if call.served.api.namespaced => (namespace.into(), name.into()),
         _ => (call.namespace().into(), start.into()),
@@ -252,7 +268,8 @@ fn split_start(call: &Call<'_>, start: &str) -> (String, String) {
 }
 
 fn token(call: &Call<'_>, revision: i64, (namespace, name): (&str, &str)) -> String {
-    let start = if call.served.api.namespaced { format!("{namespace}/{name}") } else { name.to_string() };
+    let across = call.served.api.namespaced && call.namespace().is_empty();
+    let start = if across { format!("/{namespace}/{name}\0") } else { format!("/{name}\0") };
     let token = Continue { v: TOKEN_VERSION.into(), rv: revision, start };
     URL_SAFE_NO_PAD.encode(serde_json::to_vec(&token).expect("strings and a number always serialise"))
 }

@@ -65,8 +65,11 @@ impl Call<'_> {
     }
 
     fn accepted(&self) -> Result<Accepted, Status> {
-        let objects =
-            if self.served.custom.is_some() { encode::Offer::WithoutProtobuf } else { encode::Offer::All };
+        let objects = match self.info.verb.as_str() {
+            _ if self.served.custom.is_some() => encode::Offer::WithoutProtobuf,
+            "list" | "watch" => encode::Offer::Collection,
+            _ => encode::Offer::All,
+        };
         encode::negotiate_of(self.headers, self.query, objects)
     }
 
@@ -112,6 +115,9 @@ impl Call<'_> {
 pub(crate) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
     let verb = call.info.verb.as_str();
     check_scope(&call, verb)?;
+    if !call.info.subresource.is_empty() && call.served.api.subresource(&call.info.subresource).is_none() {
+        return Err(Status::page_not_found());
+    }
     if !is_served(&call, verb) {
         return Err(not_allowed());
     }
@@ -132,7 +138,11 @@ pub(crate) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Resp
     match verb {
         "get" => get::get(&call).await,
         "list" => list::list(&call).await,
-        "watch" => watch::watch(&call).await,
+        "watch" => {
+            // What no list could be told in, no watch can.
+            call.accepted()?;
+            watch::watch(&call).await
+        }
         "create" => create::create(call, body(request).await?).await,
         "update" => update::update(call, body(request).await?).await,
         "patch" => patch::patch(call, body(request).await?).await,

@@ -22,13 +22,34 @@ pub(super) fn strictness(call: &Call<'_>, kind: &str) -> Result<Strictness, Stat
     }
 }
 
-/// CreateOptions, UpdateOptions or PatchOptions from the query.
+/// CreateOptions or UpdateOptions from the query.
 pub(super) fn options(call: &Call<'_>, kind: &str) -> Result<Value, Status> {
+    checked_options(call, kind, Vec::new())
+}
+
+/// PatchOptions from the query: an apply must say whose it is, and only an apply may be forced.
+pub(super) fn patch_options(call: &Call<'_>, is_apply: bool) -> Result<Value, Status> {
+    let mut errors = Vec::new();
+    if is_apply && call.query.get("fieldManager").is_none_or(str::is_empty) {
+        errors.push(FieldError::required(Path::new("fieldManager"), "is required for apply patch"));
+    }
+    if !is_apply && call.query.get("force").is_some() {
+        let why = "may not be specified for non-apply patch";
+        errors.push(FieldError::forbidden(Path::new("force"), why));
+    }
+    checked_options(call, "PatchOptions", errors)
+}
+
+fn checked_options(call: &Call<'_>, kind: &str, mut errors: Vec<FieldError>) -> Result<Value, Status> {
     let mut options = Map::new();
     options.insert("kind".into(), kind.into());
     options.insert("apiVersion".into(), "meta.k8s.io/v1".into());
-    let dry_run: Vec<Value> = call.query.all("dryRun").filter(|v| !v.is_empty()).map(Value::from).collect();
-    check_dry_run(kind, &dry_run)?;
+    let dry_run: Vec<Value> = call.query.all("dryRun").map(Value::from).collect();
+    errors.extend(manager_fault(call.query.get("fieldManager").unwrap_or_default()));
+    errors.extend(dry_run_fault(&dry_run));
+    if !errors.is_empty() {
+        return Err(Status::invalid(&GroupKind::new("meta.k8s.io", kind), "", &errors));
+    }
     if !dry_run.is_empty() {
         options.insert("dryRun".into(), dry_run.into());
     }
@@ -37,21 +58,25 @@ pub(super) fn options(call: &Call<'_>, kind: &str) -> Result<Value, Status> {
             options.insert(field.into(), value.into());
         }
     }
-    if let Some(manager) = call.query.get("fieldManager").filter(|m| m.len() > 128) {
-        let path = Path::new("fieldManager");
-        let _ = manager;
-        return Err(invalid(kind, FieldError::too_long(path, 128)));
-    }
     Ok(options.into())
 }
 
-fn check_dry_run(kind: &str, values: &[Value]) -> Result<(), Status> {
-    match values.iter().find(|value| *value != "All") {
-        None => Ok(()),
-        Some(bad) => {
-            Err(invalid(kind, FieldError::not_supported(Path::new("dryRun"), bad.clone(), &["All"])))
-        }
+const MANAGER_MAX: usize = 128;
+
+fn manager_fault(manager: &str) -> Option<FieldError> {
+    let path = Path::new("fieldManager");
+    if manager.len() > MANAGER_MAX {
+        return Some(FieldError::too_long(path, MANAGER_MAX));
     }
+    let (at, odd) = manager.char_indices().find(|(_, c)| c.is_control())?;
+    let why = format!("invalid character U+{:04X} (at position {at})", u32::from(odd));
+    Some(FieldError::invalid(path, manager, why))
+}
+
+/// The only dry run there is runs all stages.
+fn dry_run_fault(values: &[Value]) -> Option<FieldError> {
+    let good = values.iter().all(|value| value == "All");
+    (!good).then(|| FieldError::not_supported(Path::new("dryRun"), values.to_vec(), &["All"]))
 }
 
 fn invalid(kind: &str, error: FieldError) -> Status {
@@ -73,14 +98,16 @@ impl<'a> Call<'a> {
 
 /// DeleteOptions from the body, or from the query where there is no body; as sent, and as the registry reads them.
 pub(super) fn delete_options(call: &Call<'_>, body: &Bytes) -> Result<(Value, DeleteOptions), Status> {
-    let mut sent = if body.is_empty() { from_query(call) } else { from_body(call, body)? };
+    let mut sent = if body.is_empty() { from_query(call)? } else { from_body(call, body)? };
     let dry_run: Vec<Value> = sent["dryRun"].as_array().cloned().unwrap_or_default();
-    check_dry_run("DeleteOptions", &dry_run)?;
+    if let Some(error) = dry_run_fault(&dry_run) {
+        return Err(invalid("DeleteOptions", error));
+    }
     let propagation = sent["propagationPolicy"].as_str().map(str::to_string);
     if let Some(policy) =
         propagation.as_deref().filter(|p| !matches!(*p, "Orphan" | "Background" | "Foreground"))
     {
-        let supported = ["Background", "Foreground", "Orphan"];
+        let supported = ["Foreground", "Background", "Orphan", "nil"];
         let error = FieldError::not_supported(Path::new("propagationPolicy"), policy, &supported);
         return Err(invalid("DeleteOptions", error));
     }
@@ -120,9 +147,12 @@ fn from_body(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
     }
 }
 
-fn from_query(call: &Call<'_>) -> Value {
+fn from_query(call: &Call<'_>) -> Result<Value, Status> {
     let mut options = Map::new();
-    if let Some(grace) = call.query.number("gracePeriodSeconds") {
+    if let Some(text) = call.query.get("gracePeriodSeconds") {
+        let grace = text.parse::<i64>().map_err(|_| {
+            Status::bad_request(format!("strconv.ParseInt: parsing {text:?}: invalid syntax"))
+        })?;
         options.insert("gracePeriodSeconds".into(), grace.into());
     }
     if let Some(policy) = call.query.get("propagationPolicy") {
@@ -135,5 +165,5 @@ fn from_query(call: &Call<'_>) -> Value {
     if !dry_run.is_empty() {
         options.insert("dryRun".into(), dry_run.into());
     }
-    options.into()
+    Ok(options.into())
 }

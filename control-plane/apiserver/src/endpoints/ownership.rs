@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use http::header::USER_AGENT;
 use jiff::Timestamp;
+use oarlock_api::Schema;
 use oarlock_api::apply::{
     self, Applied, ApplyError, OneVersion, Request, Reset, VersionError, Versions, manager_or_user_agent,
 };
 use oarlock_api::gvk::split_api_version;
-use oarlock_api::Schema;
 use oarlock_apiserver_custom::CustomVersion;
 use serde_json::Value;
 

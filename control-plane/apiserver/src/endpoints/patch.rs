@@ -5,14 +5,15 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use oarlock_api::codec::{json, yaml};
 use oarlock_api::patch::{PatchError, json_patch, merge_patch, strategic_merge};
-use oarlock_api::{FieldError, GroupKind, Path, Schema, Status, Table};
+use oarlock_api::{FieldError, Path, Schema, Status, Table};
 use parking_lot::Mutex;
 use serde_json::Value;
 
-use super::ownership::{Owner, check_apply_options};
+use super::ownership::Owner;
 use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Strictness, content_type};
+use crate::registry::Served;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -36,24 +37,39 @@ pub(super) struct Patch {
     strict: Option<String>,
 }
 
-impl Patch {
-    pub(super) fn read(call: &Call<'_>, body: Bytes) -> Result<Self, Status> {
+impl Kind {
+    fn of(call: &Call<'_>) -> Result<Self, Status> {
         let typed = call.served.custom.is_none();
-        let kind = match content_type(call.headers) {
-            JSON => Kind::Json,
-            MERGE => Kind::Merge,
-            STRATEGIC if typed => Kind::Strategic,
-            APPLY => Kind::Apply,
+        Ok(match content_type(call.headers) {
+            JSON => Self::Json,
+            MERGE => Self::Merge,
+            STRATEGIC if typed => Self::Strategic,
+            APPLY => Self::Apply,
             _ => return Err(unknown_format(typed)),
-        };
-        let bad = |error: &dyn std::fmt::Display| Status::bad_request(error.to_string());
+        })
+    }
+}
+
+impl Patch {
+    /// The patch of a request, and its PatchOptions.
+    pub(super) fn read(call: &Call<'_>, body: Bytes) -> Result<(Self, Value), Status> {
+        let kind = Kind::of(call)?;
+        let options = options::patch_options(call, kind == Kind::Apply)?;
+        let bad =
+            |before: &str, error: &dyn std::fmt::Display| Status::bad_request(format!("{before}{error}"));
         let (tree, strict) = match kind {
-            Kind::Json => (Value::Null, None),
-            Kind::Apply => yaml::parse_lenient(&body)
-                .map_err(|error| Status::bad_request(format!("error decoding YAML: {error}")))?,
-            _ => (json::parse(&body).map_err(|error| bad(&error))?, None),
+            Kind::Json => (check_operations(&body).map(|()| Value::Null)?, None),
+            Kind::Apply => read_configuration(&body)?,
+            Kind::Merge => (json::parse(&body).map_err(|error| bad("error decoding patch: ", &error))?, None),
+            Kind::Strategic => (json::parse(&body).map_err(|error| bad("", &error))?, None),
         };
-        Ok(Self { kind, bytes: body, tree, strict })
+        if kind == Kind::Strategic && !tree.is_object() && !tree.is_null() {
+            let what = go_type(&tree);
+            let why =
+                format!("json: cannot unmarshal {what} into Go value of type map[string]interface {{}}");
+            return Err(Status::bad_request(why));
+        }
+        Ok((Self { kind, bytes: body, tree, strict }, options))
     }
 
     fn record(&self, call: &Call<'_>) {
@@ -97,6 +113,43 @@ impl Patch {
     }
 }
 
+/// Faults of a JSON patch as a whole, in the words that clients know.
+fn check_operations(body: &[u8]) -> Result<(), Status> {
+    let bad = |why: &dyn std::fmt::Display| Err(Status::bad_request(format!("error decoding patch: {why}")));
+    match json::parse(body) {
+        Err(error) if body.trim_ascii().is_empty() => bad(&error),
+        Ok(tree) if !tree.is_array() && !tree.is_null() => {
+            let what = go_type(&tree);
+            bad(&format!("json: cannot unmarshal {what} into Go value of type []handlers.jsonPatchOp"))
+        }
+        // What is wrong with an operation is told where it is applied.
+        _ => Ok(()),
+    }
+}
+
+fn read_configuration(body: &[u8]) -> Result<(Value, Option<String>), Status> {
+    let bad = |why: &dyn std::fmt::Display| Status::bad_request(format!("error decoding YAML: {why}"));
+    let (tree, strict) = yaml::parse_lenient(body).map_err(|error| bad(&error))?;
+    if !tree.is_object() && !tree.is_null() {
+        return Err(bad(&format!(
+            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
+             map[string]interface {{}}",
+            go_type(&tree)
+        )));
+    }
+    Ok((tree, strict))
+}
+
+fn go_type(tree: &Value) -> &'static str {
+    match tree {
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+        Value::String(_) => "string",
+        Value::Number(_) => "number",
+        Value::Bool(_) | Value::Null => "bool",
+    }
+}
+
 fn unknown_format(typed: bool) -> Status {
     let all: &[&str] = if typed { &[JSON, MERGE, STRATEGIC, APPLY] } else { &[JSON, MERGE, APPLY] };
     Status::unsupported_media_type(format!(
@@ -107,12 +160,10 @@ fn unknown_format(typed: bool) -> Status {
 
 pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     call.accepted()?;
-    let options = options::options(&call, "PatchOptions")?;
-    let patch = Patch::read(&call, body)?;
+    let (patch, options) = Patch::read(&call, body)?;
     patch.record(&call);
-    let force = force(&call, &patch)?;
     if patch.is_apply() {
-        return apply(&call, &options, &patch, force).await;
+        return apply(&call, &options, &patch, call.query.flag("force")).await;
     }
     let mut write = call.write(&options);
     let strictness = options::strictness(&call, "PatchOptions")?;
@@ -125,7 +176,11 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
         let mut warnings = Vec::new();
         let mut object = as_object(&call, &patched, strictness, &mut warnings)?;
         *lenient.lock() = warnings;
+        if !matches!(patch.kind, Kind::Strategic) {
+            decode::check_tree_version(&call.expected(strictness), &patched)?;
+        }
         check_identity(&object, current)?;
+        check_uid(served, &object, current)?;
         owner.track(Some(current), &mut object);
         Ok(object)
     };
@@ -147,19 +202,6 @@ fn as_object(
     let mut object = decode::tree(&call.expected(strictness), tree, warnings)?;
     decode::default(served, &mut object);
     Ok(object)
-}
-
-/// `force` is for apply alone.
-fn force(call: &Call<'_>, patch: &Patch) -> Result<bool, Status> {
-    if patch.is_apply() {
-        check_apply_options(call)?;
-        return Ok(call.query.flag("force"));
-    }
-    if call.query.get("force").is_none() {
-        return Ok(false);
-    }
-    let error = FieldError::forbidden(Path::new("force"), "may not be specified for non-apply patch");
-    Err(Status::invalid(&GroupKind::new("meta.k8s.io", "PatchOptions"), "", &[error]))
 }
 
 /// How often somebody else may create or delete the object between our two looks at it.
@@ -202,6 +244,7 @@ async fn apply_to_live(
         patch.check_text(strictness, &mut Vec::new())?;
         let object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
         check_identity(&object, current)?;
+        check_uid(served, &object, current)?;
         Ok(object)
     };
     let updated = call.server.registry.update(served, call.place(), &mut write, None, transform).await?;
@@ -232,10 +275,28 @@ async fn apply_as_creation(
     call.answer(StatusCode::CREATED, created, &warnings)
 }
 
+/// In a patch a uid is no precondition: it may not change.
+fn check_uid(served: &Served, object: &Value, current: &Value) -> Result<(), Status> {
+    let (said, is) = (&object["metadata"]["uid"], &current["metadata"]["uid"]);
+    if said.is_null() || said == is {
+        return Ok(());
+    }
+    let name = current["metadata"]["name"].as_str().unwrap_or_default();
+    let error = FieldError::invalid(Path::new("metadata").child("uid"), said.clone(), IMMUTABLE);
+    Err(Status::invalid(&served.group_kind, name, &[error]))
+}
+
+const IMMUTABLE: &str = "field is immutable";
+
 fn check_identity(object: &Value, current: &Value) -> Result<(), Status> {
     let text =
         |object: &Value, field: &str| object["metadata"][field].as_str().unwrap_or_default().to_string();
     let (said, is) = (text(object, "name"), text(current, "name"));
+    if said.is_empty() {
+        return Err(Status::bad_request(format!(
+            "the name of the object ({is} based on URL) was undeterminable: name must be provided"
+        )));
+    }
     if said != is {
         return Err(Status::bad_request(format!(
             "the name of the object ({said}) does not match the name on the URL ({is})"

@@ -10,7 +10,7 @@ use oarlock_api::{FieldError, GroupKind, GroupVersionKind, Path, Schema, Status,
 use oarlock_apiserver_custom::Scale;
 use serde_json::{Map, Value, json};
 
-use super::ownership::{Owner, check_apply_options};
+use super::ownership::Owner;
 use super::patch::Patch;
 use super::{Call, options};
 use crate::body::Body;
@@ -34,11 +34,7 @@ pub(super) async fn serve(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
             write(&call, &options, scale).await
         }
         _ => {
-            let options = options::options(&call, "PatchOptions")?;
-            let patch = Patch::read(&call, body)?;
-            if patch.is_apply() {
-                check_apply_options(&call)?;
-            }
+            let (patch, options) = Patch::read(&call, body)?;
             let force = call.query.flag("force");
             let scale: Box<Rescale<'_>> = Box::new(|current| {
                 let expected =

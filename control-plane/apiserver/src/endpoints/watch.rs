@@ -106,7 +106,7 @@ fn failed_watch(accepted: Accepted, status: &Status) -> Response<Body> {
 async fn start(call: &Call<'_>) -> Result<Result<WatchStart, Status>, Status> {
     let text = call.query.get("resourceVersion").unwrap_or_default();
     let initial = call.query.get("sendInitialEvents").map(|_| call.query.flag("sendInitialEvents"));
-    let revision = if text.is_empty() { None } else { Some(parse_revision(call, text)?) };
+    let revision = if text.is_empty() { None } else { Some(parse_revision(text)?) };
     Ok(match (initial, revision) {
         (Some(true), revision) => {
             let announce = call.query.flag("allowWatchBookmarks");
@@ -149,10 +149,10 @@ fn check_options(call: &Call<'_>) -> Result<(), Status> {
         if matching != "NotOlderThan" {
             errors.push(FieldError::not_supported(path(), matching, &["NotOlderThan"]));
         }
-        if call.query.get("continue").is_some_and(|text| !text.is_empty()) {
-            let detail = "resourceVersionMatch is forbidden when continue is provided";
-            errors.push(FieldError::forbidden(path(), detail));
-        }
+    }
+    if call.query.get("continue").is_some_and(|text| !text.is_empty()) {
+        let detail = "resourceVersionMatch is forbidden when continue is provided";
+        errors.push(FieldError::forbidden(path(), detail));
     }
     super::list::refuse(&errors)
 }

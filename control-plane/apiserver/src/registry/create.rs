@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use oarlock_api::Status;
 use oarlock_apiserver_access::Operation;
-use oarlock_store::Revision;
+use oarlock_store::{KeyValue, Revision};
 use serde_json::Value;
 
 use super::names::{NAME_TRIES, generate_name};
@@ -64,6 +64,7 @@ impl Registry {
             self.services.for_create(storage, &mut object, write.dry_run).await.map_err(refused)?;
         let mut errors = meta::validate_create(&object, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_create(&context(served, write, namespace), &object));
+        meta::prefer_kind_of_name(&mut errors);
         errors.extend(super::further_errors(storage, &object, None));
         if !errors.is_empty() {
             return Err(refused(Status::invalid(&served.group_kind, &name, &errors)));
@@ -80,8 +81,8 @@ impl Registry {
         if write.dry_run {
             let (taken, _) =
                 self.store.get(&key, None).await.map_err(super::store_failed).map_err(refused)?;
-            if taken.is_some() {
-                return Err((Status::already_exists(&served.group_resource, &name), true));
+            if let Some(kv) = taken {
+                return Err((self.taken(served, &name, Some(kv)).await, true));
             }
             return Ok(Written { object: served.outward(object), json: None });
         }
@@ -92,8 +93,20 @@ impl Registry {
         let encoded = self.encode(storage, &object).await.map_err(refused)?;
         let done = self.put_with(storage, &key, encoded, Revision(0), &mut object, &mut held).await;
         match done.map_err(refused)? {
-            Err(_) => Err((Status::already_exists(&served.group_resource, &name), true)),
+            Err(current) => Err((self.taken(served, &name, current).await, true)),
             Ok(put) => Ok(put.of(served, object)),
+        }
+    }
+}
+
+impl Registry {
+    /// The name belongs to another object, which may be about to go.
+    async fn taken(&self, served: &Served, name: &str, kv: Option<KeyValue>) -> Status {
+        let taken = Status::already_exists(&served.group_resource, name);
+        let (Some(kv), Ok(storage)) = (kv, stored(served)) else { return taken };
+        match self.read(storage, kv).await {
+            Ok(found) if !found.object["metadata"]["deletionTimestamp"].is_null() => taken.being_deleted(),
+            _ => taken,
         }
     }
 }
@@ -101,7 +114,7 @@ impl Registry {
 /// What only the server says of a new object.
 fn fill_system_fields(object: &mut Value, namespace: &str, has_generation: bool) {
     let meta = meta_mut(object);
-    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"] {
+    for field in ["deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"] {
         meta.remove(field);
     }
     meta.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());

@@ -179,6 +179,7 @@ fn check_identity(served: &Served, key: &Bytes, new: &Value, old: &Value, name: 
         return Ok(());
     }
     let key = String::from_utf8_lossy(key);
+    let key = key.strip_prefix("/registry").unwrap_or(&key);
     Err(Status::conflict(
         &served.group_resource,
         name,

@@ -223,7 +223,7 @@ impl<'d> Schemas<'d> {
                 let named = self.table.named_string(*id);
                 let values = &named.values;
                 let mut schema = json!({"type": "string"});
-                if !values.is_empty() && super::enums::is_closed(&named.name) {
+                if !values.is_empty() && super::enums::is_closed(named.name) {
                     let sorted: BTreeSet<&&str> = values.iter().collect();
                     schema["enum"] = json!(sorted);
                 }

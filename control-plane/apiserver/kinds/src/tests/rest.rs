@@ -36,6 +36,13 @@ fn stateful_sets_mount_their_claims() {
     set["spec"]["template"]["spec"]["containers"][0]["volumeMounts"] =
         json!([{"name": "data", "mountPath": "/d"}]);
     set["spec"]["volumeClaimTemplates"] = json!([{"metadata": {"name": "data"}}]);
+    let bare = [
+        "spec.volumeClaimTemplates[0].spec.accessModes: Required value: at least 1 access mode is required",
+        "spec.volumeClaimTemplates[0].spec.resources[storage]: Required value",
+    ];
+    check("bare claims", set.clone(), &bare);
+    set["spec"]["volumeClaimTemplates"][0]["spec"] =
+        json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
     check("claims", set.clone(), &[]);
     check_update("scale", set.clone(), |s| s["spec"]["replicas"] = 5.into(), &[]);
     check_update(
