@@ -107,6 +107,7 @@ impl Manager {
         let mut workers = self.0.workers.lock();
         if let Some(handle) = workers.get(&uid) {
             handle.input.send_if_modified(|input| {
+                self.0.ctx.status.correct(&input.pod, &pod);
                 let news = is_news(&input.pod, &pod);
                 input.pod = pod.clone();
                 news

@@ -439,6 +439,20 @@ async fn a_pod_that_is_gone_takes_no_room() {
 }
 
 #[tokio::test]
+async fn a_pod_that_others_called_unready_is_ready_again() {
+    let node = Harness::start().await;
+    node.put_pod("p", web());
+    let mut pod = node.pod_until("p", ready).await;
+    // As the node's controller does while the node is silent.
+    let conditions = pod["status"]["conditions"].as_array_mut().expect("conditions");
+    conditions.iter_mut().filter(|c| c["type"] == "Ready").for_each(|c| c["status"] = json!("False"));
+    node.api.put(pod);
+    assert!(!ready(&node.api.get("pods", "shop", "p").expect("a pod")));
+    node.pod_until("p", ready).await;
+    node.stop().await;
+}
+
+#[tokio::test]
 async fn one_start_is_few_writes() {
     let node = Harness::start().await;
     node.put_pod("p", web());

@@ -74,6 +74,21 @@ impl StatusWriter {
         true
     }
 
+    /// Writes again what somebody else has overwritten: the node's controller calls pods unready while the node is silent.
+    pub(crate) fn correct(&self, old: &Pod, new: &Pod) {
+        let ready = |status: Option<&PodStatus>| {
+            let conditions = status?.conditions.as_ref()?;
+            Some(conditions.iter().find(|condition| condition.type_ == "Ready")?.status.clone())
+        };
+        let mut entries = self.0.entries.lock();
+        let Some(entry) = entries.get_mut(&new.uid()) else { return };
+        let ours = ready(Some(&entry.latest));
+        if ready(old.status()) == ours && ready(new.status()) != ours {
+            entry.version += 1;
+            self.kick(new.uid(), entry);
+        }
+    }
+
     /// Tells by which uid the API knows a static pod.
     pub(crate) fn set_mirror(&self, uid: &PodUid, mirror_uid: &str) {
         if let Some(entry) = self.0.entries.lock().get_mut(uid)
