@@ -2,10 +2,13 @@
 
 mod common;
 
+use futures::StreamExt as _;
 use http::Method;
 use oarlock_api::Table;
 use oarlock_api::codec::protobuf;
 use serde_json::{Value, json};
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use common::{TestServer, start};
 
@@ -174,4 +177,49 @@ async fn what_the_server_owns_comes_back() {
         );
     }
     server.stop().await;
+}
+
+#[tokio::test]
+async fn a_watch_comes_over_a_websocket_an_event_a_message() {
+    let server = start().await;
+    for name in ["a", "b"] {
+        assert_eq!(server.ask(Method::POST, MAPS, map(name)).await.0, 201);
+    }
+    for (media, in_protobuf) in [("application/json", false), ("application/vnd.kubernetes.protobuf", true)] {
+        let io = server.bare(b"http/1.1").await;
+        let uri = format!(
+            "wss://localhost{MAPS}?watch=1&timeoutSeconds=1&fieldSelector=metadata.namespace=default"
+        );
+        let mut request = uri.into_client_request().expect("a request");
+        request.headers_mut().insert("accept", media.parse().expect("a header value"));
+        let (mut client, _) = tokio_tungstenite::client_async(request, io).await.expect("it is switched");
+        let mut told = Vec::new();
+        while let Some(Ok(message)) = client.next().await {
+            match message {
+                Message::Close(_) => break,
+                message => {
+                    assert_eq!(message.is_binary(), in_protobuf);
+                    told.push(message.into_data());
+                }
+            }
+        }
+        let told: Vec<_> = told.iter().filter(|bytes| !is_of_the_system(bytes)).collect();
+        assert_eq!(told.len(), 2, "{media}");
+        if !in_protobuf {
+            let told: Vec<String> = told.iter().flat_map(|line| lines(line)).collect();
+            assert_eq!(told, ["ADDED a", "ADDED b"]);
+        }
+    }
+    let request = format!("wss://localhost{MAPS}?watch=1&labelSelector=%21%21").into_client_request();
+    let io = server.bare(b"http/1.1").await;
+    let error = tokio_tungstenite::client_async(request.expect("a request"), io).await.err();
+    assert!(
+        error.is_some_and(|error| error.to_string().contains("400")),
+        "a fault is told before it is switched"
+    );
+}
+
+/// The bundle of authorities that every namespace is given.
+fn is_of_the_system(event: &[u8]) -> bool {
+    event.windows(16).any(|part| part == b"kube-root-ca.crt")
 }

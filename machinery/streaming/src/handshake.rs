@@ -58,6 +58,10 @@ pub(crate) fn agree<B>(request: &Request<B>, accepted: &Accepted) -> Result<Agre
     }
 }
 
+pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
+    has_token(headers, header::CONNECTION, "upgrade") && has_token(headers, header::UPGRADE, "websocket")
+}
+
 fn agree_websocket(headers: &HeaderMap, server: &'static [&'static str]) -> Result<Agreed, Rejection> {
     let bad = |reason: &str| Rejection::BadHandshake { reason: reason.to_string() };
     if !has_token(headers, header::SEC_WEBSOCKET_VERSION, "13") {

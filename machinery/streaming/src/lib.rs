@@ -3,12 +3,13 @@
 //! [`Streaming`] is the door. A server calls [`Streaming::accept_remote_command`] or
 //! [`Streaming::accept_port_forward`] with an HTTP request, answers with the response it gets back, and awaits the
 //! streams; a proxy calls [`Streaming::tunnel`]; a client calls [`Streaming::dial_remote_command`] or
-//! [`Streaming::dial_port_forward`].
+//! [`Streaming::dial_port_forward`]. [`Streaming::accept_body`] answers by any body as WebSocket messages.
 //!
 //! Two transports carry the same streams: SPDY/3.1  and WebSocket channels, and for
 //! port-forward SPDY inside a WebSocket. Each connection is one task that reads and writes frames; streams meet it
 //! over bounded queues, so a peer that stops reading stalls its own connection and nothing else.
 
+mod carried;
 mod dial;
 mod error;
 #[doc(hidden)]
@@ -25,6 +26,7 @@ mod streaming;
 mod tunnel;
 mod websocket;
 
+pub use carried::{Carrier, Messages, asks_for_websocket};
 pub use error::{DialError, Rejection, StreamingError, TunnelError};
 pub use options::{RemoteCommandOptions, TerminalSize};
 pub use port_forward::{PortForwardClient, PortForwardConnection, PortForwardError, PortForwardStream};

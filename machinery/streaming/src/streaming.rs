@@ -8,8 +8,9 @@ use oarlock_base::TaskSpawner;
 
 use crate::session::{Driver, FrameSink};
 use crate::{
-    Body, BoxError, ByteStream, DialError, Pending, PortForwardClient, PortForwardConnection, Rejection,
-    RemoteCommandClient, RemoteCommandOptions, RemoteCommandStreams, TunnelError,
+    Body, BoxError, ByteStream, Carrier, DialError, Messages, Pending, PortForwardClient,
+    PortForwardConnection, Rejection, RemoteCommandClient, RemoteCommandOptions, RemoteCommandStreams,
+    TunnelError,
 };
 
 /// The kubelet's `streamingConnectionIdleTimeout`.
@@ -83,6 +84,11 @@ impl Streaming {
         request: &mut Request<B>,
     ) -> Result<(Response<Body>, Pending<PortForwardConnection>), Rejection> {
         crate::port_forward::accept(self.clone(), request)
+    }
+
+    /// Agrees to answer a WebSocket request by a body, such as a watch's or a log's.
+    pub fn accept_body<B>(&self, request: &mut Request<B>, messages: Messages) -> Result<Carrier, Rejection> {
+        crate::carried::accept(self.spawner.clone(), request, messages)
     }
 
     /// Passes an upgrade request on to the server behind `target` (a connected TCP, TLS or Unix stream) and relays what

@@ -10,7 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use oarlock_base::{Shutdown, Tasks};
 use oarlock_streaming::{
-    Body, DialError, Exit, PortForwardConnection, PortForwardStream, Reader, RemoteCommandOptions,
+    Body, DialError, Exit, Messages, PortForwardConnection, PortForwardStream, Reader, RemoteCommandOptions,
     RemoteCommandStreams, Streaming, TerminalSize, Transport,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
@@ -40,6 +40,13 @@ async fn answer(streaming: Streaming, mut request: Request<Incoming>) -> Result<
         let path = request.uri().to_string().replacen("/tunnel", "", 1);
         *request.uri_mut() = path.parse().expect("a path");
         return Ok(streaming.tunnel(request, target).await.expect("the target answers"));
+    }
+    if let Some(kind) = path.strip_prefix("/body/") {
+        let messages = if kind == "lines" { Messages::Lines } else { Messages::Pieces };
+        return Ok(match streaming.accept_body(&mut request, messages) {
+            Ok(carrier) => carrier.carry(http_body_util::Full::new("one\ntwo\n".into())),
+            Err(rejection) => rejection.into_response(),
+        });
     }
     let spawner = streaming.spawner().clone();
     if path == "/portforward" {
@@ -191,6 +198,35 @@ async fn terminals_are_resized() {
         client.resize.expect("a terminal").send(size).await.expect("sent");
         let (stdout, exit) = tokio::join!(text(client.stdout), client.exit.wait());
         assert_eq!((stdout.as_str(), exit.expect("an end")), ("132x43", Exit::Success));
+    }
+    bed.end().await;
+}
+
+#[tokio::test]
+async fn a_body_comes_in_messages_and_then_the_end() {
+    let bed = Bed::new();
+    for (path, protocol, want) in [
+        ("lines", "", vec!["one\n", "two\n"]),
+        ("lines", "anything.k8s.io", vec!["one\n", "two\n"]),
+        ("pieces", "binary.k8s.io", vec!["", "one\ntwo\n"]),
+        ("pieces", "base64.binary.k8s.io", vec!["", "b25lCnR3bwo="]),
+    ] {
+        let mut request = format!("ws://node/body/{path}").into_client_request().expect("a request");
+        if !protocol.is_empty() {
+            request.headers_mut().insert("sec-websocket-protocol", protocol.parse().expect("a header value"));
+        }
+        let (mut client, response) =
+            client_async(request, serve(&bed.streaming)).await.expect("it is switched");
+        let told = response.headers().get("sec-websocket-protocol").map(|told| told.as_bytes());
+        assert_eq!(told.unwrap_or_default(), protocol.as_bytes());
+        let mut got = Vec::new();
+        while let Some(Ok(message)) = client.next().await {
+            match message {
+                Message::Close(_) => break,
+                other => got.push(String::from_utf8(other.into_data().to_vec()).expect("text")),
+            }
+        }
+        assert_eq!(got, want, "{path} {protocol}");
     }
     bed.end().await;
 }

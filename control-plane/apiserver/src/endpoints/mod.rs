@@ -20,6 +20,7 @@ mod scale;
 mod token;
 mod update;
 mod watch;
+mod websocket;
 
 pub(crate) use deprecation::deprecation;
 use std::sync::Arc;
@@ -113,6 +114,13 @@ impl Call<'_> {
 
 /// Routes a request on a resource to its verb.
 pub(crate) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
+    match websocket::messages(&call, &request) {
+        Some(messages) => websocket::serve(call, request, messages).await,
+        None => route(call, request).await,
+    }
+}
+
+async fn route(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
     let verb = call.info.verb.as_str();
     check_scope(&call, verb)?;
     if !call.info.subresource.is_empty() && call.served.api.subresource(&call.info.subresource).is_none() {
