@@ -423,8 +423,7 @@ async fn validation_speaks_of_the_fields_that_upstream_validates() {
         let message = refused["message"].as_str().unwrap_or_default();
         if want.is_empty() {
             // Who asks the core group is told of the core group's field.
-            let start =
-                "Event \"c\" is invalid: reportingComponent: Invalid value: \"a/b/c\": a qualified name must";
+            let start = "Event \"c\" is invalid: reportingComponent: Invalid value: \"a/b/c\": a valid label key must";
             assert!(message.starts_with(start), "{message}");
         } else {
             assert_eq!(message, want);

@@ -117,7 +117,8 @@ fn metric(choices: &mut Choices<'_>, side: &str) -> Value {
     }
 }
 
-/// What strangers may write where v1 keeps things.
+/// What strangers may write where v1 keeps things. A second target of CPU use is not among it: of two, the first is v1's
+/// field, and the field comes last in v2.
 fn annotation() -> impl Strategy<Value = String> {
     let strange = [
         "",
@@ -130,7 +131,7 @@ fn annotation() -> impl Strategy<Value = String> {
         "{\"ScaleUp\":{\"Policies\":[null]}}",
         "{\"scaleDown\":{}}",
         "[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"targetAverageUtilization\":\"x\"}}]",
-        "[{\"type\":\"Resource\",\"resource\":{\"name\":\"cpu\",\"targetAverageUtilization\":7}}]",
+        "[{\"type\":\"Resource\",\"resource\":{\"name\":\"memory\",\"targetAverageUtilization\":7}}]",
         "[{\"type\":\"Pods\",\"pods\":{\"metricName\":\"p\",\"targetAverageValue\":3}}]",
         "[{\"type\":\"Odd\",\"unknown\":{\"a\":[{}]}}]",
         "[{\"type\":\"ScalingActive\",\"status\":\"True\"}]",

@@ -139,28 +139,6 @@ fn binding(target: &Value, errors: &mut FieldErrors) {
     check::required(&target["name"], &path.child("name"), errors);
 }
 
-/// What events.k8s.io/v1 asks of a new event beyond what all events must be; the event is in its stored form.
-pub fn new_event_faults(event: &Value) -> FieldErrors {
-    let mut errors = FieldErrors::new();
-    if !is_set(&event["eventTime"]) {
-        errors.push(FieldError::required(Path::new("eventTime"), ""));
-    }
-    let kind = text(&event["type"]);
-    if !matches!(kind, "Normal" | "Warning") {
-        errors.push(FieldError::invalid(Path::new("type"), "", format!("has invalid value: {kind}")));
-    }
-    for field in ["firstTimestamp", "lastTimestamp", "count", "source"] {
-        if is_set(&event[field]) {
-            errors.push(FieldError::invalid(Path::new(field), "", "needs to be unset"));
-        }
-    }
-    let series = &event["series"];
-    if series.is_object() && int(&series["count"]) < 2 {
-        errors.push(FieldError::invalid(Path::new("series").child("count"), "", "should be at least 2"));
-    }
-    errors
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,22 +197,5 @@ mod tests {
         for (kind, object, want) in cases {
             assert_eq!(check::told(&faults(kind, &object)), want, "{kind} {object}");
         }
-    }
-
-    #[test]
-    fn new_events_say_nothing_old() {
-        let good =
-            json!({"eventTime": "2026-01-01T00:00:00.000000Z", "type": "Normal", "series": {"count": 2}});
-        assert!(new_event_faults(&good).is_empty());
-        let bad = json!({"type": "Odd", "count": 3, "series": {"count": 1}});
-        assert_eq!(
-            check::told(&new_event_faults(&bad)),
-            [
-                "eventTime: Required value",
-                "type: Invalid value: \"\": has invalid value: Odd",
-                "count: Invalid value: \"\": needs to be unset",
-                "series.count: Invalid value: \"\": should be at least 2",
-            ]
-        );
     }
 }
