@@ -56,7 +56,7 @@ pub(crate) async fn run(server: &Arc<Server>, stop: Shutdown) -> Result<(), Erro
 
 /// The APIServices, and where there are backends the Services and endpoints of their namespaces.
 fn watch(server: &Server, backends: &Backends) -> Changes {
-    let mut wanted = vec![(api_services(), String::new())];
+    let mut wanted = vec![(api_services().clone(), String::new())];
     let mut namespaces: Vec<&String> = backends.all().map(|backend| &backend.namespace).collect();
     namespaces.sort();
     namespaces.dedup();
@@ -72,7 +72,7 @@ fn watch(server: &Server, backends: &Backends) -> Changes {
 async fn check_all(server: &Arc<Server>, backends: &Backends) {
     let mut described = BTreeMap::new();
     let before = server.aggregator.remote();
-    for service in server.objects.list(&api_services(), "") {
+    for service in server.objects.list(api_services(), "") {
         let text = |field: &str| service["spec"][field].as_str().unwrap_or_default();
         let found = match backends.find(text("group"), text("version")) {
             None => Availability::local(),
@@ -108,7 +108,7 @@ async fn tell(server: &Server, service: &Value, found: &Availability) -> Result<
     if with_condition(service, found, &now).is_none() {
         return Ok(());
     }
-    let Some(cached) = server.resources.cached(&api_services()) else { return Ok(()) };
+    let Some(cached) = server.resources.cached(api_services()) else { return Ok(()) };
     let name = service["metadata"]["name"].as_str().unwrap_or_default();
     let change = |object: &mut Value| {
         if let Some(status) = with_condition(object, found, &now) {

@@ -14,7 +14,7 @@ pub(crate) use plan::Backends;
 pub(crate) use proxy::serve;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -50,8 +50,11 @@ pub(crate) struct Aggregator {
     generation: std::sync::atomic::AtomicU64,
 }
 
-pub(crate) fn api_services() -> GroupResource {
-    GroupResource::new("apiregistration.k8s.io", "apiservices")
+/// Asked for on every request.
+pub(crate) fn api_services() -> &'static GroupResource {
+    static NAME: LazyLock<GroupResource> =
+        LazyLock::new(|| GroupResource::new("apiregistration.k8s.io", "apiservices"));
+    &NAME
 }
 
 impl Aggregator {
@@ -68,12 +71,12 @@ impl Aggregator {
     /// The backends as the APIServices are now; read again only when one has changed.
     pub(crate) fn backends(&self, objects: &dyn Objects) -> Arc<Backends> {
         let resource = api_services();
-        let generation = objects.generation(&resource);
+        let generation = objects.generation(resource);
         let known = self.backends.load();
         if known.0 == generation {
             return known.1.clone();
         }
-        let backends = Arc::new(Backends::of(&objects.list(&resource, "")));
+        let backends = Arc::new(Backends::of(&objects.list(resource, "")));
         self.trusts.lock().clear();
         self.backends.store(Arc::new((generation, backends.clone())));
         backends

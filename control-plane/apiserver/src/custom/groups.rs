@@ -18,7 +18,7 @@ pub(super) async fn keep(server: &Arc<Server>) -> Result<(), Status> {
     let resources = server.resources.now();
     let custom = resources.served().iter().filter(|served| served.custom.is_some());
     let wanted: BTreeSet<(&str, &str)> = custom.map(|s| (s.api.group, s.api.version)).collect();
-    let existing = server.objects.list(&api_services(), "");
+    let existing = server.objects.list(api_services(), "");
     let name_of = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();
     let served = server.resources.known("apiregistration.k8s.io", "v1", "apiservices");
     let Some(served) = served else { return Ok(()) };
