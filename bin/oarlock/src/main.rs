@@ -5,6 +5,7 @@ mod api_flags;
 mod cli;
 mod commands;
 mod control_plane;
+mod etcd_flags;
 mod identities;
 mod layout;
 mod node;

@@ -92,13 +92,22 @@ async fn guards_and_revisions(store: Shared) {
     let now = now.expect("it is there");
     assert_eq!(at, updated);
     assert_eq!((now.create_revision, now.mod_revision), (created, updated));
+    knows_at_most(&store, "/k", updated);
     let deleted = delete(&store, "/k").await;
+    knows_at_most(&store, "/k", Revision(0));
     assert!(created < updated && updated < deleted);
     assert_eq!(delete(&store, "/k").await, deleted, "deleting nothing changes nothing");
     assert_eq!(guarded(&store, "/k", updated, "3").await, Err(None), "the current state is nothing");
     let again = guarded(&store, "/k", Revision(0), "3").await.expect("absent as guarded");
     let now = store.get(b"/k", None).await.expect("get").0.expect("it is there");
     assert_eq!(now.create_revision, again, "a new life has a new creation");
+    knows_at_most(&store, "/k", again);
+}
+
+/// What a store says of a key without asking is what it would hear if it asked.
+fn knows_at_most(store: &Shared, key: &str, want: Revision) {
+    let known = store.revision_of(key.as_bytes());
+    assert!(known.is_none_or(|known| known == want), "{key}: {known:?} instead of {want:?}");
 }
 
 async fn several_ops_are_one_revision(store: Shared) {

@@ -13,10 +13,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{ArgAction, Args};
-use futures::FutureExt as _;
 use oarlock_apiserver::{
     Admission, Audit, AuditLog, AuthenticationConfig, AuthorizationConfig, Encryption, RequestLimits,
-    Resolver, Running, RuntimeConfig, StorageMediaType, TokenLimits, parse_duration,
+    Running, RuntimeConfig, StorageMediaType, TokenLimits, parse_duration,
 };
 use oarlock_base::Shutdown;
 use oarlock_pki::Identity;
@@ -29,6 +28,7 @@ use authorization::AuthorizationFlags;
 use faults::Faults;
 use serving::{ServingFlags, port_range};
 
+use crate::etcd_flags::EtcdFlags;
 use crate::layout::Layout;
 
 const JSON: &str = "application/json";
@@ -42,18 +42,8 @@ pub(crate) struct ApiFlags {
     /// etcd's client addresses, instead of the embedded store: https://host:2379
     #[arg(long, value_name = "URL", value_delimiter = ',')]
     pub etcd_servers: Vec<String>,
-    /// The authority of etcd's members
-    #[arg(long, value_name = "FILE")]
-    pub etcd_cafile: Option<PathBuf>,
-    /// The certificate to show to etcd
-    #[arg(long, value_name = "FILE", requires = "etcd_keyfile")]
-    pub etcd_certfile: Option<PathBuf>,
-    /// Its key
-    #[arg(long, value_name = "FILE", requires = "etcd_certfile")]
-    pub etcd_keyfile: Option<PathBuf>,
-    /// What all keys in etcd begin with
-    #[arg(long, value_name = "PREFIX", default_value = "/registry")]
-    pub etcd_prefix: String,
+    #[command(flatten)]
+    pub etcd: EtcdFlags,
     /// How often old revisions are compacted; 0 leaves it to others
     #[arg(long, value_name = "DURATION", default_value = "5m", value_parser = parse_duration)]
     pub etcd_compaction_interval: Duration,
@@ -165,9 +155,9 @@ impl ApiFlags {
     /// Files that others read; they are only looked for here.
     fn further_files(&self) -> [(&'static str, &Option<PathBuf>); 6] {
         [
-            ("etcd-cafile", &self.etcd_cafile),
-            ("etcd-certfile", &self.etcd_certfile),
-            ("etcd-keyfile", &self.etcd_keyfile),
+            ("etcd-cafile", &self.etcd.etcd_cafile),
+            ("etcd-certfile", &self.etcd.etcd_certfile),
+            ("etcd-keyfile", &self.etcd.etcd_keyfile),
             ("encryption-provider-config", &self.encryption_provider_config),
             ("admission-control-config-file", &self.admission_control_config_file),
             ("audit-policy-file", &self.audit_policy_file),
@@ -214,16 +204,8 @@ impl ApiFlags {
         }
         let every = self.etcd_compaction_interval;
         let config = etcd::Config {
-            endpoints: self.etcd_servers.clone(),
-            ca: self.etcd_cafile.clone(),
-            cert: self.etcd_certfile.clone(),
-            key: self.etcd_keyfile.clone(),
-            prefix: self.etcd_prefix.clone(),
             compaction_interval: (!every.is_zero()).then_some(every),
-            resolver: Some(Arc::new(|host: String| {
-                async move { Resolver::default().resolve(&host).await.map_err(std::io::Error::other) }.boxed()
-            })),
-            ..etcd::Config::default()
+            ..self.etcd.config(self.etcd_servers.clone())
         };
         Ok(OpenStore::Etcd(etcd::connect(config, stop).context("use etcd")?))
     }

@@ -14,6 +14,7 @@ use oarlock_store::{
     check_embedded, copy_embedded, defragment_embedded, etcd, open_embedded, restore_embedded,
 };
 
+use crate::etcd_flags::EtcdFlags;
 use crate::layout::Layout;
 use crate::settings::Place;
 
@@ -30,23 +31,6 @@ pub(crate) struct Which {
     pub datastore: Option<String>,
     #[command(flatten)]
     pub etcd: EtcdFlags,
-}
-
-/// How etcd is reached.
-#[derive(Args, Debug, Clone)]
-pub(crate) struct EtcdFlags {
-    /// The authority that signed etcd's certificates
-    #[arg(long, value_name = "FILE")]
-    pub etcd_cafile: Option<PathBuf>,
-    /// The certificate to show to etcd
-    #[arg(long, value_name = "FILE", requires = "etcd_keyfile")]
-    pub etcd_certfile: Option<PathBuf>,
-    /// Its key
-    #[arg(long, value_name = "FILE", requires = "etcd_certfile")]
-    pub etcd_keyfile: Option<PathBuf>,
-    /// What the cluster's keys begin with in etcd
-    #[arg(long, value_name = "PREFIX", default_value = "/registry")]
-    pub etcd_prefix: String,
 }
 
 #[derive(Subcommand)]
@@ -159,16 +143,7 @@ pub(crate) async fn run(command: DatastoreCommand) -> Result<()> {
 }
 
 fn connect(endpoints: Vec<String>, flags: &EtcdFlags) -> Result<Arc<Etcd>> {
-    let config = etcd::Config {
-        endpoints,
-        ca: flags.etcd_cafile.clone(),
-        cert: flags.etcd_certfile.clone(),
-        key: flags.etcd_keyfile.clone(),
-        prefix: flags.etcd_prefix.clone(),
-        compaction_interval: None,
-        ..etcd::Config::default()
-    };
-    Ok(etcd::connect(config, &Shutdown::new())?)
+    Ok(etcd::connect(flags.config(endpoints), &Shutdown::new())?)
 }
 
 /// The answer of the process that has the store open; `None` if none has.

@@ -4,6 +4,7 @@ pub(crate) mod addresses;
 pub(crate) mod claim;
 pub(crate) mod context;
 pub(crate) mod discovery;
+mod error;
 pub(crate) mod pods;
 pub(crate) mod projection;
 pub(crate) mod selectors;
@@ -11,6 +12,7 @@ pub(crate) mod selectors;
 use jiff::Timestamp;
 
 pub(crate) use context::{Context, Controller};
+pub(crate) use error::{ApiError, api_error};
 
 /// What an error says, as upstream prints it: the API's message alone.
 pub(crate) fn error_text(error: &kube::Error) -> String {

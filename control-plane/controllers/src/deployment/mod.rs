@@ -27,7 +27,7 @@ use thiserror::Error;
 
 use crate::common::claim::claim;
 use crate::common::context::{BY_CONTROLLER, BY_NAMESPACE, work};
-use crate::common::{Context, Controller, pods, selectors};
+use crate::common::{ApiError, Context, Controller, api_error, pods, selectors};
 use crate::replicaset::owned_set;
 use rollout::Rollout;
 
@@ -35,18 +35,10 @@ const WORKERS: usize = 5;
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
-    #[error("{what}")]
-    Api {
-        what: &'static str,
-        #[source]
-        source: kube::Error,
-    },
+    #[error(transparent)]
+    Api(#[from] ApiError),
     #[error("the name of the new replica set is taken; trying another")]
     Collision,
-}
-
-fn api_error(what: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error::Api { what, source }
 }
 
 pub(crate) struct DeploymentController {
@@ -148,10 +140,12 @@ impl DeploymentController {
         let mut rollout = Rollout::new(&self.client, &self.events, &deployment, &sets);
         match self.roll_out(&mut rollout).await {
             // The cache is behind, or the name was taken: another look is all it takes.
-            Err(Error::Api { source, .. }) if is_conflict(&source) => return Ok(Outcome::Requeue),
+            Err(Error::Api(ApiError { source, .. })) if is_conflict(&source) => return Ok(Outcome::Requeue),
             // Something went while it was looked at; that change brings the key back, if there is anything left.
-            Err(Error::Api { source, .. }) if is_not_found(&source) => return Ok(Outcome::Done),
-            Err(Error::Api { source, .. }) if is_namespace_terminating(&source) => return Ok(Outcome::Done),
+            Err(Error::Api(ApiError { source, .. })) if is_not_found(&source) => return Ok(Outcome::Done),
+            Err(Error::Api(ApiError { source, .. })) if is_namespace_terminating(&source) => {
+                return Ok(Outcome::Done);
+            }
             Err(Error::Collision) => return Ok(Outcome::Requeue),
             rolled => rolled?,
         }

@@ -143,7 +143,7 @@ impl<'a> Rollout<'a> {
     async fn put_set(&self, set: &ReplicaSet) -> Result<ReplicaSet, Error> {
         let name = set.metadata.name.as_deref().unwrap_or_default();
         let written = self.sets_api().replace(name, &PostParams::default(), set).await;
-        written.map_err(api_error("update a replica set"))
+        Ok(written.map_err(api_error("update a replica set"))?)
     }
 
     async fn make_new(&mut self, revision: i64) -> Result<(), Error> {
@@ -152,7 +152,7 @@ impl<'a> Rollout<'a> {
             Ok(made) => (made, true),
             Err(error) if is_already_exists(&error) => (self.resolve_collision(&set).await?, false),
             Err(error) if is_namespace_terminating(&error) => {
-                return Err(api_error("create a replica set")(error));
+                return Err(api_error("create a replica set")(error).into());
             }
             Err(error) => return Err(self.report_refusal(&set, error).await),
         };
@@ -237,7 +237,7 @@ impl<'a> Rollout<'a> {
                 .replace_status(self.name(), &PostParams::default(), &self.deployment)
                 .await;
         }
-        api_error("create a replica set")(error)
+        api_error("create a replica set")(error).into()
     }
 
     async fn write_revision(&mut self) -> Result<(), Error> {
@@ -343,7 +343,7 @@ impl<'a> Rollout<'a> {
             let params = DeleteParams::background().preconditions(same);
             match self.sets_api().delete(meta.name.as_deref().unwrap_or_default(), &params).await {
                 Err(error) if !is_not_found(&error) => {
-                    return Err(api_error("delete an old replica set")(error));
+                    return Err(api_error("delete an old replica set")(error).into());
                 }
                 _ => {}
             }

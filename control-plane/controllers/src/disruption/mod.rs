@@ -31,22 +31,14 @@ use thiserror::Error;
 
 use crate::common::context::{BY_NAMESPACE, work};
 use crate::common::pods::{name, uid};
-use crate::common::{Context, Controller, selectors, until};
+use crate::common::{ApiError, Context, Controller, api_error, selectors, until};
 use plan::{Demand, Numbers};
 use scale::{Scale, ScaleError, Scales};
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
-    #[error("{what}")]
-    Api {
-        what: &'static str,
-        #[source]
-        source: kube::Error,
-    },
-}
-
-fn api_error(what: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error::Api { what, source }
+    #[error(transparent)]
+    Api(#[from] ApiError),
 }
 
 /// Why a budget's numbers are unknown.

@@ -208,7 +208,7 @@ impl GarbageCollector {
         match api.patch_metadata(&identity.name, &PatchParams::default(), &patch).await {
             Err(error) if is_conflict(&error) => Ok(Outcome::Requeue),
             Err(error) if is_not_found(&error) => Ok(Outcome::Done),
-            patched => patched.map(|_| Outcome::Done).map_err(api_error(what)),
+            patched => Ok(patched.map(|_| Outcome::Done).map_err(api_error(what))?),
         }
     }
 
@@ -229,7 +229,7 @@ impl GarbageCollector {
         match api.delete(&identity.name, &params).await {
             Err(error) if is_conflict(&error) => Ok(Outcome::Requeue),
             Err(error) if is_not_found(&error) => Ok(Outcome::Done),
-            deleted => deleted.map(|_| Outcome::Done).map_err(api_error("delete an object")),
+            deleted => Ok(deleted.map(|_| Outcome::Done).map_err(api_error("delete an object"))?),
         }
     }
 }

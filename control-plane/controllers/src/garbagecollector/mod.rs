@@ -19,7 +19,7 @@ use parking_lot::{Mutex, RwLock};
 use thiserror::Error;
 
 use crate::common::context::work;
-use crate::common::{Context, Controller};
+use crate::common::{ApiError, Context, Controller, api_error};
 use graph::{Graph, Look, Uid};
 use monitors::Monitors;
 
@@ -27,16 +27,8 @@ const WORKERS: usize = 20;
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
-    #[error("{what}")]
-    Api {
-        what: &'static str,
-        #[source]
-        source: kube::Error,
-    },
-}
-
-fn api_error(what: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error::Api { what, source }
+    #[error(transparent)]
+    Api(#[from] ApiError),
 }
 
 /// A look that an object needs, as a key of the work queue.

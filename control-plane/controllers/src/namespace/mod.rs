@@ -19,7 +19,7 @@ use oarlock_client::{Change, ObjectKey, Outcome, Store, WorkQueue, is_conflict, 
 use thiserror::Error;
 
 use crate::common::context::work;
-use crate::common::{Context, Controller};
+use crate::common::{ApiError, Context, Controller, api_error};
 use content::Content;
 
 const WORKERS: usize = 10;
@@ -27,18 +27,10 @@ const FINALIZER: &str = "kubernetes";
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
-    #[error("{what}")]
-    Api {
-        what: &'static str,
-        #[source]
-        source: kube::Error,
-    },
+    #[error(transparent)]
+    Api(#[from] ApiError),
     #[error("some content could not be deleted: {0}")]
     Content(String),
-}
-
-fn api_error(what: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error::Api { what, source }
 }
 
 pub(crate) struct NamespaceController {
@@ -91,7 +83,7 @@ impl NamespaceController {
                 Ok(written) => namespace = written,
                 Err(error) if is_not_found(&error) => return Ok(Outcome::Done),
                 Err(error) if is_conflict(&error) => return Ok(Outcome::Requeue),
-                Err(error) => return Err(api_error("write the status of a namespace")(error)),
+                Err(error) => return Err(api_error("write the status of a namespace")(error).into()),
             }
         }
         if !content.failures.is_empty() {
@@ -111,7 +103,7 @@ impl NamespaceController {
         let name = namespace.metadata.name.clone().unwrap_or_default();
         match api.replace_subresource("finalize", &name, &PostParams::default(), &namespace).await {
             Err(error) if is_conflict(&error) => Ok(Outcome::Requeue),
-            Err(error) if !is_not_found(&error) => Err(api_error("finalize a namespace")(error)),
+            Err(error) if !is_not_found(&error) => Err(api_error("finalize a namespace")(error).into()),
             _ => Ok(Outcome::Done),
         }
     }

@@ -31,7 +31,7 @@ use thiserror::Error;
 use crate::common::claim::claim;
 use crate::common::context::{BY_CONTROLLER, BY_NAMESPACE, ORPHANS, work};
 use crate::common::pods::{available_at, is_active, is_ready, is_terminating, node_name};
-use crate::common::{Context, Controller, selectors, until};
+use crate::common::{ApiError, Context, Controller, api_error, selectors, until};
 
 pub(crate) use set::Set;
 
@@ -42,16 +42,8 @@ pub(crate) const EXPECTATIONS_LAST: Duration = Duration::from_secs(5 * 60 + 1);
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
-    #[error("{what}")]
-    Api {
-        what: &'static str,
-        #[source]
-        source: kube::Error,
-    },
-}
-
-pub(crate) fn api_error(what: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error::Api { what, source }
+    #[error(transparent)]
+    Api(#[from] ApiError),
 }
 
 pub(crate) struct ReplicaSetController<S> {
@@ -196,7 +188,7 @@ impl<S: Set> ReplicaSetController<S> {
         match api.replace_status(name, &PostParams::default(), &new).await {
             // The cache is behind; the change that made it so brings the key back.
             Err(error) if is_conflict(&error) || is_not_found(&error) => Ok(()),
-            written => written.map(drop).map_err(api_error("write the status of a set")),
+            written => Ok(written.map(drop).map_err(api_error("write the status of a set"))?),
         }
     }
 

@@ -31,6 +31,7 @@ impl ManageError {
 
     pub(super) fn into_error(self) -> Error {
         api_error(if self.reason == "FailedCreate" { "create pods" } else { "delete pods" })(self.source)
+            .into()
     }
 }
 

@@ -30,7 +30,7 @@ use parking_lot::Mutex;
 use thiserror::Error;
 
 use crate::common::context::{BY_NAMESPACE, work};
-use crate::common::{Context, Controller, until};
+use crate::common::{ApiError, Context, Controller, api_error, until};
 use monitors::Monitors;
 
 const WORKERS: usize = 5;
@@ -43,18 +43,10 @@ const TRIM_AFTER: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Error)]
 pub(crate) enum Error {
-    #[error("{what}")]
-    Api {
-        what: &'static str,
-        #[source]
-        source: kube::Error,
-    },
+    #[error(transparent)]
+    Api(#[from] ApiError),
     #[error("count {}: not listed yet", .0.join(", "))]
     NotListed(Vec<String>),
-}
-
-fn api_error(what: &'static str) -> impl FnOnce(kube::Error) -> Error {
-    move |source| Error::Api { what, source }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -194,7 +186,7 @@ impl ResourceQuotaController {
         match api.replace_status(name, &PostParams::default(), &new).await {
             Err(error) if is_conflict(&error) => Ok(false),
             Err(error) if is_not_found(&error) => Ok(true),
-            written => written.map(|_| true).map_err(api_error("write the status of a quota")),
+            written => Ok(written.map(|_| true).map_err(api_error("write the status of a quota"))?),
         }
     }
 }

@@ -150,6 +150,10 @@ impl Store for MemoryStore {
         self.0.now().get(key, at)
     }
 
+    fn revision_of(&self, key: &[u8]) -> Option<Revision> {
+        Some(self.0.now().revision_of(key))
+    }
+
     async fn list(&self, prefix: &[u8], options: ListOptions) -> Result<Listing> {
         self.0.now().list(prefix, &options)
     }
