@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use flate2::{Compression, GzBuilder};
 use serde_json::Value;
 
@@ -41,14 +41,23 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn crate_folder() -> Result<PathBuf> {
-    let output =
-        Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--offline"]).output()?;
-    let metadata: Value = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
+    let metadata = metadata()?;
     let packages = metadata["packages"].as_array().context("cargo metadata has packages")?;
     let found = packages.iter().find(|package| package["name"] == "k8s-openapi");
     let manifest =
         found.and_then(|package| package["manifest_path"].as_str()).context("k8s-openapi is a dependency")?;
     Ok(Path::new(manifest).parent().context("a manifest has a folder")?.to_path_buf())
+}
+
+/// What cargo knows of the packages that are built on this machine: those of other platforms need not be there.
+fn metadata() -> Result<Value> {
+    let mut command = Command::new(env!("CARGO"));
+    command.args(["metadata", "--format-version", "1", "--offline", "--filter-platform", "host-tuple"]);
+    let output = command.output().context("run cargo metadata")?;
+    if !output.status.success() {
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    serde_json::from_slice(&output.stdout).context("read cargo metadata")
 }
 
 fn walk(folder: &Path, types: &mut BTreeMap<String, Prose>) -> Result<()> {
