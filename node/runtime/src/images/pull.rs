@@ -159,7 +159,10 @@ impl ImageStore {
             if let Some(writer) = writer {
                 let (store, want) = (self.clone(), layers[at].digest.clone());
                 let (names, diff_id) = (names[..=at].to_vec(), diff_ids[at].clone());
+                // Of its own: it goes on to its end when the pull is dropped.
+                let growing = self.grow();
                 blocking(move || {
+                    let _growing = growing;
                     let (digest, _) = writer.commit(Some(&want))?;
                     let path = store.content.path(&digest);
                     let file = std::fs::File::open(&path).map_err(ImageError::io("open", &path))?;

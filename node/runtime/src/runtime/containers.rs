@@ -35,7 +35,7 @@ impl Runtime {
     ) -> Result<String, RuntimeError> {
         let pod = self.pod(&pod_id)?;
         if !pod.status().ready {
-            return Err(RuntimeError::State(format!("sandbox container {:?} is not running", pod.record.id)));
+            return Err(not_running(&pod));
         }
         if config.metadata.is_none() {
             return Err(RuntimeError::Invalid("container config must include metadata".to_string()));
@@ -48,10 +48,9 @@ impl Runtime {
         let id = disk::new_id();
         self.reserve("container", &Container::name(&config, pod.config()), &id)?;
         let log_directory = pod_config.as_ref().unwrap_or(pod.config()).log_directory.clone();
-        match self.prepare(&id, &pod, config, &image, &log_directory) {
-            Ok(container) => {
-                let container = Arc::new(container);
-                self.state.lock().containers.insert(id.clone(), container);
+        let prepared = self.prepare(&id, &pod, config, &image, &log_directory);
+        match prepared.and_then(|container| self.admit(&pod, container)) {
+            Ok(()) => {
                 self.emit(&id, &pod, ContainerEventType::ContainerCreatedEvent);
                 Ok(id)
             }
@@ -62,6 +61,16 @@ impl Runtime {
                 Err(error)
             }
         }
+    }
+
+    /// Makes a container known, unless its pod was stopped meanwhile: who stops a pod lists its containers afterwards.
+    fn admit(&self, pod: &Pod, container: Container) -> Result<(), RuntimeError> {
+        let mut state = self.state.lock();
+        if !pod.status().ready {
+            return Err(not_running(pod));
+        }
+        state.containers.insert(container.record.id.clone(), Arc::new(container));
+        Ok(())
     }
 
     fn prepare(
@@ -204,8 +213,9 @@ impl Runtime {
             return Err(RuntimeError::State(format!("container {id:?} is in {state} state")));
         }
         let pod = self.pod(&container.record.pod)?;
+        let _pod_stays = pod.op.lock().await;
         if !pod.status().ready {
-            return Err(RuntimeError::State(format!("sandbox container {:?} is not running", pod.record.id)));
+            return Err(not_running(&pod));
         }
         let spec = self.start_spec(&pod, &container)?;
         let started_at = disk::now_ns();
@@ -386,6 +396,10 @@ impl Runtime {
         });
         Ok(())
     }
+}
+
+fn not_running(pod: &Pod) -> RuntimeError {
+    RuntimeError::State(format!("sandbox container {:?} is not running", pod.record.id))
 }
 
 async fn wait_for_end(container: &Container, patience: Duration) -> bool {

@@ -21,6 +21,7 @@ use oarlock_cri::{Code, Status};
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::sync::broadcast;
+use tracing::warn;
 
 use crate::Config;
 use crate::images::{ImageError, ImageStore};
@@ -231,10 +232,26 @@ impl Runtime {
         name: &'static str,
         work: impl Future<Output = Result<T, RuntimeError>> + Send + 'static,
     ) -> Result<T, Status> {
+        self.owned_or_undone(name, work, |_| std::future::ready(Ok(()))).await
+    }
+
+    /// As [`owned`](Self::owned); what was made for a caller who has gone meanwhile is undone, for nobody knows of it.
+    pub(crate) async fn owned_or_undone<T: Send + 'static, U>(
+        &self,
+        name: &'static str,
+        work: impl Future<Output = Result<T, RuntimeError>> + Send + 'static,
+        undo: impl FnOnce(T) -> U + Send + 'static,
+    ) -> Result<T, Status>
+    where
+        U: Future<Output = Result<(), RuntimeError>> + Send,
+    {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         self.tasks.spawn(name, async move {
-            // The caller may have gone; the work is done all the same.
-            let _ = sender.send(work.await);
+            if let Err(Ok(made)) = sender.send(work.await)
+                && let Err(error) = undo(made).await
+            {
+                warn!(name, error = chain(&error), "what a caller has left behind is not undone");
+            }
         });
         match receiver.await {
             Ok(result) => result.map_err(Status::from),

@@ -15,7 +15,8 @@ use crate::sandbox::{cni, files, launch};
 use crate::shim::protocol::{Event, Request, ShimConfig};
 
 impl Runtime {
-    /// Starts a pod: its shim with the namespaces, then its network. Nothing stays of a pod that could not start.
+    /// Starts a pod: its shim with the namespaces, then its network. Nothing stays of a pod that could not start. It
+    /// is known, and not ready, from the beginning: who stops all pods finds it, and waits for it.
     pub(super) async fn run_pod(
         self: Arc<Self>,
         config: PodSandboxConfig,
@@ -25,16 +26,18 @@ impl Runtime {
         let id = disk::new_id();
         self.reserve("sandbox", &Pod::name(&config), &id)?;
         let pod = Arc::new(self.new_pod(&id, config, handler));
+        let _one = pod.op.lock().await;
+        self.state.lock().pods.insert(id.clone(), pod.clone());
         match self.start_pod(&pod).await {
             Ok(()) => {
                 info!(pod = id, name = Pod::name(pod.config()), ips = ?ips(&pod), "pod started");
-                self.state.lock().pods.insert(id.clone(), pod.clone());
                 self.emit(&id, &pod, ContainerEventType::ContainerCreatedEvent);
                 self.emit(&id, &pod, ContainerEventType::ContainerStartedEvent);
                 Ok(id)
             }
             Err(error) => {
                 self.tear_down(&pod).await;
+                self.state.lock().pods.remove(&id);
                 self.forget_pod(&pod);
                 Err(error)
             }
@@ -156,6 +159,10 @@ impl Runtime {
             Err(error) => return Err(error),
         };
         let _one = pod.op.lock().await;
+        if !self.state.lock().pods.contains_key(&pod.record.id) {
+            // It could not start, or somebody else has removed it.
+            return Ok(());
+        }
         for container in self.containers_of(&pod.record.id) {
             self.stop(&container, 0).await?;
         }
@@ -207,7 +214,9 @@ impl Runtime {
             self.clone().remove_container(container.record.id.clone()).await?;
         }
         let _one = pod.op.lock().await;
-        self.state.lock().pods.remove(&pod.record.id);
+        if self.state.lock().pods.remove(&pod.record.id).is_none() {
+            return Ok(());
+        }
         self.forget_pod(&pod);
         info!(pod = pod.record.id, "pod removed");
         self.emit(&pod.record.id, &pod, ContainerEventType::ContainerDeletedEvent);

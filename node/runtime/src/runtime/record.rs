@@ -64,7 +64,7 @@ pub(crate) struct Pod {
     pub shim: ShimClient,
     status: Mutex<PodStatus>,
     directory: PathBuf,
-    /// Stopping and removing, one at a time.
+    /// Starting, starting a container, stopping and removing, one at a time.
     pub op: tokio::sync::Mutex<()>,
 }
 

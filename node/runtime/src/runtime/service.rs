@@ -103,7 +103,9 @@ impl RuntimeService for Service {
     ) -> Result<v1::RunPodSandboxResponse, Status> {
         let config = request.config.ok_or_else(|| Status::invalid_argument("sandbox config is required"))?;
         let work = self.0.clone().run_pod(config, request.runtime_handler);
-        let pod_sandbox_id = self.0.owned("run-pod-sandbox", work).await?;
+        let runtime = self.0.clone();
+        let undo = |id| runtime.remove_pod(id);
+        let pod_sandbox_id = self.0.owned_or_undone("run-pod-sandbox", work, undo).await?;
         Ok(v1::RunPodSandboxResponse { pod_sandbox_id })
     }
 
@@ -165,7 +167,9 @@ impl RuntimeService for Service {
         let config =
             request.config.ok_or_else(|| Status::invalid_argument("container config is required"))?;
         let work = self.0.clone().create_container(request.pod_sandbox_id, config, request.sandbox_config);
-        let container_id = self.0.owned("create-container", work).await?;
+        let runtime = self.0.clone();
+        let undo = |id| runtime.remove_container(id);
+        let container_id = self.0.owned_or_undone("create-container", work, undo).await?;
         Ok(v1::CreateContainerResponse { container_id })
     }
 

@@ -7,6 +7,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use oarlock_cri::v1::{PodSandboxConfig, Protocol};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,9 @@ use serde_json::{Map, Value, json};
 use thiserror::Error;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
+
+/// How long one plugin may take. Upstream's kubelet gives up on a whole pod after four minutes.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why a pod has no network.
 #[derive(Debug, Error)]
@@ -157,10 +161,14 @@ impl Cni {
             .map_err(failed)?;
         let mut stdin = child.stdin.take().expect("stdin was asked to be a pipe");
         let text = serde_json::to_vec(&config).expect("plain data");
-        // A plugin that does not read its configuration says so by its result.
-        let _ = stdin.write_all(&text).await;
-        drop(stdin);
-        let output = child.wait_with_output().await.map_err(failed)?;
+        let talk = async {
+            // A plugin that does not read its configuration says so by its result.
+            let _ = stdin.write_all(&text).await;
+            drop(stdin);
+            child.wait_with_output().await
+        };
+        let talked = tokio::time::timeout(PATIENCE, talk).await;
+        let output = talked.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())).map_err(failed)?;
         if output.status.success() {
             return Ok(serde_json::from_slice(&output.stdout).unwrap_or(attachment.result.clone()));
         }

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -11,6 +12,9 @@ use tokio::process::{Child, Command};
 use crate::disk;
 use crate::shim::READY;
 use crate::shim::protocol::ShimConfig;
+
+/// A shim that says nothing for so long hangs: it does its work in a few milliseconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Why a shim did not start.
 #[derive(Debug, Error)]
@@ -44,8 +48,8 @@ pub(crate) async fn launch(
         .map_err(|source| LaunchError::Execute(executable.to_owned(), source))?;
     let stdout = child.stdout.take().expect("stdout was asked to be a pipe");
     let mut line = String::new();
-    let read = BufReader::new(stdout).read_line(&mut line).await;
-    if read.is_ok() && line.trim_end() == READY {
+    let read = tokio::time::timeout(PATIENCE, BufReader::new(stdout).read_line(&mut line)).await;
+    if read.is_ok_and(|read| read.is_ok()) && line.trim_end() == READY {
         return Ok(child);
     }
     // It says why and ends by itself; a shim that hangs is not left behind.

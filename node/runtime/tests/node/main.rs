@@ -3,6 +3,7 @@
 
 mod containers;
 mod contract;
+mod dropped;
 mod images;
 mod streams;
 mod support;

@@ -167,6 +167,18 @@ impl Node {
         self.halt().await;
     }
 
+    /// The processes in the groups of this node: shims and what runs in containers.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let ours = format!("{}/", self.config.cgroup_root);
+        let pids = fs::read_dir("/proc").into_iter().flatten().flatten();
+        let pids = pids.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()));
+        let in_group = |pid: &i32| {
+            let group = fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+            group.lines().any(|line| line.contains(&ours))
+        };
+        pids.filter(in_group).collect()
+    }
+
     async fn clear(&self) {
         let all = self.client.list_pod_sandbox(v1::ListPodSandboxRequest::default()).await.expect("listed");
         for pod in all.items {
@@ -180,17 +192,9 @@ impl Drop for Node {
     /// After a failed test, too: no process, mount or group stays.
     fn drop(&mut self) {
         let run = &self.config.run_dir;
-        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let Some(pid) = entry.file_name().to_str().and_then(|name| name.parse::<i32>().ok()) else {
-                continue;
-            };
-            let group = fs::read_to_string(entry.path().join("cgroup")).unwrap_or_default();
-            if group.lines().any(|line| line.contains(&format!("{}/", self.config.cgroup_root))) {
-                let _ = nix::sys::signal::kill(
-                    nix::unistd::Pid::from_raw(pid),
-                    nix::sys::signal::Signal::SIGKILL,
-                );
-            }
+        for pid in self.processes() {
+            let _ =
+                nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL);
         }
         for netns in fs::read_dir(run.join("netns")).into_iter().flatten().flatten() {
             let _ = nix::mount::umount2(&netns.path(), nix::mount::MntFlags::MNT_DETACH);
