@@ -18,6 +18,8 @@ mod namespace;
 mod nodeipam;
 mod nodelifecycle;
 mod podgc;
+mod pvcprotection;
+mod pvprotection;
 mod replicaset;
 mod replicationcontroller;
 mod resourcequota;
@@ -27,6 +29,7 @@ mod serviceaccount;
 mod tainteviction;
 #[cfg(test)]
 mod testing;
+mod vacprotection;
 
 pub use config::{ClientFactory, Config, NodeLifecycleConfig};
 pub use list::{Selection, UnknownController};

@@ -14,17 +14,20 @@ use crate::namespace::NamespaceController;
 use crate::nodeipam::NodeIpamController;
 use crate::nodelifecycle::NodeLifecycleController;
 use crate::podgc::PodGcController;
+use crate::pvcprotection::PvcProtectionController;
+use crate::pvprotection::PvProtectionController;
 use crate::replicaset::ReplicaSetController;
 use crate::replicationcontroller::ReplicationManager;
 use crate::resourcequota::ResourceQuotaController;
 use crate::rootcacertpublisher::RootCaController;
 use crate::serviceaccount::ServiceAccountController;
 use crate::tainteviction::TaintEvictionController;
+use crate::vacprotection::VacProtectionController;
 
 type Register = fn(&Context) -> Option<Box<dyn Controller>>;
 
 /// Name, the short name of old (empty if there was none), and how it is made.
-const CONTROLLERS: [(&str, &str, Register); 16] = [
+const CONTROLLERS: [(&str, &str, Register); 19] = [
     ("namespace-controller", "namespace", |c| Some(NamespaceController::register(c))),
     ("serviceaccount-controller", "serviceaccount", |c| Some(ServiceAccountController::register(c))),
     ("root-ca-certificate-publisher-controller", "root-ca-cert-publisher", |c| {
@@ -44,6 +47,13 @@ const CONTROLLERS: [(&str, &str, Register); 16] = [
         Some(ClusterRoleAggregation::register(c))
     }),
     ("disruption-controller", "disruption", |c| Some(DisruptionController::register(c))),
+    ("persistentvolumeclaim-protection-controller", "pvc-protection", |c| {
+        Some(PvcProtectionController::register(c))
+    }),
+    ("persistentvolume-protection-controller", "pv-protection", |c| {
+        Some(PvProtectionController::register(c))
+    }),
+    ("volumeattributesclass-protection-controller", "", |c| Some(VacProtectionController::register(c))),
     ("node-ipam-controller", "nodeipam", NodeIpamController::register),
 ];
 

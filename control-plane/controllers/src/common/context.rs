@@ -4,7 +4,7 @@ use std::fmt::Display;
 use std::hash::Hash;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
-use k8s_openapi::api::core::v1::{Node, Pod, ReplicationController};
+use k8s_openapi::api::core::v1::{Node, PersistentVolume, PersistentVolumeClaim, Pod, ReplicationController};
 use kube::Client;
 use oarlock_base::{TaskSpawner, Tasks};
 use oarlock_client::{EventRecorder, Informer, Informers, Outcome, WorkQueue, controller_of, run_workers};
@@ -76,6 +76,20 @@ impl Context {
         informer.add_index(BY_CONTROLLER, |it| {
             controller_of(&it.metadata).map(|owner| owner.uid.clone()).into_iter().collect()
         });
+        informer
+    }
+
+    /// All claims, thinned to what controllers read.
+    pub(crate) fn claims(&self) -> Informer<PersistentVolumeClaim> {
+        let informer = self.informers.of::<PersistentVolumeClaim>();
+        informer.project(projection::claim);
+        informer
+    }
+
+    /// All volumes, thinned to what controllers read.
+    pub(crate) fn volumes(&self) -> Informer<PersistentVolume> {
+        let informer = self.informers.of::<PersistentVolume>();
+        informer.project(projection::volume);
         informer
     }
 

@@ -5,6 +5,7 @@ pub(crate) mod claim;
 pub(crate) mod context;
 pub(crate) mod discovery;
 mod error;
+pub(crate) mod finalizer;
 pub(crate) mod pods;
 pub(crate) mod projection;
 pub(crate) mod selectors;

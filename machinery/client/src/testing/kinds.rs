@@ -32,6 +32,7 @@ const KINDS: &[(&str, &str, &str, bool)] = &[
     ("rbac.authorization.k8s.io/v1", "Role", "roles", true),
     ("scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", false),
     ("storage.k8s.io/v1", "StorageClass", "storageclasses", false),
+    ("storage.k8s.io/v1", "VolumeAttributesClass", "volumeattributesclasses", false),
 ];
 
 const VERBS: [&str; 8] = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
