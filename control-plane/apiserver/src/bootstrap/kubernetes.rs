@@ -85,7 +85,7 @@ async fn list_servers(server: &Arc<Server>, plan: &Plan, addresses: &BTreeSet<St
         None => Some(Action::Create),
         Some(existing) => {
             let mut sorted = existing.clone();
-            sort_by(&mut sorted["subsets"][0]["addresses"], "/ip");
+            sort_by(&mut sorted, "/subsets/0/addresses", "/ip");
             replaced(&sorted, expected, &["subsets"])
         }
     })
@@ -109,17 +109,18 @@ async fn list_servers(server: &Arc<Server>, plan: &Plan, addresses: &BTreeSet<St
         None => Some(Action::Create),
         Some(existing) => {
             let mut sorted = existing.clone();
-            sort_by(&mut sorted["endpoints"], "/addresses/0");
+            sort_by(&mut sorted, "/endpoints", "/addresses/0");
             replaced(&sorted, expected, &["endpoints"]).or_else(|| replaced(&sorted, expected, &["ports"]))
         }
     })
     .await
 }
 
-/// Other servers may list the same in another order, which is no difference.
-fn sort_by(list: &mut Value, pointer: &str) {
-    if let Some(list) = list.as_array_mut() {
-        list.sort_by_cached_key(|item| item.pointer(pointer).and_then(Value::as_str).map(String::from));
+/// Other servers may list the same in another order, which is no difference. Where there is no `list`, nothing is sorted:
+/// the last server that stopped left none.
+fn sort_by(object: &mut Value, list: &str, key: &str) {
+    if let Some(list) = object.pointer_mut(list).and_then(Value::as_array_mut) {
+        list.sort_by_cached_key(|item| item.pointer(key).and_then(Value::as_str).map(String::from));
     }
 }
 
@@ -162,12 +163,20 @@ mod tests {
 
     #[test]
     fn order_is_no_difference() {
-        let mut list = json!([{"ip": "10.0.0.2"}, {}, {"ip": "10.0.0.1"}]);
-        sort_by(&mut list, "/ip");
-        assert_eq!(list, json!([{}, {"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]));
-        let mut none = Value::Null;
-        sort_by(&mut none, "/ip");
-        assert_eq!(none, Value::Null);
+        let sort = |mut object: Value| {
+            sort_by(&mut object, "/subsets/0/addresses", "/ip");
+            object
+        };
+        let of = |list: Value| json!({"subsets": [{"addresses": list, "ports": []}]});
+        assert_eq!(
+            sort(of(json!([{"ip": "10.0.0.2"}, {}, {"ip": "10.0.0.1"}]))),
+            of(json!([{}, {"ip": "10.0.0.1"}, {"ip": "10.0.0.2"}]))
+        );
+        // What upstream's last server leaves behind when it stops.
+        for nothing in [json!({}), json!({"subsets": null}), json!({"subsets": []}), json!({"subsets": [{}]})]
+        {
+            assert_eq!(sort(nothing.clone()), nothing);
+        }
     }
 
     #[test]
