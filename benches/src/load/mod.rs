@@ -37,6 +37,12 @@ pub(crate) struct Shape {
     /// Watchers of all objects while they are patched
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(0..=1000))]
     watchers: u16,
+    /// Only these rounds, for a profile of one; the objects are made in any case
+    #[arg(long, value_enum, value_delimiter = ',', conflicts_with_all = ["memory", "growth"])]
+    rounds: Vec<plan::Verb>,
+    /// Objects that are patched while they are watched: enough to see, few enough that a slow server is not watched for minutes
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    watched: u32,
     /// Instead of the rounds: memory with 10,000 ConfigMaps and 5,000 pods
     #[arg(long, conflicts_with = "growth")]
     memory: bool,

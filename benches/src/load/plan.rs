@@ -1,6 +1,7 @@
 //! The rounds and their requests.
 
 use bytes::Bytes;
+use clap::ValueEnum;
 use hyper::Method;
 use serde_json::{Value, json};
 
@@ -10,12 +11,10 @@ use super::Shape;
 const PAYLOAD_BYTES: usize = 1024;
 /// Every object of this distance has the label that a list asks for.
 const LABELLED: u32 = 10;
-/// Enough to see, few enough that a slow server is not watched for minutes.
-const WATCHED_MAX: u32 = 500;
 
 /// One kind of request, made many times.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verb {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Verb {
     Create,
     Get,
     List,
@@ -80,11 +79,13 @@ impl Verb {
     }
 
     pub(super) fn count(self, shape: &Shape) -> u32 {
+        let wanted = shape.rounds.is_empty() || self == Self::Create || shape.rounds.contains(&self);
         match self {
+            _ if !wanted => 0,
             Self::List => shape.lists,
             Self::ListByLabel => shape.lists * LABELLED,
             Self::Watch if shape.watchers == 0 => 0,
-            Self::Watch => shape.objects.min(WATCHED_MAX),
+            Self::Watch => shape.objects.min(shape.watched),
             _ => shape.objects,
         }
     }
