@@ -50,7 +50,7 @@ pub async fn survives_reopening<F: Future<Output = Shared>>(open: impl Fn() -> F
     assert_eq!(value(&store, "/a", Some(first)).await, Some("1".into()), "history survives");
     assert_eq!(value(&store, "/b", None).await, None);
     let events = take(store.watch(b"/a", first).await.expect("watch"), 1).await;
-    assert_eq!(events[0].before.as_ref().map(|b| b.mod_revision), Some(first));
+    assert_eq!(events[0].kind, EventKind::Update);
     store.revoke(lease).await.expect("the lease survives");
     assert_eq!(value(&store, "/leased", None).await, None, "the lease kept its keys");
     let next = store.grant(Duration::from_secs(3600)).await.expect("grant");
@@ -194,7 +194,7 @@ async fn compaction_forgets(store: Shared) {
     assert_compacted(store.list(b"/", at).await, first, second);
     let events = take(store.watch(b"/", second).await.expect("watch"), 1).await;
     assert_eq!(events[0].now.mod_revision, third);
-    assert_eq!(events[0].before.as_ref().map(|b| b.value.clone()), Some("2".into()));
+    assert_eq!(events[0].kind, EventKind::Update, "it is known to have been there before");
 }
 
 async fn watches_give_everything_once_in_order(store: Shared) {
@@ -207,20 +207,14 @@ async fn watches_give_everything_once_in_order(store: Shared) {
     let late = store.watch(b"/w/", created).await.expect("watch");
     let last = put(&store, "/w/b", "1").await;
     let expected = [
-        (EventKind::Create, created, None, "1"),
-        (EventKind::Update, updated, Some("1"), "2"),
-        (EventKind::Delete, deleted, Some("2"), ""),
-        (EventKind::Create, last, None, "1"),
+        (EventKind::Create, created, "1"),
+        (EventKind::Update, updated, "2"),
+        (EventKind::Delete, deleted, ""),
+        (EventKind::Create, last, "1"),
     ];
-    let check = |events: Vec<Event>, expected: &[(EventKind, Revision, Option<&str>, &str)]| {
-        let seen: Vec<_> = events
-            .iter()
-            .map(|e| (e.kind, e.now.mod_revision, text(e.before.as_ref()), e.now.value.clone()))
-            .collect();
-        let expected: Vec<_> = expected
-            .iter()
-            .map(|e| (e.0, e.1, e.2.map(str::to_owned), Bytes::from(e.3.to_owned())))
-            .collect();
+    let check = |events: Vec<Event>, expected: &[(EventKind, Revision, &str)]| {
+        let seen: Vec<_> = events.iter().map(|e| (e.kind, e.now.mod_revision, e.now.value.clone())).collect();
+        let expected: Vec<_> = expected.iter().map(|e| (e.0, e.1, Bytes::from(e.2.to_owned()))).collect();
         assert_eq!(seen, expected);
     };
     check(take(early, 4).await, &expected);
@@ -342,11 +336,12 @@ async fn watches_agree_with_lists_under_load(store: Shared) {
         assert!(batch.events.is_empty() || batch.revision > reached, "revisions come in order, once");
         reached = batch.revision;
         for event in batch.events {
-            let known = match event.kind {
+            let kind = event.kind;
+            let known = match kind {
                 EventKind::Delete => state.remove(&event.now.key),
                 _ => state.insert(event.now.key.clone(), event.now),
             };
-            assert_eq!(known, event.before, "an event's before is what the watch gave last");
+            assert_eq!(known.is_none(), kind == EventKind::Create, "a kind says what was there before");
         }
     }
     assert_eq!(state.into_values().collect::<Vec<_>>(), listing.items);

@@ -91,13 +91,12 @@ pub enum EventKind {
     Delete,
 }
 
-/// One change of one key. For a deletion `now.value` is empty and `now.mod_revision` is when it was deleted.
+/// One change of one key. Of a deletion, `now` tells the key and, as `mod_revision`, when it was deleted: the
+/// last state is what a watcher was told before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Event {
     pub kind: EventKind,
     pub now: KeyValue,
-    /// The version before, if any; a deletion's last state.
-    pub before: Option<KeyValue>,
 }
 
 /// What a watch gives: events in order of revision, never part of a revision. An empty batch is progress: nothing

@@ -205,10 +205,10 @@ fn the_judge_finds_lies() {
         "c 6 list .",
         "r 6 list 3 /h/0=3:4 /h/1=2:2 .",
         "c 7 put /h/0 .",
-        "e 100 1 /h/0=1/- .",
-        "e 100 2 /h/1=2/- .",
-        "e 100 3 /h/0=4/1 .",
-        "e 100 4 /h/0=7/4 .",
+        "e 100 1 /h/0=1/created .",
+        "e 100 2 /h/1=2/created .",
+        "e 100 3 /h/0=4/updated .",
+        "e 100 4 /h/0=7/updated .",
     ];
     let entry = |revision: u64, key: &str, value: &str| {
         (revision, [(key.to_owned(), Some(value.to_owned()))].into_iter().collect())
@@ -232,11 +232,11 @@ fn the_judge_finds_lies() {
         ("c 4 cas /h/0 1 .", "c 4 cas /h/0 0 ."),
         ("r 5 failed 3 /h/0=3:4 .", "r 5 failed 3 /h/0=1:1 ."),
         ("c 5 cas /h/0 1 .", "c 5 cas /h/0 3 ."),
-        // Watches: one event missing, twice, without what was before, progress too early.
-        ("e 100 2 /h/1=2/- .", ""),
-        ("e 100 2 /h/1=2/- .", "e 100 1 /h/0=1/- ."),
-        ("e 100 3 /h/0=4/1 .", "e 100 3 /h/0=4/- ."),
-        ("e 100 2 /h/1=2/- .", "e 100 2 ."),
+        // Watches: one event missing, twice, as another kind, progress too early.
+        ("e 100 2 /h/1=2/created .", ""),
+        ("e 100 2 /h/1=2/created .", "e 100 1 /h/0=1/created ."),
+        ("e 100 3 /h/0=4/updated .", "e 100 3 /h/0=4/created ."),
+        ("e 100 2 /h/1=2/created .", "e 100 2 ."),
         // Somebody wrote who never asked to.
         ("c 7 put /h/0 .", ""),
     ] {

@@ -101,11 +101,8 @@ async fn open_list(encryption: &Encryption, items: &mut [KeyValue]) {
 }
 
 fn values(batch: &mut WatchBatch) -> impl Iterator<Item = &mut KeyValue> {
-    batch.events.iter_mut().flat_map(|event| {
-        // A deletion has no value now.
-        let now = (event.kind != EventKind::Delete).then_some(&mut event.now);
-        now.into_iter().chain(event.before.as_mut())
-    })
+    // A deletion has no value.
+    batch.events.iter_mut().filter(|event| event.kind != EventKind::Delete).map(|event| &mut event.now)
 }
 
 async fn open_batch(encryption: &Encryption, mut batch: WatchBatch) -> WatchBatch {

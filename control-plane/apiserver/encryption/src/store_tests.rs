@@ -114,9 +114,8 @@ impl Store for EverythingIsSecret {
         Ok(batches
             .map(|batch| {
                 batch.map(|mut batch| {
-                    for Event { now, before, .. } in &mut batch.events {
+                    for Event { now, .. } in &mut batch.events {
                         back(now);
-                        before.iter_mut().for_each(back);
                     }
                     batch
                 })

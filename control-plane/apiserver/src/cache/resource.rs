@@ -266,13 +266,9 @@ impl State {
         self.forget_fault(event);
         let revision = event.now.mod_revision.0;
         let (namespace, name) = storage.place_of(&event.now.key)?;
-        let before = self.snapshot.remove(namespace, name);
-        let entry = match &before {
-            Some(before) => before.at_revision(revision),
-            None => Entry::read(storage, event.before.as_ref()?, revision).ok()?,
-        };
-        let (kind, entry) = (ChangeKind::Deleted, Arc::new(entry));
-        Some(Arc::new(Change { revision, kind, entry, before, frame: OnceLock::new() }))
+        let before = self.snapshot.remove(namespace, name)?;
+        let (kind, entry) = (ChangeKind::Deleted, Arc::new(before.at_revision(revision)));
+        Some(Arc::new(Change { revision, kind, entry, before: Some(before), frame: OnceLock::new() }))
     }
 
     fn forget_fault(&mut self, event: &Event) {
@@ -339,7 +335,7 @@ mod tests {
             mod_revision: Revision(revision),
             lease: None,
         };
-        Event { kind: EventKind::Create, now, before: None }
+        Event { kind: EventKind::Create, now }
     }
 
     #[tokio::test]

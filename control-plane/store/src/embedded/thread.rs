@@ -49,26 +49,35 @@ struct Loop {
     group: Vec<Request>,
 }
 
-/// How long a small group waits for company while writes come fast. A commit costs as much for one as for ten; where the
-/// disk is so quick that few gather during the commit before, this keeps the processor's time per write low.
-const LINGER: Duration = Duration::from_micros(200);
+/// How long a small group waits for company while writes come fast, at most. A commit costs as much for one as for ten; where
+/// the disk is so quick that few gather during the commit before, this keeps the processor's time per write low.
+const LINGER_MAX: Duration = Duration::from_millis(1);
+/// The least and the most that is slept at a time. After each sleep that brought nothing the group goes.
+const SLEEP: std::ops::RangeInclusive<Duration> = Duration::from_micros(200)..=LINGER_MAX;
 /// Waiting is worth it for so many more, and for groups smaller than [`COMPANY`].
 const WORTH: u32 = 2;
-const COMPANY: usize = 16;
+const COMPANY: usize = 32;
+/// So many groups do not wait after one that waited in vain: everybody who writes is in it.
+const CONTENT: u32 = 64;
 
 /// The rate at which writes came in the last round.
 #[derive(Debug, Default)]
 struct Pace {
     /// When the last group was taken, and its size.
     last: Option<(Instant, usize)>,
+    /// Groups that shall not wait.
+    content: u32,
 }
 
 impl Pace {
-    /// Should a group of this size wait? If that brought nothing, the rate falls, and the next one does not.
-    fn worth_waiting(&self, taken: usize, now: Instant) -> bool {
-        let Some((at, before)) = self.last else { return false };
-        let round = now.duration_since(at);
-        taken < COMPANY && before > 1 && before as u32 * LINGER > round * WORTH
+    /// How long a group of this size should sleep at a time, for as much company as is worth it.
+    fn sleep(&self, taken: usize, now: Instant) -> Option<Duration> {
+        let (at, before) = self.last?;
+        if taken >= COMPANY || before < 2 || self.content > 0 {
+            return None;
+        }
+        let wanted = now.duration_since(at) * WORTH / u32::try_from(before).unwrap_or(u32::MAX);
+        (wanted <= LINGER_MAX).then(|| wanted.clamp(*SLEEP.start(), *SLEEP.end()))
     }
 }
 
@@ -127,14 +136,22 @@ impl Loop {
     )]
     fn gather(&mut self, taken: usize, requests: &mut mpsc::Receiver<Request>) {
         let now = Instant::now();
-        if self.pace.worth_waiting(taken, now) {
-            std::thread::sleep(LINGER);
-            while self.group.len() < WRITE_QUEUE
-                && let Ok(request) = requests.try_recv()
-            {
-                self.group.push(request);
+        if let Some(sleep) = self.pace.sleep(taken, now) {
+            let mut before = 0;
+            while before < self.group.len() && self.group.len() < COMPANY && now.elapsed() < LINGER_MAX {
+                before = self.group.len();
+                std::thread::sleep(sleep);
+                while self.group.len() < WRITE_QUEUE
+                    && let Ok(request) = requests.try_recv()
+                {
+                    self.group.push(request);
+                }
+            }
+            if self.group.len() < taken + WORTH as usize {
+                self.pace.content = CONTENT;
             }
         }
+        self.pace.content = self.pace.content.saturating_sub(1);
         self.pace.last = Some((now, self.group.len()));
     }
 
@@ -168,16 +185,20 @@ mod tests {
     #[test]
     fn only_a_small_group_in_a_stream_of_writes_waits() {
         let now = Instant::now();
-        let check = |last: Option<(u64, usize)>, taken, want| {
+        let check = |last: Option<(u64, usize)>, taken, want: Option<u64>| {
             let last = last.map(|(micros, before)| (now - Duration::from_micros(micros), before));
-            assert_eq!(Pace { last }.worth_waiting(taken, now), want, "{last:?} {taken}");
+            let sleep = Pace { last, content: 0 }.sleep(taken, now);
+            assert_eq!(sleep, want.map(Duration::from_micros), "{last:?} {taken}");
         };
-        check(None, 1, false);
-        check(Some((1_000_000, 1)), 1, false);
-        check(Some((60, 1)), 1, false);
-        check(Some((150, 2)), 2, true);
-        check(Some((400, 8)), 4, true);
-        check(Some((400, 32)), 32, false);
-        check(Some((4000, 8)), 8, false);
+        check(None, 1, None);
+        check(Some((1_000_000, 1)), 1, None);
+        check(Some((60, 1)), 1, None);
+        check(Some((150, 2)), 2, Some(200));
+        check(Some((400, 8)), 4, Some(200));
+        check(Some((2800, 10)), 10, Some(560));
+        check(Some((400, 8)), COMPANY, None);
+        check(Some((4000, 8)), 8, Some(1000));
+        check(Some((8000, 8)), 8, None);
+        assert_eq!(Pace { last: Some((now, 8)), content: 1 }.sleep(4, now), None);
     }
 }

@@ -132,39 +132,9 @@ impl<L: Log> Engine<L> {
     ) -> Result<(Vec<WatchBatch>, Revision)> {
         let (mut changes, reached) = self.log.since(after, through, REPLAY_STEP)?;
         changes.retain(|c| c.key.starts_with(prefix));
-        let batches = self.batches(changes, |_, _| None);
         // Had a compaction passed `after`, something might be missing from what was read.
         self.index.read().check(Some(after))?;
-        Ok((batches?, reached))
-    }
-
-    /// Joins changes with the versions before them, which `near` may know and the log does otherwise.
-    fn batches(
-        &self,
-        changes: Vec<Change>,
-        near: impl Fn(&[u8], Revision) -> Option<KeyValue>,
-    ) -> Result<Vec<WatchBatch>> {
-        let mut before: Vec<Option<KeyValue>> =
-            changes.iter().map(|c| near(&c.key, c.record.before)).collect();
-        let missing: Vec<usize> = (0..changes.len())
-            .filter(|&i| before[i].is_none() && changes[i].record.before > Revision(0))
-            .collect();
-        let wanted: Vec<VersionRef> =
-            missing.iter().map(|&i| (changes[i].key.clone(), changes[i].record.before)).collect();
-        let found = self.log.records(&wanted)?;
-        for ((i, (key, revision)), record) in missing.into_iter().zip(wanted).zip(found) {
-            before[i] = record.map(|r| r.key_value(key, revision));
-        }
-        let mut batches: Vec<WatchBatch> = Vec::new();
-        for (change, before) in changes.into_iter().zip(before) {
-            let Change { key, revision, record } = change;
-            let event = Event { kind: record.kind, now: record.key_value(key, revision), before };
-            match batches.last_mut() {
-                Some(batch) if batch.revision == revision => batch.events.push(event),
-                _ => batches.push(WatchBatch { revision, events: vec![event] }),
-            }
-        }
-        Ok(batches)
+        Ok((batches(changes), reached))
     }
 
     /// Everything as one batch, given all changes that the log holds.
@@ -192,6 +162,19 @@ impl<L: Log> Engine<L> {
     pub(crate) fn close(&self) {
         self.hub.end(End::Closed);
     }
+}
+
+/// Changes in the log's order, as a watch gives them.
+fn batches(changes: Vec<Change>) -> Vec<WatchBatch> {
+    let mut batches: Vec<WatchBatch> = Vec::new();
+    for Change { key, revision, record } in changes {
+        let event = Event { kind: record.kind, now: record.key_value(key, revision) };
+        match batches.last_mut() {
+            Some(batch) if batch.revision == revision => batch.events.push(event),
+            _ => batches.push(WatchBatch { revision, events: vec![event] }),
+        }
+    }
+    batches
 }
 
 /// Bytes of keys and values.

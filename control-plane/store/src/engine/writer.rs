@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::{End, Engine, Log};
 use crate::mvcc::{Batch, Command, Index, Outcome, VersionRef, apply};
@@ -151,19 +151,8 @@ impl<L: Log> Engine<L> {
             self.hub.nudge(self.index.read().revision);
         }
         writer.garbage.extend(self.index.write().install(batch));
-        if !self.hub.has_watchers() {
-            self.hub.publish(batch.revision, &[]);
-            return;
-        }
-        let near = |key: &[u8], revision| batch.change(key, revision).map(|c| c.key_value());
-        match self.batches(batch.changes.clone(), near) {
-            Ok(batches) => self.hub.publish(batch.revision, &batches),
-            Err(failure) => {
-                error!(error = %failure, "reading what watchers should see failed: watches end");
-                self.hub.end(End::Broken);
-                self.hub.publish(batch.revision, &[]);
-            }
-        }
+        let told = if self.hub.has_watchers() { super::batches(batch.changes.clone()) } else { Vec::new() };
+        self.hub.publish(batch.revision, &told);
     }
 
     /// A commit failed, so only the log knows what it holds.

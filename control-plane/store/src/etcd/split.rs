@@ -23,7 +23,7 @@ pub(super) fn split(events: Vec<wire::Event>, reached: Revision, keys: &Keys) ->
         if revision <= reached {
             continue;
         }
-        let own = (!is_progress(&kv.key)).then(|| translate(event.kind, kv, event.prev_kv, keys));
+        let own = (!is_progress(&kv.key)).then(|| translate(event.kind, kv, keys));
         match batches.last_mut() {
             Some(batch) if batch.revision == revision => batch.events.extend(own),
             _ => batches.push(WatchBatch { revision, events: own.into_iter().collect() }),
@@ -32,19 +32,16 @@ pub(super) fn split(events: Vec<wire::Event>, reached: Revision, keys: &Keys) ->
     batches
 }
 
-fn translate(kind: i32, kv: wire::KeyValue, before: Option<wire::KeyValue>, keys: &Keys) -> Event {
-    let before = before.map(|kv| key_value(kv, keys));
-    let mut now = key_value(kv, keys);
+fn translate(kind: i32, kv: wire::KeyValue, keys: &Keys) -> Event {
+    let now = key_value(kv, keys);
     let kind = if kind == wire::DELETE {
-        // etcd's tombstone knows no creation.
-        now.create_revision = before.as_ref().map_or(now.create_revision, |kv| kv.create_revision);
         EventKind::Delete
     } else if now.create_revision == now.mod_revision {
         EventKind::Create
     } else {
         EventKind::Update
     };
-    Event { kind, now, before }
+    Event { kind, now }
 }
 
 #[cfg(test)]
@@ -59,7 +56,7 @@ mod tests {
             mod_revision: revision,
             ..Default::default()
         };
-        wire::Event { kind, kv: Some(kv), prev_kv: None }
+        wire::Event { kind, kv: Some(kv) }
     }
 
     #[test]

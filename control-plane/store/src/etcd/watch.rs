@@ -119,7 +119,6 @@ impl Watcher {
             range_end,
             start_revision: self.reached.0 as i64 + 1,
             progress_notify: true,
-            prev_kv: true,
             watch_id: id,
             fragment: true,
         };

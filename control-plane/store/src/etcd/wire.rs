@@ -37,8 +37,6 @@ pub(super) struct Event {
     pub(super) kind: i32,
     #[prost(message, optional, tag = "2")]
     pub(super) kv: Option<KeyValue>,
-    #[prost(message, optional, tag = "3")]
-    pub(super) prev_kv: Option<KeyValue>,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -202,8 +200,6 @@ pub(super) struct WatchCreate {
     pub(super) start_revision: i64,
     #[prost(bool, tag = "4")]
     pub(super) progress_notify: bool,
-    #[prost(bool, tag = "6")]
-    pub(super) prev_kv: bool,
     #[prost(int64, tag = "7")]
     pub(super) watch_id: i64,
     #[prost(bool, tag = "8")]

@@ -171,8 +171,12 @@ fn batch_line(id: u64, batch: &WatchBatch) -> String {
         } else {
             String::from_utf8_lossy(&e.now.value)
         };
-        let before = e.before.as_ref().map_or("-".into(), |kv| String::from_utf8_lossy(&kv.value));
-        format!(" {}={value}/{before}", String::from_utf8_lossy(&e.now.key))
+        let kind = match e.kind {
+            oarlock_store::EventKind::Create => "created",
+            oarlock_store::EventKind::Update => "updated",
+            oarlock_store::EventKind::Delete => "deleted",
+        };
+        format!(" {}={value}/{kind}", String::from_utf8_lossy(&e.now.key))
     });
     format!("e {id} {}{}", batch.revision, events.collect::<String>())
 }
@@ -394,7 +398,7 @@ impl<'a> Timeline<'a> {
         assert!(revision >= floor, "{context} is older than {floor}, which was known before it began");
     }
 
-    /// A watch is the log from where it began to where it got: in order, whole, nothing twice, with what was before.
+    /// A watch is the log from where it began to where it got: in order, whole, nothing twice, each as the kind of change that it was.
     fn follow(&self, id: u64, after: u64, batches: &[(u64, Vec<String>)]) {
         let mut reached = after;
         for (revision, events) in batches {
@@ -417,9 +421,12 @@ impl<'a> Timeline<'a> {
             let expected: Vec<String> = expected
                 .iter()
                 .map(|(key, value)| {
-                    let before = self.at(key, revision - 1);
-                    let before = before.split_once(':').map_or("-", |(_, value)| value);
-                    format!("{key}={}/{before}", value.as_deref().unwrap_or("-"))
+                    let kind = match (self.at(key, revision - 1).contains(':'), value) {
+                        (_, None) => "deleted",
+                        (true, Some(_)) => "updated",
+                        (false, Some(_)) => "created",
+                    };
+                    format!("{key}={}/{kind}", value.as_deref().unwrap_or("-"))
                 })
                 .collect();
             assert_eq!(seen, expected, "watch {id} at {revision}");
