@@ -42,6 +42,9 @@ fn survives(table: &Table, ty: TypeId, value: &Value) {
     assert_eq!(back, decoded.value, "{name}: the tree of protobuf and of JSON");
     assert_eq!(protobuf::encode(table, ty, &back), message, "{name}: protobuf again");
 
+    let kept = json::decode_tree(table, ty, decoded.value.clone()).unwrap_or_else(|e| panic!("{name}: {e}"));
+    assert_eq!(kept, codec::Decoded { value: decoded.value.clone(), strict: Vec::new() }, "{name}: kept");
+
     let mut pruned = decoded.value.clone();
     codec::prune(table, ty, &mut pruned);
     same(&json::encode(table, ty, &pruned), &printed, &format!("{name}: prune"));
@@ -251,7 +254,7 @@ fn yaml_reads_as_the_same_object() {
     let ty = table.type_of("", "v1", "ConfigMap").expect("config maps exist");
     let doc = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: {}\ndata:\n  a: \"1\"\n  b: |\n    two\n    lines\n";
     let decoded = yaml::decode(table, ty, doc.as_bytes()).expect("it is valid");
-    let expect = r#"{"apiVersion":"v1","data":{"a":"1","b":"two\nlines\n"},"kind":"ConfigMap","metadata":{"name":"a"}}"#;
+    let expect = r#"{"kind":"ConfigMap","apiVersion":"v1","data":{"a":"1","b":"two\nlines\n"},"metadata":{"name":"a"}}"#;
     assert_eq!(text(&json::encode(table, ty, &decoded.value)), expect);
     let again = yaml::decode(table, ty, &yaml::encode(table, ty, &decoded.value)).expect("we printed it");
     assert_eq!(again.value, decoded.value);

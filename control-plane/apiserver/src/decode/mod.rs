@@ -28,8 +28,8 @@ pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<V
         json_as(&storage.schema, bytes)?.value
     };
     if storage.custom.is_none() {
-        let written = oarlock_api::meta::gvk(&object);
-        if written != storage.gvk {
+        if !is_of(&object, &storage.gvk) {
+            let written = oarlock_api::meta::gvk(&object);
             if !protobuf::is_envelope(bytes)
                 && let Some(ty) = table.type_for(&written)
             {
@@ -50,6 +50,11 @@ pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<V
     Ok(object)
 }
 
+fn is_of(object: &Value, gvk: &GroupVersionKind) -> bool {
+    let (group, version) = split_api_version(oarlock_api::meta::api_version(object));
+    group == &*gvk.group && version == &*gvk.version && oarlock_api::meta::kind(object) == &*gvk.kind
+}
+
 /// A definition in the form that upstream keeps.
 fn kept_definition(storage: &Storage, bytes: &[u8]) -> Result<Option<Value>, DecodeError> {
     if storage.api.group != "apiextensions.k8s.io" {
@@ -60,7 +65,7 @@ fn kept_definition(storage: &Storage, bytes: &[u8]) -> Result<Option<Value>, Dec
         return Ok(None);
     }
     oarlock_api::conversion::definition_from_kept(&mut tree);
-    tree_as(&storage.schema, &tree).map(|decoded| Some(decoded.value))
+    tree_as(&storage.schema, tree).map(|decoded| Some(decoded.value))
 }
 
 /// An object of a shape from JSON.
@@ -71,10 +76,11 @@ fn json_as(schema: &Schema, bytes: &[u8]) -> Result<Decoded, DecodeError> {
     }
 }
 
-fn tree_as(schema: &Schema, tree: &Value) -> Result<Decoded, DecodeError> {
+/// An object of a shape from a tree.
+fn tree_as(schema: &Schema, tree: Value) -> Result<Decoded, DecodeError> {
     match schema {
-        Schema::Typed(ty) => json::decode_value(Table::builtin(), *ty, tree),
-        Schema::Structural(_) | Schema::Deduced => Ok(Decoded { value: tree.clone(), strict: Vec::new() }),
+        Schema::Typed(ty) => json::decode_tree(Table::builtin(), *ty, tree),
+        Schema::Structural(_) | Schema::Deduced => Ok(Decoded { value: tree, strict: Vec::new() }),
     }
 }
 
@@ -128,7 +134,7 @@ pub(crate) fn object(
             let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
             let meta = json::TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
             check_version(expected, &meta)?;
-            let mut decoded = tree_as(expected.schema, &tree);
+            let mut decoded = tree_as(expected.schema, tree);
             if let Ok(decoded) = &mut decoded {
                 decoded.strict.splice(0..0, duplicate);
             }
@@ -169,14 +175,24 @@ fn take_in(custom: &Custom, decoded: &mut Decoded) -> Result<(), Status> {
 /// A tree made by a patch, as an object of its type.
 pub(crate) fn tree(
     expected: &Expected<'_>,
-    tree: &Value,
+    tree: Value,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
+    // Nothing can be said of a tree that is in normal form.
+    let (tree, decoded) = match expected.schema {
+        Schema::Typed(ty) if json::is_normal(Table::builtin(), *ty, &tree) => {
+            (Value::Null, Ok(Decoded { value: tree, strict: Vec::new() }))
+        }
+        schema => {
+            let decoded = tree_as(schema, tree.clone());
+            (tree, decoded)
+        }
+    };
     let unfit = |why: String| {
         let error = FieldError::invalid(Path::new("patch"), tree.to_string(), why);
         Status::invalid(&GroupKind::new("", ""), "", &[error])
     };
-    let mut decoded = tree_as(expected.schema, tree).map_err(|error| unfit(error.to_string()))?;
+    let mut decoded = decoded.map_err(|error| unfit(error.to_string()))?;
     if let Some(custom) = expected.custom {
         take_in(custom, &mut decoded)?;
     }
@@ -188,8 +204,9 @@ pub(crate) fn tree(
         _ => {}
     }
     let mut value = decoded.value;
-    value["apiVersion"] = expected.gvk.api_version().into();
-    value["kind"] = (*expected.gvk.kind).into();
+    if !is_of(&value, expected.gvk) {
+        oarlock_api::meta::set_gvk(&mut value, expected.gvk);
+    }
     Ok(value)
 }
 

@@ -174,11 +174,13 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
     let transform = |current: &Value| {
         let patched = patch.apply(current, &served.shape).map_err(|error| error.to_status())?;
         let mut warnings = Vec::new();
-        let mut object = as_object(&call, &patched, strictness, &mut warnings)?;
+        let versioned = match patch.kind {
+            Kind::Strategic => Ok(()),
+            _ => decode::check_tree_version(&call.expected(strictness), &patched),
+        };
+        let mut object = as_object(&call, patched, strictness, &mut warnings)?;
         *lenient.lock() = warnings;
-        if !matches!(patch.kind, Kind::Strategic) {
-            decode::check_tree_version(&call.expected(strictness), &patched)?;
-        }
+        versioned?;
         check_identity(&object, current)?;
         check_uid(served, &object, current)?;
         owner.track(Some(current), &mut object);
@@ -194,7 +196,7 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
 /// A tree as a defaulted object of the served type.
 fn as_object(
     call: &Call<'_>,
-    tree: &Value,
+    tree: Value,
     strictness: Strictness,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
@@ -242,7 +244,7 @@ async fn apply_to_live(
         let applied = owner.apply(Some(current), patch.configuration(), force);
         let applied = applied.map_err(|error| error.to_status())?;
         patch.check_text(strictness, &mut Vec::new())?;
-        let object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
+        let object = as_object(call, applied.object, Strictness::Ignore, &mut Vec::new())?;
         check_identity(&object, current)?;
         check_uid(served, &object, current)?;
         Ok(object)
@@ -267,7 +269,7 @@ async fn apply_as_creation(
     let applied = Owner::of(call).apply(None, patch.configuration(), force);
     let applied = applied.map_err(|error| error.to_status())?;
     patch.check_text(strictness, &mut warnings)?;
-    let mut object = as_object(call, &applied.object, Strictness::Ignore, &mut Vec::new())?;
+    let mut object = as_object(call, applied.object, Strictness::Ignore, &mut Vec::new())?;
     super::create::check_namespace(call, &mut object)?;
     super::update::check_name(call, &object)?;
     let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await?;

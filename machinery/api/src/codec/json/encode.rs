@@ -1,6 +1,6 @@
 //! Prints an object as upstream prints its struct.
 //!
-//! Fields come in the order of their names. Fields that upstream never omits are written though absent: `"status":{}`,
+//! `kind` and `apiVersion` of the whole come first, as upstream's, the other fields in the order of their names. Fields that upstream never omits are written though absent: `"status":{}`,
 //! `"containers":null`, `"lastProbeTime":null`.
 
 use serde_json::{Map, Value};
@@ -17,7 +17,28 @@ pub fn encode(table: &Table, ty: TypeId, value: &Value) -> Vec<u8> {
 
 /// Appends the JSON of an object of a type.
 pub fn encode_into(table: &Table, ty: TypeId, value: &Value, out: &mut Vec<u8>) {
-    structure(table, table.ty(ty), value.as_object(), out);
+    let ty = table.ty(ty);
+    let start = out.len() + 1;
+    let mut present = present(value.as_object());
+    for part in head(ty, value, out) {
+        fields(table, part, &mut present, start, out);
+    }
+    out.push(b'}');
+}
+
+/// Begins an object with what says its type; the fields that are left, in their order.
+fn head<'t>(ty: &'t Type, value: &Value, out: &mut Vec<u8>) -> [&'t [Field]; 3] {
+    let (first, api_version, rest) = around(&ty.fields, "apiVersion");
+    let (second, kind, third) = around(rest, "kind");
+    out.push(b'{');
+    let start = out.len();
+    for field in kind.into_iter().chain(api_version) {
+        if let Some(said) = value[field.json_name].as_str().filter(|said| !said.is_empty()) {
+            name(field, start, out);
+            string(said, out);
+        }
+    }
+    [first, second, third]
 }
 
 /// The JSON of an object without its resourceVersion, and where in it `,"resourceVersion":"…"` belongs.
@@ -26,15 +47,18 @@ pub fn encode_into(table: &Table, ty: TypeId, value: &Value, out: &mut Vec<u8>) 
 pub fn encode_open(table: &Table, ty: TypeId, value: &Value) -> (Vec<u8>, usize) {
     let ty = table.ty(ty);
     let mut out = Vec::with_capacity(1024);
-    let (before, meta, after) = around(&ty.fields, "metadata");
+    let mut present = present(value.as_object());
+    let [first, second, third] = head(ty, value, &mut out);
+    fields(table, first, &mut present, 1, &mut out);
+    fields(table, second, &mut present, 1, &mut out);
+    let (before, meta, after) = around(third, "metadata");
+    fields(table, before, &mut present, 1, &mut out);
     let Some((meta, FieldKind::Struct(id))) = meta.map(|field| (field, &field.kind)) else {
-        structure(table, ty, value.as_object(), &mut out);
-        let end = out.len() - 1;
+        fields(table, after, &mut present, 1, &mut out);
+        let end = out.len();
+        out.push(b'}');
         return (out, end);
     };
-    let mut present = present(value.as_object());
-    out.push(b'{');
-    fields(table, before, &mut present, 1, &mut out);
     name(meta, 1, &mut out);
     out.push(b'{');
     let start = out.len();

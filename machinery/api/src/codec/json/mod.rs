@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod fits;
 mod go;
 mod syntax;
 mod trail;
@@ -44,6 +45,19 @@ pub fn decode_value(table: &Table, ty: TypeId, value: &Value) -> Result<Decoded,
     decode::run(table, &FieldKind::Struct(ty), value).map_err(|failure| match failure {
         decode::Failure::Type(message) | decode::Failure::Reader(message) => DecodeError::Type(message),
     })
+}
+
+/// Whether [`decode_value`] would give the same value and no complaint. It may say no of a value of which that is true.
+pub fn is_normal(table: &Table, ty: TypeId, value: &Value) -> bool {
+    fits::fits(table, &FieldKind::Struct(ty), value)
+}
+
+/// As [`decode_value`], of a tree that is given away: one that is in normal form already is kept as it is.
+pub fn decode_tree(table: &Table, ty: TypeId, value: Value) -> Result<Decoded, DecodeError> {
+    if is_normal(table, ty, &value) {
+        return Ok(Decoded { value, strict: Vec::new() });
+    }
+    decode_value(table, ty, &value)
 }
 
 /// Any JSON value, with upstream's messages for malformed text.
