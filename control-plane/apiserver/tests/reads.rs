@@ -62,6 +62,40 @@ async fn lists_select_and_come_in_pages_of_one_revision() {
     server.stop().await;
 }
 
+/// A list says the kind of its items once, in every format, also where it comes from the store; parts say their own.
+#[tokio::test]
+async fn items_of_a_list_leave_their_kind_to_it() {
+    let server = start().await;
+    make(&server, "a", "x").await;
+    let second = make(&server, "b", "x").await;
+    let revision = second["metadata"]["resourceVersion"].as_str().expect("a revision").to_string();
+    let exact = format!("{MAPS}?resourceVersion={revision}&resourceVersionMatch=Exact");
+    let parts = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
+    let of = |kind: &str, version: &str| (json!(kind), json!(version));
+    for (path, accept, list, item) in [
+        (MAPS, "application/json", of("ConfigMapList", "v1"), (Value::Null, Value::Null)),
+        (&exact, "application/json", of("ConfigMapList", "v1"), (Value::Null, Value::Null)),
+        (
+            &format!("{MAPS}?pretty=true"),
+            "application/json",
+            of("ConfigMapList", "v1"),
+            (Value::Null, Value::Null),
+        ),
+        (
+            MAPS,
+            parts,
+            of("PartialObjectMetadataList", "meta.k8s.io/v1"),
+            of("PartialObjectMetadata", "meta.k8s.io/v1"),
+        ),
+    ] {
+        let (code, got) = server.ask_with(Method::GET, path, &[("accept", accept)], Vec::new()).await;
+        assert_eq!((code, names(&got)), (200, vec!["a", "b"]), "{path} {got}");
+        let said = |object: &Value| (object["kind"].clone(), object["apiVersion"].clone());
+        assert_eq!((said(&got), said(&got["items"][0])), (list, item), "{path}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn watches_start_resume_and_expire() {
     let server = start().await;

@@ -56,11 +56,18 @@ pub(crate) fn list(
     if accepted.format == Format::Protobuf && accepted.shape == Shape::Object && served.conversion.is_none() {
         return respond(StatusCode::OK, Format::Protobuf, protobuf_list(served, meta, &items));
     }
-    let values: Vec<Value> = items.iter().map(|entry| served_value(served, entry)).collect();
-    print_list(accepted, served, meta, &values)
+    let values = items.iter().map(|entry| served_value(served, entry)).collect();
+    print_list(accepted, served, meta, values)
 }
 
-fn list_value(kind: &str, api_version: &str, meta: &ListMeta, items: &[Value]) -> Value {
+/// What an item says of its type where it stands alone, and in a list does not: of a built-in kind the list says it for all.
+fn item_head(served: &Served) -> Option<String> {
+    let Served { api, gvk, .. } = served;
+    let head = || format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",", api.kind, gvk.api_version());
+    served.custom.is_none().then(head)
+}
+
+fn list_value(kind: &str, api_version: &str, meta: &ListMeta, items: Vec<Value>) -> Value {
     serde_json::json!({ "kind": kind, "apiVersion": api_version, "metadata": meta.to_value(), "items": items })
 }
 
@@ -78,14 +85,14 @@ fn json_list(
     );
     let size = head.len() + items.iter().map(|entry| entry.json.len() + 1).sum::<usize>() + 3;
     if size <= CHUNK || (accepted.gzip && size > GZIP_FROM) {
-        let mut whole = Pieces::new(head, items);
+        let mut whole = Pieces::new(head, item_head(served), items);
         if size > CHUNK {
             return gzipped(whole);
         }
         let bytes = whole.next_piece(usize::MAX).unwrap_or_default();
         return respond(StatusCode::OK, Format::Json, bytes);
     }
-    let pieces = stream::unfold(Pieces::new(head, items), |mut pieces| async move {
+    let pieces = stream::unfold(Pieces::new(head, item_head(served), items), |mut pieces| async move {
         pieces.next_piece(CHUNK).map(|piece| (Ok(piece), pieces))
     });
     let mut response = Response::new(stream_body(pieces));
@@ -109,14 +116,15 @@ fn gzipped(mut pieces: Pieces) -> Response<Body> {
 /// A JSON list that is gathered piece by piece.
 struct Pieces {
     head: Option<String>,
+    item_head: Option<String>,
     items: std::vec::IntoIter<Arc<Entry>>,
     first: bool,
     ended: bool,
 }
 
 impl Pieces {
-    fn new(head: String, items: Vec<Arc<Entry>>) -> Self {
-        Self { head: Some(head), items: items.into_iter(), first: true, ended: false }
+    fn new(head: String, item_head: Option<String>, items: Vec<Arc<Entry>>) -> Self {
+        Self { head: Some(head), item_head, items: items.into_iter(), first: true, ended: false }
     }
 
     /// At least `size` bytes more, or what is left.
@@ -137,7 +145,13 @@ impl Pieces {
             if !std::mem::replace(&mut self.first, false) {
                 piece.put_u8(b',');
             }
-            piece.put_slice(&entry.json);
+            match self.item_head.as_ref().and_then(|head| entry.json.strip_prefix(head.as_bytes())) {
+                Some(rest) => {
+                    piece.put_u8(b'{');
+                    piece.put_slice(rest);
+                }
+                None => piece.put_slice(&entry.json),
+            }
         }
         Some(piece.freeze())
     }
@@ -182,19 +196,25 @@ pub(crate) fn print_list(
     accepted: &Accepted,
     served: &Served,
     meta: &ListMeta,
-    values: &[Value],
+    values: Vec<Value>,
 ) -> Response<Body> {
     object(accepted, StatusCode::OK, &shaped(accepted, served, meta, values))
 }
 
-fn shaped(accepted: &Accepted, served: &Served, meta: &ListMeta, values: &[Value]) -> Value {
+fn shaped(accepted: &Accepted, served: &Served, meta: &ListMeta, mut values: Vec<Value>) -> Value {
     match accepted.shape {
         Shape::Table => shape::table(accepted, served, meta, values.iter(), true),
         Shape::Partial => {
             let items: Vec<Value> = values.iter().map(shape::partial).collect();
-            list_value("PartialObjectMetadataList", shape::META, meta, &items)
+            list_value("PartialObjectMetadataList", shape::META, meta, items)
         }
         Shape::Object => {
+            for fields in values.iter_mut().filter_map(Value::as_object_mut) {
+                if served.custom.is_none() {
+                    fields.remove("kind");
+                    fields.remove("apiVersion");
+                }
+            }
             list_value(&format!("{}List", served.api.kind), &served.gvk.api_version(), meta, values)
         }
     }

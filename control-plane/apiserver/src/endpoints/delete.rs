@@ -71,7 +71,7 @@ pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Res
         }
     }
     let meta = encode::ListMeta { revision: revision.to_string(), ..encode::ListMeta::default() };
-    let mut response = encode::print_list(&accepted, call.served, &meta, &gone);
+    let mut response = encode::print_list(&accepted, call.served, &meta, gone);
     encode::warn(&mut response, &write.warnings);
     Ok(response)
 }

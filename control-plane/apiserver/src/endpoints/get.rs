@@ -82,5 +82,5 @@ pub(super) async fn component_statuses(call: &Call<'_>) -> Result<Response<Body>
         return Ok(encode::object_in_shape(&accepted, call.served, http::StatusCode::OK, status));
     }
     let items = if name.is_empty() || name == STORE { vec![status] } else { Vec::new() };
-    Ok(encode::print_list(&accepted, call.served, &encode::ListMeta::default(), &items))
+    Ok(encode::print_list(&accepted, call.served, &encode::ListMeta::default(), items))
 }

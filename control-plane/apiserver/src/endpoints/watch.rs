@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::Call;
 use super::get::{not_older_than, parse_revision};
 use crate::body::{Body, full, stream};
-use crate::cache::{Change, ChangeKind, Entry, Filter, Told, WatchEvent, WatchReader, WatchStart};
+use crate::cache::{Batch, Change, ChangeKind, Entry, Filter, Told, WatchEvent, WatchReader, WatchStart};
 use crate::decode::Format;
 use crate::encode::{Accepted, WatchEncoder};
 use crate::registry::{Served, store_failed};
@@ -204,7 +204,8 @@ impl Feed {
             Told::Event(event) => return self.encode(event).await,
             Told::Whole(batch) => batch,
         };
-        if self.served.custom.is_none() {
+        let ours = |batch: &Batch| batch.changes.iter().all(|change| self.served.takes(&change.entry));
+        if self.served.custom.is_none() || (self.late.is_none() && ours(&batch)) {
             return self.encoder.batch(&self.served, &batch);
         }
         // Some may have to be converted.
