@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Held back at most. Four TLS records.
-const GATHERED_MAX: usize = 64 * 1024;
+const GATHERED_MAX: usize = 128 * 1024;
 /// The first piece of memory; idle connections hold none.
 const FIRST: usize = 8 * 1024;
 

@@ -54,7 +54,8 @@ impl Tls {
     /// The handshake; gives the certificates of the client if they are good.
     pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<Accepted> {
         let current = self.current.load_full();
-        let stream = current.acceptor.accept(stream).await?;
+        let mut stream = current.acceptor.accept(stream).await?;
+        stream.get_mut().1.set_buffer_limit(Some(256 * 1024));
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
         let good = match (&current.clients, shown) {
             (Some(verifier), [leaf, intermediates @ ..]) => {
