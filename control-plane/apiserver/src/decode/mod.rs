@@ -27,16 +27,14 @@ pub(crate) fn stored(storage: &Storage, bytes: &[u8], revision: u64) -> Result<V
     } else {
         json_as(&storage.schema, bytes)?.value
     };
-    if storage.custom.is_none() {
-        if !is_of(&object, &storage.gvk) {
-            let written = oarlock_api::meta::gvk(&object);
-            if !protobuf::is_envelope(bytes)
-                && let Some(ty) = table.type_for(&written)
-            {
-                object = json::decode(table, ty, bytes)?.value;
-            }
-            oarlock_api::conversion::convert(&written, &storage.gvk, &mut object);
+    if storage.custom.is_none() && !is_of(&object, &storage.gvk) {
+        let written = oarlock_api::meta::gvk(&object);
+        if !protobuf::is_envelope(bytes)
+            && let Some(ty) = table.type_for(&written)
+        {
+            object = json::decode(table, ty, bytes)?.value;
         }
+        oarlock_api::conversion::convert(&written, &storage.gvk, &mut object);
     }
     // What another server wrote may lack what is defaulted today.
     if let (Schema::Typed(ty), true) = (&storage.schema, protobuf::is_envelope(bytes)) {
