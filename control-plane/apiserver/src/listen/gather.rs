@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Held back at most. Four TLS records.
+/// Held back at most. Eight TLS records.
 const GATHERED_MAX: usize = 128 * 1024;
 /// The first piece of memory; idle connections hold none.
 const FIRST: usize = 8 * 1024;
@@ -44,8 +44,11 @@ impl<S> Gather<S> {
     }
 
     fn hold(&mut self, bytes: &[u8]) {
-        if self.held.capacity() == 0 {
-            self.held.reserve(FIRST.max(bytes.len()));
+        let needed = self.held.len() + bytes.len();
+        if needed > self.held.capacity() {
+            // Who writes more than a little writes much: there is one step, not a copy for every doubling.
+            let room = if needed <= FIRST { FIRST } else { needed.max(GATHERED_MAX) };
+            self.held.reserve_exact(room - self.held.len());
         }
         self.held.extend_from_slice(bytes);
     }
