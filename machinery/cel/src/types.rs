@@ -13,6 +13,8 @@ pub(crate) const TYPE_WEIGHT_MAX: u32 = 4096;
 pub enum Type {
     #[default]
     Dyn,
+    /// Of any type, as protobuf's `Any`: used like `dyn`, but no macro goes over it, and it does not print so.
+    Any,
     Null,
     Bool,
     Int,
@@ -178,11 +180,11 @@ impl Type {
     }
 
     pub(crate) fn is_dyn(&self) -> bool {
-        matches!(self, Self::Dyn)
+        matches!(self, Self::Dyn | Self::Any)
     }
 
     pub(crate) fn is_dyn_or_error(&self) -> bool {
-        matches!(self, Self::Dyn | Self::Error)
+        matches!(self, Self::Dyn | Self::Any | Self::Error)
     }
 
     /// Of a size known when compiling.
@@ -308,6 +310,11 @@ impl Decl {
         Self { ty, max_elements: Some(max_elements), min_size, nullable: false }
     }
 
+    /// A type of which a value has so many elements, entries or bytes at most.
+    pub fn at_most(ty: Type, max_elements: u64) -> Self {
+        Self { max_elements: Some(max_elements), ..ty.into() }
+    }
+
     /// The smallest size in JSON, in bytes; for the greatest number that fits a request.
     pub fn min_serialized_size(&self) -> u64 {
         self.min_size
@@ -377,6 +384,7 @@ impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dyn => f.write_str("dyn"),
+            Self::Any => f.write_str("any"),
             Self::Null => f.write_str("null"),
             Self::Bool => f.write_str("bool"),
             Self::Int => f.write_str("int"),

@@ -189,7 +189,7 @@ impl Checker<'_> {
                 self.unifier.assignable(&Type::Dyn, &target);
                 Type::Dyn
             }
-            Type::Dyn | Type::Error => Type::Dyn,
+            Type::Dyn | Type::Any | Type::Error => Type::Dyn,
             other => {
                 self.issue(id, format!("type '{other}' does not support field selection"));
                 Type::Dyn
@@ -311,7 +311,7 @@ impl Checker<'_> {
         }
         match ty {
             Type::Optional(of) => (*of).clone(),
-            Type::Dyn => Type::Dyn,
+            Type::Dyn | Type::Any => Type::Dyn,
             other => {
                 self.mismatch(id, &Type::optional(other.clone()), &other);
                 other

@@ -194,8 +194,8 @@ fn is_nullable(ty: &Type) -> bool {
 /// As general as the other, or more.
 fn less_specific(a: &Type, b: &Type) -> bool {
     match (a, b) {
-        (Type::Dyn | Type::Param(_), _) => true,
-        (_, Type::Dyn | Type::Param(_)) => false,
+        (Type::Dyn | Type::Any | Type::Param(_), _) => true,
+        (_, Type::Dyn | Type::Any | Type::Param(_)) => false,
         (Type::Optional(a), Type::Optional(b)) => less_specific(a, b),
         (Type::List(a), Type::List(b)) => less_specific(&a.element.ty, &b.element.ty),
         (Type::Map(a), Type::Map(b)) => {

@@ -312,10 +312,12 @@ fn key_of(decl: Option<&Decl>) -> Option<&Decl> {
     }
 }
 
-/// The declaration of a field, as expressions call it.
+/// The declaration of a field, as expressions call it. Of a map only where it is said that all values are alike, whatever
+/// they are; of other maps upstream knows no sizes by a field's name.
 fn field_of<'c>(decl: &'c Decl, name: &str) -> Option<&'c Decl> {
     match &decl.ty {
         Type::Object(object) => object.decl()?.exact(name).map(|field| &field.decl),
+        Type::Map(map) if map.value.ty == Type::Any => Some(&map.value),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use oarlock_api::{FieldError, FieldErrors, Path};
-use oarlock_cel::{Environment, Library, Type};
+use oarlock_cel::{Decl, Environment, Library, Type};
 use serde_json::Value;
 
 use super::parts::at_most;
@@ -11,18 +11,31 @@ use crate::value::text;
 
 const SELECTORS_MAX: usize = 32;
 const EXPRESSION_MAX: usize = 10 * 1024;
+/// What an expression may cost at most, by the estimate: a scheduler runs it for every device.
+const COST_MAX: u64 = 1_000_000;
+
+/// The sizes of what a device may say of itself, which the estimate of costs goes by.
+const DOMAIN_MAX: u64 = 63;
+const IDENTIFIER_MAX: u64 = 32;
+const DRIVER_MAX: u64 = 63;
+const VALUE_MAX: u64 = 64;
+const NAMES_MAX: u64 = 32;
 
 /// What an expression sees: `device.driver`, `device.attributes[domain].name`, `device.capacity[domain].name`; and it may
 /// give a domain a name, by `cel.bind`.
 static ENVIRONMENT: LazyLock<Environment> = LazyLock::new(|| {
-    let by_domain = |of: Type| Type::map(Type::String, Type::map(Type::String, of));
+    let by_domain = |of: Decl| {
+        let by_name = Type::map(Decl::at_most(Type::String, IDENTIFIER_MAX), of);
+        let by_name = Decl::at_most(by_name, NAMES_MAX);
+        Decl::at_most(Type::map(Decl::at_most(Type::String, DOMAIN_MAX), by_name), NAMES_MAX)
+    };
     let device = Type::object(
-        "DRADevice",
+        "kubernetes.DRADevice",
         [
-            ("driver", Type::String.into()),
-            ("attributes", by_domain(Type::Dyn).into()),
-            ("capacity", by_domain(Type::Library(Library::Quantity)).into()),
-            ("allowMultipleAllocations", Type::Bool.into()),
+            ("driver", Decl::at_most(Type::String, DRIVER_MAX)),
+            ("attributes", by_domain(Decl::at_most(Type::Any, VALUE_MAX))),
+            ("capacity", by_domain(Type::Library(Library::Quantity).into())),
+            ("allowMultipleAllocations", Decl::at_most(Type::Bool, 1)),
         ],
     );
     Environment::kubernetes().bindings().variable("device", device)
@@ -46,9 +59,16 @@ fn expression(expression: &str, path: &Path, errors: &mut FieldErrors) {
     let fault = match ENVIRONMENT.compile(expression) {
         Err(error) => error.to_string(),
         Ok(program) => match program.result_type() {
-            Type::Bool | Type::Dyn => return,
+            Type::Bool | Type::Any if program.estimate().max > COST_MAX => {
+                return errors.push(FieldError::forbidden(path.clone(), "too complex, exceeds cost limit"));
+            }
+            Type::Bool | Type::Any => return,
             other => format!("must evaluate to bool or the unknown type, not {other}"),
         },
     };
     errors.push(FieldError::invalid(path.clone(), expression, fault));
 }
+
+#[cfg(test)]
+#[path = "selector_tests.rs"]
+mod tests;
