@@ -15,7 +15,14 @@ use crate::registry::Storage;
 #[error("unable to transform key {key:?}: {why}")]
 pub(crate) struct Unreadable {
     pub(crate) key: String,
-    why: String,
+    pub(crate) why: String,
+}
+
+impl Unreadable {
+    /// The same value, for another reason.
+    pub(crate) fn because(self, why: &dyn std::error::Error) -> Self {
+        Self { why: why.to_string(), ..self }
+    }
 }
 
 /// One version of one object.

@@ -6,6 +6,7 @@
 mod changes;
 mod draft;
 mod entry;
+mod faults;
 mod objects;
 mod resource;
 mod snapshot;
@@ -46,6 +47,8 @@ pub(crate) struct Cache {
     /// The store's watch is open and feeds us.
     following: AtomicBool,
     bookmark_wanted: Notify,
+    /// One resource with a fault is read anew at a time.
+    mending: tokio::sync::Mutex<()>,
 }
 
 /// What became of one stored value.
@@ -72,6 +75,7 @@ impl Cache {
             progress: watch::Sender::new(0),
             following: AtomicBool::new(false),
             bookmark_wanted: Notify::new(),
+            mending: tokio::sync::Mutex::default(),
         }
     }
 

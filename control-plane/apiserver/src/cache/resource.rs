@@ -142,19 +142,22 @@ impl ResourceCache {
         let new = events.iter().filter(|event| event.now.mod_revision.0 > loaded_at);
         // Read before anything is locked.
         let read: Vec<(&Event, Option<Reading>)> = new.map(|event| (*event, self.read(event))).collect();
+        let faults = read.iter().filter(|(_, reading)| matches!(reading, Some(Err(_)))).count();
         let mut state = self.state.lock();
         let changes: Vec<Arc<Change>> = read
             .into_iter()
             .filter_map(|(event, reading)| match reading {
-                Some(reading) => state.put(event, reading),
+                Some(reading) => state.put(&self.storage, event, reading),
                 None => state.remove(&self.storage, event),
             })
             .collect();
-        if changes.is_empty() {
+        let grown = (changes.len() + faults) as u64;
+        if grown == 0 {
             return;
         }
-        let grown = changes.len() as u64;
-        state.tell(changes);
+        if !changes.is_empty() {
+            state.tell(changes);
+        }
         self.generation.fetch_add(grown, Ordering::AcqRel);
     }
 
@@ -246,12 +249,12 @@ impl ResourceCache {
 
 impl State {
     /// Changes the snapshot; the change, if it was one.
-    fn put(&mut self, event: &Event, reading: Reading) -> Option<Arc<Change>> {
+    fn put(&mut self, storage: &Storage, event: &Event, reading: Reading) -> Option<Arc<Change>> {
         self.forget_fault(event);
         let entry = match reading {
             Ok(entry) => entry,
             Err(fault) => {
-                self.unreadable.insert(fault.key.clone(), fault);
+                self.lose(storage, event, fault);
                 return None;
             }
         };
@@ -259,6 +262,18 @@ impl State {
         let kind = if before.is_none() { ChangeKind::Added } else { ChangeKind::Modified };
         let revision = event.now.mod_revision.0;
         Some(Arc::new(Change { revision, kind, entry, before, frame: OnceLock::new() }))
+    }
+
+    /// A value that cannot be read takes an object's place. Nobody is shown the old one; who watches is cut off, and cannot
+    /// go on after it.
+    fn lose(&mut self, storage: &Storage, event: &Event, fault: Unreadable) {
+        if let Some((namespace, name)) = storage.place_of(&event.now.key) {
+            self.snapshot.remove(namespace, name);
+        }
+        self.unreadable.insert(fault.key.clone(), fault);
+        self.watchers.clear();
+        self.window.clear();
+        self.window_after = event.now.mod_revision.0;
     }
 
     /// Takes an object away; the change, if it could be read before.
@@ -392,6 +407,28 @@ mod tests {
         assert!(
             matches!(reader.ready(), Some(Told::Event(WatchEvent::Change { entry, .. })) if entry.revision == 3)
         );
+    }
+
+    #[tokio::test]
+    async fn a_value_that_cannot_be_read_hides_the_old_one_and_ends_watches() {
+        let cache = config_maps();
+        cache.apply(&[&written("a", 1), &written("b", 2)]);
+        let after = |revision| cache.watch(Filter::default(), WatchStart::After(revision), false, 0);
+        let mut reader = after(2).expect("it is in the window");
+        let mut sealed = written("a", 3);
+        sealed.now.value = Bytes::from_static(b"k8s:enc:aesgcm:v1:key:x");
+        let generation = cache.generation();
+        cache.apply(&[&sealed]);
+        assert!(cache.get("n", "a").is_none() && cache.get("n", "b").is_some());
+        assert!(cache.generation() > generation, "what was compiled of it is not so any more");
+        let told = cache.unreadable("/registry/configmaps/").map(|fault| fault.to_string());
+        let want = r#"unable to transform key "/registry/configmaps/n/a": no matching prefix found"#;
+        assert_eq!(told.as_deref(), Some(want));
+        assert!(cache.unreadable("/registry/configmaps/other/").is_none());
+        assert!(reader.next().await.is_none(), "who watched must begin again");
+        assert_eq!(after(2).err(), Some(TooOld { oldest: 3 }));
+        cache.apply(&[&written("a", 4)]);
+        assert!(cache.get("n", "a").is_some() && cache.unreadable("/registry/").is_none());
     }
 
     #[tokio::test]

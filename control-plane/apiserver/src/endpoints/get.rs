@@ -1,5 +1,6 @@
 //! GET of one object, from the cache.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
@@ -8,8 +9,9 @@ use serde_json::json;
 
 use super::Call;
 use crate::body::Body;
+use crate::cache::Entry;
 use crate::encode;
-use crate::registry::{key_of, store_failed};
+use crate::registry::{Stored, key_of, store_failed};
 
 /// How long a read waits for a revision the cache has not seen, as upstream.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -29,16 +31,29 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     }
     let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
     let (namespace, name) = call.place();
-    let entry = stored.cache.get(namespace, name);
-    let Some(entry) = entry else {
-        let key = key_of(&stored.storage.prefix, namespace, name);
-        let fault = stored.cache.unreadable(&String::from_utf8_lossy(&key));
-        return Err(
-            fault.map_or_else(|| Status::not_found(&call.served.group_resource, name), Status::internal)
-        );
+    let entry = match stored.cache.get(namespace, name) {
+        Some(entry) => entry,
+        None => missing(call, stored, namespace, name).await?,
     };
     let entry = call.in_version(vec![entry]).await?.pop().expect("as many come out as went in");
     Ok(encode::entry(&accepted, call.served, &entry))
+}
+
+/// An object that is not seen may be one that could not be read.
+async fn missing(
+    call: &Call<'_>,
+    stored: &Stored,
+    namespace: &str,
+    name: &str,
+) -> Result<Arc<Entry>, Status> {
+    let key = key_of(&stored.storage.prefix, namespace, name);
+    let key = String::from_utf8_lossy(&key);
+    if stored.cache.unreadable(&key).is_some() {
+        let looked = call.server.cache.look_again(&stored.cache, &key).await;
+        looked.map_err(|fault| Status::internal(fault.why))?;
+    }
+    let found = stored.cache.get(namespace, name);
+    found.ok_or_else(|| Status::not_found(&call.served.group_resource, name))
 }
 
 /// Waits until the cache has seen a revision, but not for ever.

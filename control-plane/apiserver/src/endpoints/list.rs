@@ -51,7 +51,7 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let after = after.as_deref().map(|start| split_start(call, start));
     let mut page = match source {
         Source::Snapshot => {
-            check_readable(call, &filter)?;
+            check_readable(call, &filter).await?;
             snapshot_page(call, &filter, limit, after.as_ref())
         }
         Source::Past(revision) => match past_page(call, &filter, limit, after.as_ref(), revision).await {
@@ -302,13 +302,16 @@ fn snapshot_page(
 }
 
 /// Who acts on a list must not take for gone what cannot be read.
-fn check_readable(call: &Call<'_>, filter: &Filter) -> Result<(), Status> {
+pub(super) async fn check_readable(call: &Call<'_>, filter: &Filter) -> Result<(), Status> {
     let Stored { storage, cache } = call.served.stored.as_ref().expect("only stored resources are listed");
     let mut prefix = storage.prefix.clone();
     if !filter.namespace.is_empty() {
         prefix = format!("{prefix}{}/", filter.namespace);
     }
-    cache.unreadable(&prefix).map_or(Ok(()), |fault| Err(Status::internal(fault)))
+    match cache.unreadable(&prefix) {
+        None => Ok(()),
+        Some(_) => call.server.cache.look_again(cache, &prefix).await.map_err(Status::internal),
+    }
 }
 
 /// How many keys are read from the store at once while a selector filters them.

@@ -34,6 +34,7 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         Err(status) => return Ok(failed_watch(accepted, &status)),
     };
     let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
+    super::list::check_readable(call, &filter).await?;
     let cache = &call.server.cache;
     let reader = match stored.cache.watch(filter, start, bookmarks, cache.revision()) {
         Ok(reader) => reader,
