@@ -29,7 +29,7 @@ pub(crate) const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 pub(crate) struct Peer {
     /// A component of this process.
     pub(crate) identity: Option<Arc<User>>,
-    /// The verified client certificate chain, leaf first.
+    /// What the client has shown, leaf first: it has the key of the leaf, and nothing else is known of it.
     pub(crate) certificates: Arc<[CertificateDer<'static>]>,
     /// Where the connection comes from.
     pub(crate) remote: Option<IpAddr>,

@@ -5,7 +5,7 @@ mod common;
 use std::path::Path;
 use std::sync::Arc;
 
-use common::{TestServer, eventually, start_with};
+use common::{Connection, TestServer, eventually, start_with};
 use http::Method;
 use oarlock_apiserver::{AuthorityFile, RequestHeaderConfig};
 use oarlock_pki::{Authority, Profile};
@@ -25,6 +25,14 @@ async fn taken_for(server: &TestServer, of: &Authority, headers: &[(&str, &str)]
     let identity = of.issue(&Profile::client("jane", "rowers")).expect("a certificate");
     let headers = [headers, &[("content-type", "application/json")]].concat();
     let answer = server.over_tls_as(Some(identity), Method::POST, REVIEW, &headers, b"{}".to_vec()).await;
+    let review: Value = serde_json::from_slice(answer.body()).expect("JSON");
+    review["status"]["userInfo"]["username"].as_str().map(str::to_string)
+}
+
+/// The same over a connection that is open already.
+async fn known_as(connection: &Connection, headers: &[(&str, &str)]) -> Option<String> {
+    let headers = [headers, &[("content-type", "application/json")]].concat();
+    let answer = connection.exchange(Method::POST, REVIEW, &headers, b"{}".to_vec()).await;
     let review: Value = serde_json::from_slice(answer.body()).expect("JSON");
     review["status"]["userInfo"]["username"].as_str().map(str::to_string)
 }
@@ -55,12 +63,25 @@ async fn a_changed_client_ca_file_is_believed_and_told() {
     let (first, second, file) = (authority(dir, "first"), authority(dir, "second"), dir.join("clients.crt"));
     assert_eq!(taken_for(&server, &first, &[]).await.as_deref(), Some("jane"));
     assert_eq!(taken_for(&server, &second, &[]).await, None);
+    let open = async |of: &Authority| {
+        let identity = of.issue(&Profile::client("jane", "rowers")).expect("a certificate");
+        server.connection_as(Some(identity)).await
+    };
+    let (old, new) = (open(&first).await, open(&second).await);
+    assert_eq!(known_as(&old, &[]).await.as_deref(), Some("jane"));
+    assert_eq!(known_as(&new, &[]).await, None);
     assert!(!told(&server, "client-ca-file").await.contains(second.cert_pem().trim()));
 
     std::fs::write(&file, "half a file").expect("written");
     std::fs::write(&file, second.cert_pem()).expect("written");
     becomes(&server, &second, &[], Some("jane")).await;
     becomes(&server, &first, &[], None).await;
+    assert_eq!(
+        known_as(&old, &[]).await,
+        None,
+        "the connection is open still, its authority is not believed"
+    );
+    assert_eq!(known_as(&new, &[]).await.as_deref(), Some("jane"), "it was opened before");
     eventually("it is told", async || {
         let told = told(&server, "client-ca-file").await;
         // Another server may believe the first one still.
@@ -98,9 +119,18 @@ async fn a_changed_front_proxy_ca_file_is_believed_and_told() {
     let speaks: &[(&str, &str)] = &[("x-remote-user", "somebody")];
     assert_eq!(taken_for(&server, &first, speaks).await.as_deref(), Some("somebody"));
     assert_eq!(taken_for(&server, &second, speaks).await, None);
+    let open = async |of: &Authority| {
+        let identity = of.issue(&Profile::client("proxy", "")).expect("a certificate");
+        server.connection_as(Some(identity)).await
+    };
+    let (old, new) = (open(&first).await, open(&second).await);
+    assert_eq!(known_as(&old, speaks).await.as_deref(), Some("somebody"));
+    assert_eq!(known_as(&new, speaks).await, None);
     std::fs::write(dir.join("proxies.crt"), second.cert_pem()).expect("written");
     becomes(&server, &second, speaks, Some("somebody")).await;
     becomes(&server, &first, speaks, None).await;
+    assert_eq!(known_as(&old, speaks).await, None);
+    assert_eq!(known_as(&new, speaks).await.as_deref(), Some("somebody"));
     eventually("it is told", async || {
         let told = told(&server, "requestheader-client-ca-file").await;
         told.contains(second.cert_pem().trim()).then_some(())

@@ -13,7 +13,8 @@ pub use oarlock_api::User;
 /// What an authenticator looks at.
 pub struct Credentials<'a> {
     pub headers: &'a http::HeaderMap,
-    /// The verified client certificate chain, leaf first; empty without one.
+    /// What the client has shown, leaf first; empty where it has shown nothing. It has the key of the leaf; the rest is to be
+    /// verified.
     pub client_certificates: &'a [rustls_pki_types::CertificateDer<'static>],
     /// The request's path: a few paths may be asked for without credentials.
     pub path: &'a str,

@@ -1,5 +1,5 @@
-//! TLS for the socket. Client certificates are asked for, not required; a bad one proves nothing, and is told so by the
-//! answer to a request, not by a broken handshake.
+//! TLS for the socket. Client certificates are asked for, not required. Whether one is good is asked with each request, by
+//! the authorities that are believed then; the handshake checks that its holder has the key.
 
 use std::sync::Arc;
 
@@ -28,10 +28,7 @@ pub(crate) struct Tls {
 }
 
 /// What new connections are accepted with. A new one resumes no session of an old one.
-pub(crate) struct Handshake {
-    acceptor: TlsAcceptor,
-    clients: Option<Arc<dyn ClientCertVerifier>>,
-}
+pub(crate) struct Handshake(TlsAcceptor);
 
 type Accepted = (TlsStream<TcpStream>, Arc<[CertificateDer<'static>]>);
 
@@ -51,35 +48,28 @@ impl Tls {
         self.current.store(Arc::new(handshake));
     }
 
-    /// The handshake; gives the certificates of the client if they are good.
+    /// The handshake; gives the certificates that the client has shown, leaf first. It has the key of the leaf.
     pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<Accepted> {
         let current = self.current.load_full();
-        let mut stream = current.acceptor.accept(stream).await?;
+        let mut stream = current.0.accept(stream).await?;
         stream.get_mut().1.set_buffer_limit(Some(256 * 1024));
-        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default();
-        let good = match (&current.clients, shown) {
-            (Some(verifier), [leaf, intermediates @ ..]) => {
-                verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
-            }
-            _ => false,
-        };
-        let certificates = if good { shown.iter().cloned().collect() } else { Arc::default() };
-        Ok((stream, certificates))
+        let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
+        Ok((stream, shown))
     }
 }
 
 fn handshake(serving: &Arc<Certificates>, client_ca_pem: Option<&str>) -> Result<Handshake, Error> {
     let clients = client_ca_pem.map(client_verifier).transpose()?;
     let builder = ServerConfig::builder();
-    let builder = match &clients {
-        Some(verifier) => builder.with_client_cert_verifier(Arc::new(Lenient(verifier.clone()))),
+    let builder = match clients {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::new(Lenient(verifier))),
         None => builder.with_no_client_auth(),
     };
     let mut config = builder.with_cert_resolver(serving.clone());
     // Ours is the side that encrypts much, and we know what this processor does quickly.
     config.ignore_client_order = true;
     config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
-    Ok(Handshake { acceptor: TlsAcceptor::from(Arc::new(config)), clients })
+    Ok(Handshake(TlsAcceptor::from(Arc::new(config))))
 }
 
 fn client_verifier(pem: &str) -> Result<Arc<dyn ClientCertVerifier>, Error> {
@@ -91,8 +81,7 @@ fn client_verifier(pem: &str) -> Result<Arc<dyn ClientCertVerifier>, Error> {
     WebPkiClientVerifier::builder(Arc::new(roots)).build().map_err(|error| Error::Rustls(error.to_string()))
 }
 
-/// Lets any certificate through the handshake, but checks that its holder has the key. Whether it is good is asked
-/// after the handshake.
+/// Lets any certificate through the handshake, but checks that its holder has the key.
 #[derive(Debug)]
 struct Lenient(Arc<dyn ClientCertVerifier>);
 

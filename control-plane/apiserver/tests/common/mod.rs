@@ -214,7 +214,7 @@ impl TestServer {
         self.connection_as(None).await
     }
 
-    async fn connection_as(&self, identity: Option<Identity>) -> Connection {
+    pub(crate) async fn connection_as(&self, identity: Option<Identity>) -> Connection {
         let stream = self.connect(identity, b"h2").await;
         let (sender, connection) =
             http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.expect("HTTP/2");
@@ -284,7 +284,7 @@ impl Connection {
         self.sender.clone().send_request(request).await.expect("an answer")
     }
 
-    async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         method: Method,
         path: &str,

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::{
     AuthenticationChain, BearerTokens, BootstrapTokens, ClientCertificates, JwtIssuer, OidcFlags, OidcTokens,
     RequestHeaderConfig, RequestHeaders, ServiceAccountTokens, StaticTokens, TokenAuthenticator, TokenUnion,
-    VerifiedCertificates, WebhookTokens, oidc,
+    WebhookTokens, oidc,
 };
 use crate::admission::config::ConfigFaults;
 use crate::metrics::AccessMetrics;
@@ -102,16 +102,11 @@ impl AuthenticationConfig {
         let one = |fault: String| vec![fault];
         let audiences = || self.api_audiences.clone();
         let mut links: Vec<Arc<dyn Authenticator>> = Vec::new();
-        match (&self.request_header, &self.client_ca_pem) {
-            (Some(proxy), ca) => {
-                links.push(Arc::new(RequestHeaders::new(proxy).map_err(one)?));
-                if let Some(ca) = ca {
-                    links.push(Arc::new(VerifiedCertificates::from_pem(ca).map_err(one)?));
-                }
-            }
-            (None, Some(ca)) => links.push(Arc::new(VerifiedCertificates::from_pem(ca).map_err(one)?)),
-            // The handshake verifies none, so there are none.
-            (None, None) => links.push(Arc::new(ClientCertificates)),
+        if let Some(proxy) = &self.request_header {
+            links.push(Arc::new(RequestHeaders::new(proxy).map_err(one)?));
+        }
+        if let Some(ca) = &self.client_ca_pem {
+            links.push(Arc::new(ClientCertificates::from_pem(ca).map_err(one)?));
         }
         let mut tokens: Vec<Arc<dyn TokenAuthenticator>> = Vec::new();
         if let Some(file) = &self.token_file {
@@ -146,7 +141,7 @@ impl AuthenticationConfig {
             faults.add(fault);
         }
         if let Some(ca) = &self.client_ca_pem
-            && let Err(fault) = VerifiedCertificates::from_pem(ca)
+            && let Err(fault) = ClientCertificates::from_pem(ca)
         {
             faults.add(format!("client-ca-file: {fault}"));
         }

@@ -23,7 +23,7 @@ use oarlock_api::Status;
 use tracing::debug;
 
 pub use bootstrap_tokens::BootstrapTokens;
-pub use client_certificates::VerifiedCertificates;
+pub use client_certificates::ClientCertificates;
 pub use config::{Anonymous, Authentication, AuthenticationConfig, AuthenticationParts, TokenWebhook};
 pub use keys::{KeyError, SigningKey, VerifyingKey, jwks, openid_configuration};
 pub use oidc::{JwtIssuer, OidcFlags, OidcTokens};
@@ -33,7 +33,6 @@ pub use service_account::{LegacyTokenUse, ServiceAccountTokens, TokenHolder};
 pub use token_file::StaticTokens;
 pub use tokens::{BearerTokens, TokenAuthenticator, TokenUnion};
 pub use webhook::WebhookTokens;
-pub use x509::ClientCertificates;
 
 use crate::metrics::AccessMetrics;
 use crate::names::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};

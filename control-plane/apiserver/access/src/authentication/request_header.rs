@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use http::HeaderMap;
+use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::asn1_rs::FromDer as _;
 
-use super::client_certificates::Authorities;
+use super::client_certificates::Verified;
 use crate::impersonate::unescape;
 use crate::types::{AuthenticationError, Authenticator, Credentials, User};
 
@@ -26,7 +27,7 @@ pub struct RequestHeaderConfig {
 }
 
 pub struct RequestHeaders {
-    authorities: Authorities,
+    proxies: Verified<()>,
     allowed_names: Vec<String>,
     usernames: Vec<String>,
     uids: Vec<String>,
@@ -39,7 +40,7 @@ impl RequestHeaders {
     pub fn new(config: &RequestHeaderConfig) -> Result<Self, String> {
         let lower = |names: &[String]| names.iter().map(|name| name.to_ascii_lowercase()).collect();
         Ok(Self {
-            authorities: Authorities::from_pem(&config.client_ca_pem)?,
+            proxies: Verified::from_pem(&config.client_ca_pem)?,
             allowed_names: config.allowed_names.clone(),
             usernames: lower(&config.username_headers),
             uids: lower(&config.uid_headers),
@@ -69,11 +70,13 @@ impl RequestHeaders {
     }
 
     fn verify(&self, chain: &[CertificateDer<'static>]) -> Result<(), String> {
-        self.authorities.verify(chain)?;
+        self.proxies.of(chain, Timestamp::now(), |leaf| self.check_name(leaf))
+    }
+
+    fn check_name(&self, leaf: &[u8]) -> Result<(), String> {
         if self.allowed_names.is_empty() {
             return Ok(());
         }
-        let leaf = chain.first().ok_or("no certificate")?;
         let (_, leaf) = X509Certificate::from_der(leaf).map_err(|error| error.to_string())?;
         let name =
             leaf.subject().iter_common_name().last().and_then(|name| name.as_str().ok()).unwrap_or_default();

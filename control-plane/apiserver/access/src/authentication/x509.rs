@@ -1,38 +1,19 @@
-//! Users from client certificates. The TLS handshake has verified the chain against the client CA; here the leaf is
-//! asked who it is, whether it may be used by a client, and whether its time has not passed on a long connection.
+//! Who a client certificate says its holder is. Whether it is to be believed is asked beside
+//! ([`super::client_certificates`]); here the leaf is asked for a name, and whether it may be used by a client now.
 
-use async_trait::async_trait;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::der_parser::asn1_rs::FromDer as _;
 
 use crate::names::EXTRA_CREDENTIAL_ID;
-use crate::types::{AuthenticationError, Authenticator, Credentials, User};
+use crate::types::{AuthenticationError, User};
 
 /// The relative distinguished name that carries a user's UID (KEP-4601's successor for certificates).
 const UID_OID: &str = "1.3.6.1.4.1.57683.2";
 
-/// Common name is the user, organisations are the groups.
-pub struct ClientCertificates;
-
-#[async_trait]
-impl Authenticator for ClientCertificates {
-    async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Option<User>, AuthenticationError> {
-        let Some(leaf) = credentials.client_certificates.first() else { return Ok(None) };
-        user_of(leaf, Timestamp::now())
-    }
-}
-
-fn user_of(der: &[u8], now: Timestamp) -> Result<Option<User>, AuthenticationError> {
-    Ok(valid_user_of(der, now)?.map(|(user, ..)| user))
-}
-
-/// Who a leaf certificate says its holder is, from and until when; `None` without a common name.
-pub(super) fn valid_user_of(
-    der: &[u8],
-    now: Timestamp,
-) -> Result<Option<(User, i64, i64)>, AuthenticationError> {
+/// Common name is the user, organisations are the groups; `None` without a common name.
+pub(super) fn user_of(der: &[u8], now: Timestamp) -> Result<Option<User>, AuthenticationError> {
     let (_, leaf) = X509Certificate::from_der(der)
         .map_err(|e| AuthenticationError(format!("x509: malformed certificate: {e}")))?;
     check_validity(&leaf, now)?;
@@ -51,14 +32,12 @@ pub(super) fn valid_user_of(
         return Err(AuthenticationError("expected 1 UID, but found multiple".into()));
     }
     let fingerprint = format!("X509SHA256={}", hex::encode(Sha256::digest(der)));
-    let user = User {
+    Ok(Some(User {
         name,
         uid: uids.pop().unwrap_or_default(),
         groups: all("2.5.4.10"),
         extra: [(EXTRA_CREDENTIAL_ID.to_string(), vec![fingerprint])].into(),
-    };
-    let validity = leaf.validity();
-    Ok(Some((user, validity.not_before.timestamp(), validity.not_after.timestamp())))
+    }))
 }
 
 fn check_validity(leaf: &X509Certificate<'_>, now: Timestamp) -> Result<(), AuthenticationError> {
