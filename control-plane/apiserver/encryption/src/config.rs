@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::validate;
+use crate::{decode, validate};
 
-const API_VERSION: &str = "apiserver.config.k8s.io/v1";
-const KIND: &str = "EncryptionConfiguration";
+pub(crate) const API_VERSION: &str = "apiserver.config.k8s.io/v1";
+pub(crate) const KIND: &str = "EncryptionConfiguration";
 
 /// What is encrypted how; of several entries for a resource the first counts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -77,32 +77,9 @@ impl KmsConfiguration {
     pub(crate) fn timeout(&self) -> Option<Duration> {
         match &self.timeout {
             None => Some(Self::TIMEOUT_DEFAULT),
-            Some(text) => go_duration(text).filter(|timeout| !timeout.is_zero()),
+            Some(text) => decode::duration(text).filter(|timeout| !timeout.is_zero()),
         }
     }
-}
-
-/// `1m30s`, `3s`, `1.5h`, `500ms`.
-fn go_duration(text: &str) -> Option<Duration> {
-    let (mut rest, mut sum) = (text, 0.0);
-    while !rest.is_empty() {
-        let number = rest.find(|c: char| !c.is_ascii_digit() && c != '.').filter(|end| *end > 0)?;
-        let value: f64 = rest[..number].parse().ok()?;
-        rest = &rest[number..];
-        let unit = rest.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(rest.len());
-        sum += value
-            * match &rest[..unit] {
-                "h" => 3600.0,
-                "m" => 60.0,
-                "s" => 1.0,
-                "ms" => 1e-3,
-                "us" | "µs" => 1e-6,
-                "ns" => 1e-9,
-                _ => return None,
-            };
-        rest = &rest[unit..];
-    }
-    Duration::try_from_secs_f64(sum).ok()
 }
 
 /// Values as they are.
@@ -138,23 +115,29 @@ impl std::fmt::Debug for Key {
 /// Why a configuration cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    #[error("error opening encryption provider configuration file {path:?}")]
+    #[error(
+        "error while parsing file: error while loading file: error opening encryption provider configuration file {path:?}"
+    )]
     Read {
         path: PathBuf,
         #[source]
         source: std::io::Error,
     },
-    #[error("encryption provider configuration file {path:?} is empty")]
+    #[error(
+        "error while parsing file: error while loading file: encryption provider configuration file {path:?} is empty"
+    )]
     Empty { path: PathBuf },
-    #[error("error while parsing file: {0}")]
-    Parse(String),
+    #[error(
+        "error while parsing file: error decoding encryption provider configuration file {path:?}: {why}"
+    )]
+    Decode { path: PathBuf, why: String },
     #[error("error while parsing file: {0}")]
     Invalid(String),
-    #[error("resource {resource:?} is masked by earlier rule {by:?}")]
+    #[error("error while building transformers: resource {resource:?} is masked by earlier rule {by:?}")]
     Masked { resource: String, by: String },
     #[error(
-        "KMSv1 is deprecated and will only receive security updates going forward. Use KMSv2 instead. Set \
-         --feature-gates=KMSv1=true to use the deprecated KMSv1 feature."
+        "error while building transformers: KMSv1 is deprecated and will only receive security updates going forward. Use \
+         KMSv2 instead.  Set --feature-gates=KMSv1=true to use the deprecated KMSv1 feature."
     )]
     KmsV1,
     #[error("write {path:?}")]
@@ -178,21 +161,10 @@ impl EncryptionConfiguration {
         Self { api_version: API_VERSION.into(), kind: KIND.into(), resources }
     }
 
-    /// A configuration from YAML or JSON, checked. Unknown fields are errors.
-    pub fn parse(bytes: &[u8]) -> Result<Self, ConfigError> {
-        let tree = oarlock_api::codec::yaml::parse(bytes).map_err(|e| ConfigError::Parse(e.to_string()))?;
-        let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
-        if text("apiVersion") != API_VERSION || text("kind") != KIND {
-            return Err(ConfigError::Parse(format!(
-                "no kind {:?} is registered for version {:?} in scheme \"k8s.io/apiserver/pkg/apis/apiserver\"",
-                text("kind"),
-                text("apiVersion")
-            )));
-        }
-        // What serde says of a wrong value may quote it, and the value may be a key.
-        let configuration: Self = serde_json::from_value(tree).map_err(|e| {
-            ConfigError::Parse(format!("strict decoding error: {}", without_values(&e.to_string())))
-        })?;
+    /// A configuration from YAML or JSON, checked. Unknown fields are errors; `path` is where they are told to be.
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, ConfigError> {
+        let configuration =
+            decode::decode(bytes).map_err(|why| ConfigError::Decode { path: path.into(), why })?;
         validate::validate(&configuration)?;
         Ok(configuration)
     }
@@ -203,16 +175,6 @@ impl EncryptionConfiguration {
         if bytes.is_empty() {
             return Err(ConfigError::Empty { path: path.into() });
         }
-        Self::parse(&bytes)
-    }
-}
-
-fn without_values(message: &str) -> String {
-    match message.split_once("invalid type: ").or_else(|| message.split_once("invalid value: ")) {
-        Some((_, rest)) => {
-            let expected = rest.rsplit_once(", expected ").map_or("another", |(_, expected)| expected);
-            format!("invalid type, expected {expected}")
-        }
-        None => message.to_string(),
+        Self::parse(path, &bytes)
     }
 }

@@ -31,6 +31,7 @@
 mod changes;
 mod cipher;
 mod config;
+mod decode;
 mod default;
 mod encryption;
 mod kms;

@@ -1,7 +1,7 @@
 //! Takes a changed configuration file over. A file that cannot be used changes nothing.
 
 use std::convert::Infallible;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -28,7 +28,7 @@ impl Reload {
         let failed = |source| ConfigError::Watch { path: path.clone(), source };
         let changes = FileChanges::of([path.clone()]).map_err(failed)?;
         let known = std::fs::read(&path).map_err(failed)?;
-        encryption.replace(&EncryptionConfiguration::parse(&known)?)?;
+        encryption.replace(&EncryptionConfiguration::parse(&path, &known)?)?;
         Ok(Self { encryption, path, changes, known })
     }
 
@@ -53,15 +53,15 @@ impl Reload {
             if let Ok(bytes) = tokio::fs::read(&self.path).await
                 && self.known != bytes
             {
-                take(&self.encryption, &bytes);
+                take(&self.encryption, &self.path, &bytes);
                 self.known = bytes;
             }
         }
     }
 }
 
-fn take(encryption: &Encryption, bytes: &[u8]) {
-    let taken = EncryptionConfiguration::parse(bytes).and_then(|new| encryption.replace(&new));
+fn take(encryption: &Encryption, path: &Path, bytes: &[u8]) {
+    let taken = EncryptionConfiguration::parse(path, bytes).and_then(|new| encryption.replace(&new));
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
     match taken {
         Ok(()) => tracing::info!(?encryption, "the encryption configuration was loaded again"),

@@ -16,7 +16,11 @@ fn key(name: &str) -> String {
 
 fn parse(resources: &str) -> EncryptionConfiguration {
     let head = "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\n";
-    EncryptionConfiguration::parse(format!("{head}resources: {resources}").as_bytes()).expect("valid")
+    EncryptionConfiguration::parse(
+        std::path::Path::new("c.yaml"),
+        format!("{head}resources: {resources}").as_bytes(),
+    )
+    .expect("valid")
 }
 
 fn one(resources: &str, providers: &str) -> EncryptionConfiguration {
@@ -198,7 +202,10 @@ async fn the_most_exact_rule_counts_and_a_masked_one_is_refused() {
     assert!(raw(&f, "/registry/configmaps/default/a").await.starts_with(b"k8s:enc:secretbox:v1:new:"));
     let masked = "[{resources: ['*.'], providers: [{identity: {}}]}, {resources: [secrets], providers: [{identity: {}}]}]";
     let refused = Encryption::new(&parse(masked), layout()).expect_err("masked");
-    assert_eq!(refused.to_string(), r#"resource "secrets" is masked by earlier rule "*.""#);
+    assert_eq!(
+        refused.to_string(),
+        r#"error while building transformers: resource "secrets" is masked by earlier rule "*.""#
+    );
 }
 
 /// A key is added as a reader, then made the writer, then the old one goes; what was not written again is stale.

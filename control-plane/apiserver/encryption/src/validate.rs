@@ -109,7 +109,10 @@ fn provider_errors(
     match set.as_slice() {
         [] => {
             let detail = "provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity";
-            return vec![FieldError::invalid(path.clone(), serde_json::json!({}), detail)];
+            let none = serde_json::json!({
+                "AESGCM": null, "AESCBC": null, "Secretbox": null, "Identity": null, "KMS": null,
+            });
+            return vec![FieldError::invalid(path.clone(), none, detail)];
         }
         [_] => {}
         many => {
@@ -157,9 +160,22 @@ fn kms_errors(kms: &KmsConfiguration, path: &Path, names: &mut HashSet<String>) 
     } else if scheme != "unix" {
         let detail = format!("unsupported scheme {scheme:?} for KMS provider, only unix is supported");
         errors.push(FieldError::invalid(endpoint, kms.endpoint.as_str(), detail));
+    } else if let Some(escape) = bad_escape(&kms.endpoint) {
+        let url = &kms.endpoint;
+        let detail =
+            format!("invalid endpoint for kms provider, error: parse {url:?}: invalid URL escape {escape:?}");
+        errors.push(FieldError::invalid(endpoint, kms.endpoint.as_str(), detail));
     }
     errors.extend(kms_version_errors(kms, path));
     errors
+}
+
+/// The first percent sign of a URL that two digits do not follow, with what does.
+fn bad_escape(url: &str) -> Option<String> {
+    let escapes = url.match_indices('%').map(|(at, _)| url[at..].chars().take(3).collect::<String>());
+    let mut bad = escapes
+        .filter(|escape| escape.len() != 3 || !escape[1..].bytes().all(|digit| digit.is_ascii_hexdigit()));
+    bad.next()
 }
 
 fn kms_version_errors(kms: &KmsConfiguration, path: &Path) -> FieldErrors {
@@ -242,7 +258,7 @@ mod tests {
         let text = format!(
             "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: {resources}"
         );
-        let got = EncryptionConfiguration::parse(text.as_bytes());
+        let got = EncryptionConfiguration::parse(std::path::Path::new("c.yaml"), text.as_bytes());
         want.assert_eq(&got.map_or_else(|e| e.to_string(), |_| "valid".into()));
     }
 
@@ -321,7 +337,7 @@ mod tests {
         check(
             &with("{}"),
             &expect![
-                "error while parsing file: resources[0].providers[0]: Invalid value: {}: provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
+                "error while parsing file: resources[0].providers[0]: Invalid value: {\"AESCBC\":null,\"AESGCM\":null,\"Identity\":null,\"KMS\":null,\"Secretbox\":null}: provider does not contain any of the expected providers: KMS, AESGCM, AESCBC, Secretbox, Identity"
             ],
         );
         check(
@@ -351,12 +367,14 @@ mod tests {
         check(&with(&format!("{{aescbc: {{keys: [{{name: a, secret: '{KEY16}'}}]}}}}")), &expect!["valid"]);
         check(
             &with("{aescbc: {keys: [{name: a, secret: 7}]}}"),
-            &expect!["error while parsing file: strict decoding error: invalid type, expected a string"],
+            &expect![
+                r#"error while parsing file: error decoding encryption provider configuration file "c.yaml": invalid type, expected a string"#
+            ],
         );
         check(
             &with("{aescbc: {kyes: []}}"),
             &expect![
-                "error while parsing file: strict decoding error: unknown field `kyes`, expected `keys`"
+                r#"error while parsing file: error decoding encryption provider configuration file "c.yaml": strict decoding error: unknown field "resources[0].providers[0].aescbc.kyes""#
             ],
         );
     }

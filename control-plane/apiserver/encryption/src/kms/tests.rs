@@ -62,7 +62,7 @@ fn configuration(endpoint: &str) -> EncryptionConfiguration {
         "apiVersion: apiserver.config.k8s.io/v1\nkind: EncryptionConfiguration\nresources: [{{resources: [secrets], providers: \
          [{{kms: {{apiVersion: v2, name: plug, endpoint: '{endpoint}'}}}}, {{identity: {{}}}}]}}]"
     );
-    EncryptionConfiguration::parse(text.as_bytes()).expect("valid")
+    EncryptionConfiguration::parse(std::path::Path::new("c.yaml"), text.as_bytes()).expect("valid")
 }
 
 fn layout() -> Layout {
