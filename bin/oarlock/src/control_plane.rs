@@ -197,11 +197,11 @@ impl Serving {
         self.keys.api_server(&self.names)
     }
 
-    /// Renews the files while the server runs; it takes changed files over by itself.
+    /// Renews the files, and those of the front proxy, while the server runs; it takes changed files over by itself.
     async fn renew(self, stop: Shutdown) -> Result<(), Infallible> {
         while stop.or(tokio::time::sleep(RENEWAL_PERIOD)).await.is_some() {
-            if let Err(error) = self.identity() {
-                tracing::error!(%error, "the API server's certificate could not be renewed");
+            if let Err(error) = self.identity().and_then(|_| self.keys.front_proxy()) {
+                tracing::error!(%error, "the API server's certificates could not be renewed");
             }
         }
         Ok(())
@@ -223,6 +223,10 @@ fn api_config(
     let own_files =
         || CertificateFiles { cert: layout.pki("apiserver.crt"), key: layout.pki("apiserver.key") };
     running.serving.main.get_or_insert_with(own_files);
+    running.proxy_client.get_or_insert_with(|| CertificateFiles {
+        cert: layout.pki("front-proxy-client.crt"),
+        key: layout.pki("front-proxy-client.key"),
+    });
     let proxy_file = api.authentication.proxy.requestheader_client_ca_file.clone();
     let (front_proxy, beside) = front_proxy(keys.front_proxy()?, proxy_client, &mut authentication);
     running.proxy_ca = proxy_file.map(|path| AuthorityFile { path, beside });

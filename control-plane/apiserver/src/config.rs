@@ -91,6 +91,8 @@ pub struct Running {
     pub client_ca: Option<AuthorityFile>,
     /// `--requestheader-client-ca-file`; the same of the front proxies in [`Config::authentication`].
     pub proxy_ca: Option<AuthorityFile>,
+    /// `--proxy-client-cert-file` and `--proxy-client-key-file`, which are in [`Config::front_proxy`]; the same.
+    pub proxy_client: Option<CertificateFiles>,
     /// `--authentication-config`, whose contents are in [`Config::authentication`]; read again when it changes.
     pub authentication_file: Option<PathBuf>,
     /// `--authorization-config`; the same.
@@ -119,6 +121,7 @@ impl Default for Running {
             serving: ServingFiles::default(),
             client_ca: None,
             proxy_ca: None,
+            proxy_client: None,
             authentication_file: None,
             authorization_file: None,
             request_timeout: Duration::from_secs(60),

@@ -39,7 +39,7 @@ use crate::listen::Certificates;
 use crate::metrics::Metrics;
 use crate::registry::{Catalogue, Registry};
 use crate::request_info::RequestInfo;
-use crate::{authorise, chain, listen, start};
+use crate::{aggregate, authorise, chain, listen, start};
 
 /// What every request may need.
 pub(crate) struct Server {
@@ -132,6 +132,7 @@ impl ApiServer {
         let server = start::assemble(&config, address.port(), &mut tasks).await?;
         follow_certificates(serving, &mut tasks)?;
         authorities::follow(&config, &server, &tls, &mut tasks)?;
+        aggregate::follow_identity(config.running.proxy_client.as_ref(), &server, &mut tasks)?;
         let shutdown_delay = config.running.shutdown_delay;
         Ok(Self { server, listener, tls, tasks, address, shutdown_delay })
     }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::{ArgAction, Args};
 use oarlock_apiserver::{
-    Anonymous, AuthenticationConfig, OidcFlags, RequestHeaderConfig, TokenWebhook, from_kubeconfig,
-    parse_duration,
+    Anonymous, AuthenticationConfig, CertificateFiles, OidcFlags, RequestHeaderConfig, TokenWebhook,
+    from_kubeconfig, parse_duration,
 };
 use oarlock_pki::Identity;
 
@@ -150,6 +150,12 @@ impl ProxyFlags {
             group_headers: self.requestheader_group_headers.clone(),
             extra_headers_prefixes: self.requestheader_extra_headers_prefix.clone(),
         })
+    }
+
+    /// Where the identity is, if it is told.
+    pub(super) fn files(&self) -> Option<CertificateFiles> {
+        let (cert, key) = (self.proxy_client_cert_file.clone()?, self.proxy_client_key_file.clone()?);
+        Some(CertificateFiles { cert, key })
     }
 
     pub(super) fn identity(&self, faults: &mut Faults) -> Option<Identity> {

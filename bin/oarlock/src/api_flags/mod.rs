@@ -171,6 +171,7 @@ impl ApiFlags {
             // Beside the cluster's own, which is not known here.
             client_ca: None,
             proxy_ca: None,
+            proxy_client: self.authentication.proxy.files(),
             authentication_file: self.authentication.authentication_config.clone(),
             authorization_file: self.authorization.authorization_config.clone(),
             request_timeout: serving.request_timeout,

@@ -132,6 +132,11 @@ fn files_become_settings() {
     assert_eq!(header.allowed_names, ["front", "back"]);
     assert_eq!(header.username_headers, ["X-Remote-User"]);
     assert_eq!(told.proxy_client.expect("an identity").cert_pem, identity.cert_pem);
+    let files = told.running.proxy_client.expect("files");
+    assert_eq!(
+        (files.cert.display().to_string(), files.key.display().to_string()),
+        (cert.clone(), key.clone())
+    );
     let serving = told.running.serving;
     assert_eq!(serving.main.expect("a certificate").cert.display().to_string(), cert);
     let names: Vec<&[String]> = serving.by_name.iter().map(|(_, names)| &names[..]).collect();

@@ -39,7 +39,12 @@ pub(crate) async fn run(server: &Arc<Server>, stop: Shutdown) -> Result<(), Erro
             // Watched first, checked then: no change falls between.
             let mut changes = watch(server, &backends);
             check_all(server, &backends).await;
-            let changed = changes.any();
+            let changed = async {
+                tokio::select! {
+                    () = changes.any() => {}
+                    () = server.aggregator.identity_changed.notified() => {}
+                }
+            };
             if backends.is_empty() {
                 changed.await;
             } else {

@@ -3,12 +3,14 @@
 
 mod check;
 mod ends;
+mod identity;
 mod merge;
 mod plan;
 mod proxy;
 
 pub(crate) use check::run;
 pub(crate) use ends::{NoEnd, ServiceEnds, end_of};
+pub(crate) use identity::follow as follow_identity;
 pub(crate) use merge::{RemoteGroups, merge_openapi_v2};
 pub(crate) use plan::Backends;
 pub(crate) use proxy::serve;
@@ -16,13 +18,14 @@ pub(crate) use proxy::serve;
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use oarlock_api::GroupResource;
 use oarlock_apiserver_access::Objects;
 use oarlock_pki::{Identity, PkiError, client_config, client_config_for_any_server};
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::sync::Notify;
 
 use crate::kubelet::Trust;
 use plan::Backend;
@@ -39,7 +42,10 @@ pub struct FrontProxy {
 
 /// What is known of the other servers.
 pub(crate) struct Aggregator {
-    front: FrontProxy,
+    /// Shown to the other servers.
+    identity: ArcSwapOption<Identity>,
+    /// Who did not believe this server may do so by now.
+    identity_changed: Notify,
     /// Backends as of a generation of the APIServices.
     backends: ArcSwap<(u64, Arc<Backends>)>,
     /// What each backend's last check brought.
@@ -60,7 +66,8 @@ pub(crate) fn api_services() -> &'static GroupResource {
 impl Aggregator {
     pub(crate) fn new(front: FrontProxy) -> Self {
         Self {
-            front,
+            identity: front.identity.map(Arc::new).into(),
+            identity_changed: Notify::new(),
             backends: ArcSwap::from_pointee((u64::MAX, Arc::default())),
             remote: ArcSwap::default(),
             trusts: Mutex::default(),
@@ -100,7 +107,8 @@ impl Aggregator {
         if let Some(trust) = self.trusts.lock().get(&backend.name) {
             return Ok(trust.clone());
         }
-        let identity = self.front.identity.as_ref();
+        let shown = self.identity.load_full();
+        let identity = shown.as_deref();
         let config = match &backend.ca_pem {
             _ if backend.insecure => client_config_for_any_server(identity)?,
             Some(ca) => client_config(ca, identity)?,
@@ -108,8 +116,26 @@ impl Aggregator {
             None => client_config("", identity)?,
         };
         let trust = Arc::new(Trust { config: Arc::new(config), name: backend.tls_name() });
-        self.trusts.lock().insert(backend.name.clone(), trust.clone());
+        let mut trusts = self.trusts.lock();
+        // What was made of an identity that was replaced meanwhile is for this request alone.
+        if self.identity.load().as_ref().map(Arc::as_ptr) == shown.as_ref().map(Arc::as_ptr) {
+            trusts.insert(backend.name.clone(), trust.clone());
+        }
         Ok(trust)
+    }
+
+    /// Shows another identity from now on; whether it is new.
+    fn show(&self, identity: Identity) -> bool {
+        let same = |known: &Arc<Identity>| {
+            (&known.cert_pem, &known.key_pem) == (&identity.cert_pem, &identity.key_pem)
+        };
+        if self.identity.load().as_ref().is_some_and(same) {
+            return false;
+        }
+        self.identity.store(Some(Arc::new(identity)));
+        self.trusts.lock().clear();
+        self.identity_changed.notify_one();
+        true
     }
 }
 
