@@ -2,9 +2,14 @@
 
 mod common;
 
-use common::{TestServer, eventually, start};
+use std::sync::Arc;
+
+use common::{TestServer, eventually, start, start_with};
 use http::Method;
+use oarlock_apiserver::{CertificateFiles, RequestHeaderConfig, RuntimeConfig};
 use oarlock_apiserver_webhook::testing::{Answer, TestServer as Remote};
+use oarlock_pki::{Authority, Profile};
+use oarlock_store::MemoryStore;
 use serde_json::{Value, json};
 
 /// The server of `wardle.example.com/v1`.
@@ -109,5 +114,168 @@ async fn a_server_that_is_not_there_is_unavailable() {
     assert_eq!(code, 503);
     let (_, local) = server.get("/apis/apiregistration.k8s.io/v1/apiservices/v1.apps").await;
     assert_eq!(local["status"]["conditions"][0]["reason"], "Local");
+    server.stop().await;
+}
+
+/// A server that serves `flunders` and believes front proxies of this authority.
+async fn flunders(proxies: &Authority) -> TestServer {
+    let server = start_with(Arc::new(MemoryStore::new()), |config, _| {
+        config.authentication.request_header = Some(RequestHeaderConfig {
+            client_ca_pem: proxies.cert_pem().to_string(),
+            allowed_names: vec!["front".into()],
+            username_headers: vec!["X-Remote-User".into()],
+            uid_headers: vec![],
+            group_headers: vec!["X-Remote-Group".into()],
+            extra_headers_prefixes: vec!["X-Remote-Extra-".into()],
+        });
+    })
+    .await;
+    let definition = json!({
+        "metadata": { "name": "flunders.wardle.example.com" },
+        "spec": {
+            "group": "wardle.example.com", "scope": "Namespaced",
+            "names": { "plural": "flunders", "singular": "flunder", "kind": "Flunder" },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object" } },
+            }],
+        },
+    });
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(server.ask(Method::POST, path, definition).await.0, 201);
+    server
+}
+
+#[tokio::test]
+async fn the_certificate_of_the_proxy_is_followed() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = |name: &str| dir.path().join(name);
+    let authority = |name: &str| {
+        let (cert, key) = (path(&format!("{name}.crt")), path(&format!("{name}.key")));
+        Authority::load_or_create(&cert, &key, name).expect("an authority")
+    };
+    let (old, new) = (authority("old"), authority("new"));
+    let files = CertificateFiles { cert: path("p.crt"), key: path("p.key") };
+    let show = |by: &Authority| {
+        let identity = by.issue(&Profile::client("front", "")).expect("an identity");
+        std::fs::write(&files.cert, &identity.cert_pem).expect("written");
+        std::fs::write(&files.key, &identity.key_pem).expect("written");
+        identity
+    };
+    let behind = flunders(&new).await;
+    let server = start_with(Arc::new(MemoryStore::new()), |config, _| {
+        config.front_proxy.identity = Some(show(&old));
+        config.running.proxy_client = Some(files.clone());
+    })
+    .await;
+    let namespace = json!({ "metadata": { "name": "wardle" } });
+    assert_eq!(server.ask(Method::POST, "/api/v1/namespaces", namespace).await.0, 201);
+    let service = json!({ "metadata": { "name": "api" }, "spec": { "type": "ExternalName", "externalName": "localhost" } });
+    assert_eq!(server.ask(Method::POST, "/api/v1/namespaces/wardle/services", service).await.0, 201);
+    let registered = json!({
+        "metadata": { "name": "v1.wardle.example.com" },
+        "spec": {
+            "group": "wardle.example.com", "version": "v1", "groupPriorityMinimum": 2000, "versionPriority": 10,
+            "insecureSkipTLSVerify": true,
+            "service": { "namespace": "wardle", "name": "api", "port": behind.address.port() },
+        },
+    });
+    let apiservices = "/apis/apiregistration.k8s.io/v1/apiservices";
+    assert_eq!(server.ask(Method::POST, apiservices, registered).await.0, 201);
+    let asked = async || server.get("/apis/wardle.example.com/v1/namespaces/default/flunders").await.0;
+    assert_eq!(availability(&server, "False").await["reason"], "FailedDiscoveryCheck");
+    assert_eq!(asked().await, 503);
+    show(&new);
+    availability(&server, "True").await;
+    assert_eq!(asked().await, 200);
+    server.stop().await;
+    behind.stop().await;
+}
+
+const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+
+async fn restarted(server: TestServer, store: &Arc<MemoryStore>, flags: &str) -> TestServer {
+    server.stop().await;
+    start_with(store.clone(), |config, _| {
+        config.runtime_config = RuntimeConfig::parse(&[flags.into()]).expect("valid");
+    })
+    .await
+}
+
+#[tokio::test]
+async fn apiservices_of_this_server_are_kept_as_their_label_says() {
+    const LABEL: &str = "kube-aggregator.kubernetes.io/automanaged";
+    let store = Arc::new(MemoryStore::new());
+    let server = start_with(store.clone(), |_, _| {}).await;
+    let service = |group: &str, label: Value| {
+        json!({
+            "metadata": { "name": format!("v1.{group}"), "labels": { LABEL: label } },
+            "spec": { "group": group, "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 100 },
+        })
+    };
+    let priority = async |server: &TestServer, name: &str| {
+        let (code, service) = server.get(&format!("{SERVICES}/{name}")).await;
+        if code == 200 { service["spec"]["versionPriority"].clone() } else { json!(code) }
+    };
+    let merge = [("content-type", "application/merge-patch+json")];
+    let patch = async |server: &TestServer, name: &str, patch: Value| {
+        let path = format!("{SERVICES}/{name}");
+        assert_eq!(server.ask_with(Method::PATCH, &path, &merge, patch.to_string().into()).await.0, 200);
+    };
+    // Nothing stands behind one that is kept always: it goes at once. Of the others the server looks at the next start.
+    for (group, label) in [("gone.test", "true"), ("old.test", "onstart"), ("mine.test", "other")] {
+        assert_eq!(server.ask(Method::POST, SERVICES, service(group, json!(label))).await.0, 201);
+    }
+    eventually("it is taken away", async || {
+        (priority(&server, "v1.gone.test").await == json!(404)).then_some(())
+    })
+    .await;
+    for (name, labels) in [("v1.apps", json!({})), ("v1.policy", json!({ LABEL: null }))] {
+        let change = json!({ "metadata": { "labels": labels }, "spec": { "versionPriority": 3 } });
+        patch(&server, name, change).await;
+    }
+    assert_eq!(priority(&server, "v1.old.test").await, json!(100));
+    assert_eq!(priority(&server, "v1.apps").await, json!(3));
+
+    let server = restarted(server, &store, "batch/v1=false").await;
+    for (name, want) in [
+        ("v1.old.test", json!(404)),
+        ("v1.batch", json!(404)),
+        ("v1.mine.test", json!(100)),
+        ("v1.apps", json!(15)),
+        ("v1.policy", json!(3)),
+        ("v1.", json!(1)),
+    ] {
+        assert_eq!(priority(&server, name).await, want, "{name}");
+    }
+    let server = restarted(server, &store, "").await;
+    assert_eq!(priority(&server, "v1.batch").await, json!(15), "it is served again");
+
+    // Of a definition: made, put right, and made again.
+    let definition = json!({
+        "metadata": { "name": "flunders.wardle.example.com" },
+        "spec": {
+            "group": "wardle.example.com", "scope": "Namespaced",
+            "names": { "plural": "flunders", "singular": "flunder", "kind": "Flunder" },
+            "versions": [{
+                "name": "v1", "served": true, "storage": true,
+                "schema": { "openAPIV3Schema": { "type": "object" } },
+            }],
+        },
+    });
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(server.ask(Method::POST, path, definition).await.0, 201);
+    let is_kept = async || {
+        eventually("it is as it should be", async || {
+            (priority(&server, "v1.wardle.example.com").await == json!(100)).then_some(())
+        })
+        .await;
+    };
+    is_kept().await;
+    patch(&server, "v1.wardle.example.com", json!({ "spec": { "versionPriority": 3 } })).await;
+    is_kept().await;
+    let gone = server.ask(Method::DELETE, &format!("{SERVICES}/v1.wardle.example.com"), Value::Null).await;
+    assert_eq!(gone.0, 200);
+    is_kept().await;
     server.stop().await;
 }

@@ -7,6 +7,7 @@ mod identity;
 mod merge;
 mod plan;
 mod proxy;
+mod registration;
 
 pub(crate) use check::run;
 pub(crate) use ends::{NoEnd, ServiceEnds, end_of};
@@ -14,6 +15,7 @@ pub(crate) use identity::follow as follow_identity;
 pub(crate) use merge::{RemoteGroups, merge_openapi_v2};
 pub(crate) use plan::Backends;
 pub(crate) use proxy::serve;
+pub(crate) use registration::{Duty, Kept, duty, registration};
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

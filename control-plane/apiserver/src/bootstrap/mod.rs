@@ -88,7 +88,11 @@ async fn create_all(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     create_namespaces(server).await?;
     let mut work: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
     work.push(trust::publish(server).boxed());
-    for (plural, object) in objects::all(server, plan) {
+    let all = objects::all(server, plan);
+    let services = all.iter().filter(|(plural, _)| *plural == "apiservices");
+    let services: Vec<Value> = services.map(|(_, service)| service.clone()).collect();
+    work.push(async move { versions::remove_others(server, &services).await }.boxed());
+    for (plural, object) in all {
         work.push(objects::reconcile(server, plural, object).boxed());
     }
     stream::iter(work).buffer_unordered(CONCURRENT).try_collect::<()>().await?;

@@ -6,6 +6,7 @@ use oarlock_apiserver_access::authorization::{BindingAction, reconcile_binding, 
 use serde_json::{Value, json};
 
 use super::{Action, Plan, ensure, versions};
+use crate::aggregate::{Duty, duty};
 use crate::config::Error;
 use crate::server::Server;
 
@@ -39,7 +40,8 @@ pub(super) fn all(server: &Server, plan: &Plan) -> Vec<(&'static str, Value)> {
     all
 }
 
-/// Missing objects are created; roles and bindings get back what they lack, the rest belongs to its owners.
+/// Missing objects are created; roles and bindings get back what they lack, APIServices what they say, the rest belongs to
+/// its owners.
 pub(super) async fn reconcile(
     server: &Arc<Server>,
     plural: &'static str,
@@ -54,6 +56,10 @@ pub(super) async fn reconcile(
                 BindingAction::Recreate(object) => Action::Recreate(object),
             })
         }
+        ("apiservices", existing) => match duty(Some(expected), existing, true) {
+            Duty::Replace(object) => Some(Action::Replace(object)),
+            _ => None,
+        },
         _ => None,
     })
     .await

@@ -1,9 +1,17 @@
 //! The APIService of every version that is served: those of a fresh cluster, without those that are turned off, and with
-//! those that are turned on.
+//! those that are turned on. Those of versions that are served no more are taken away.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
 
-use crate::registry::Resources;
+use oarlock_api::Status;
+use oarlock_apiserver_access::Annotations;
+use serde_json::Value;
+
+use super::system_user;
+use crate::aggregate::{Duty, Kept, api_services, duty, registration};
+use crate::config::Error;
+use crate::registry::{DeleteOptions, Resources, Write};
+use crate::server::Server;
 
 /// Versions that are not served by default: group, version, its group's priority, its own. Upstream's.
 const FURTHER: [(&str, &str, i64, i64); 13] = [
@@ -31,25 +39,61 @@ pub(super) fn services(defaults: Vec<Value>, resources: &Resources) -> Vec<Value
     for served in resources.served().iter().filter(|served| served.custom.is_none()) {
         let (group, version) = (served.api.group, served.api.version);
         if !all.iter().any(|known| (&*text(known, "group"), &*text(known, "version")) == (group, version)) {
-            all.push(service(group, version));
+            let listed = FURTHER.iter().find(|(g, v, ..)| (*g, *v) == (group, version));
+            let priorities = listed.map_or(OTHER, |(_, _, of_group, own)| (*of_group, *own));
+            all.push(registration(Kept::OnStart, group, version, priorities));
         }
     }
     all
 }
 
-fn service(group: &str, version: &str) -> Value {
-    let listed = FURTHER.iter().find(|(g, v, ..)| (*g, *v) == (group, version));
-    let (of_group, own) = listed.map_or(OTHER, |(_, _, of_group, own)| (*of_group, *own));
-    json!({
-        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-        "metadata": {
-            "name": format!("{version}.{group}"),
-            "labels": { "kube-aggregator.kubernetes.io/automanaged": "onstart" },
-        },
-        "spec": {
-            "group": group, "version": version, "groupPriorityMinimum": of_group, "versionPriority": own,
-        },
-    })
+/// Takes away the APIServices that this or another server has kept and that are of no version served now: it was turned off
+/// while no server ran, or its definition went.
+pub(super) async fn remove_others(server: &Arc<Server>, wanted: &[Value]) -> Result<(), Error> {
+    let resource = api_services();
+    let Some(served) = server.resources.known(&resource.group, "v1", &resource.resource) else {
+        return Ok(());
+    };
+    let definitions = server.objects.list(&crate::custom::definitions(), "");
+    let (user, annotations) = (Arc::new(system_user()), Annotations::default());
+    for service in server.objects.list(resource, "") {
+        let name = service["metadata"]["name"].as_str().unwrap_or_default();
+        let is_wanted = wanted.iter().any(|wanted| wanted["metadata"]["name"] == name)
+            || definitions.iter().any(|definition| defines(definition, &service));
+        if is_wanted || duty(None, Some(&service), true) != Duty::Delete {
+            continue;
+        }
+        let uid = service["metadata"]["uid"].as_str().map(str::to_string);
+        let options = DeleteOptions { uid, ..DeleteOptions::default() };
+        let mut write = Write {
+            user: &user,
+            subresource: "",
+            dry_run: false,
+            options: &Value::Null,
+            warnings: Vec::new(),
+            annotations: &annotations,
+        };
+        match server.registry.delete(&served, ("", name), &options, &mut write).await {
+            // It went, or is another by now.
+            Err(status) if matches!(&*status.reason, "NotFound" | "Conflict") => {}
+            Err(status) => return Err(failed(name, status)),
+            Ok(_) => tracing::info!(name, "the APIService of a version that is served no more was removed"),
+        }
+    }
+    Ok(())
+}
+
+fn failed(name: &str, status: Status) -> Error {
+    Error::Bootstrap { what: format!("apiservices {name:?}"), status: Box::new(status) }
+}
+
+/// Whether a definition serves the version of an APIService.
+fn defines(definition: &Value, service: &Value) -> bool {
+    let versions = definition["spec"]["versions"].as_array().into_iter().flatten();
+    definition["spec"]["group"] == service["spec"]["group"]
+        && versions
+            .into_iter()
+            .any(|version| version["name"] == service["spec"]["version"] && version["served"] == true)
 }
 
 #[cfg(test)]

@@ -1,69 +1,77 @@
 //! An APIService for every group version of custom resources, as upstream's auto-registration keeps them.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use oarlock_api::Status;
 use oarlock_apiserver_access::{Annotations, User};
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::aggregate::api_services;
+use crate::aggregate::{Duty, Kept, api_services, duty, registration};
 use crate::registry::{DeleteOptions, Write};
 use crate::server::Server;
 
-const MANAGED: &str = "kube-aggregator.kubernetes.io/automanaged";
+/// Custom resources come after all others.
+const PRIORITIES: (i64, i64) = (1000, 100);
 
-/// Creates what is missing and deletes what nothing stands behind any more.
+/// Creates what is missing, puts right what was changed, and deletes what nothing stands behind any more.
 pub(super) async fn keep(server: &Arc<Server>) -> Result<(), Status> {
     let resources = server.resources.now();
     let custom = resources.served().iter().filter(|served| served.custom.is_some());
-    let wanted: BTreeSet<(&str, &str)> = custom.map(|s| (s.api.group, s.api.version)).collect();
+    let wanted: BTreeMap<String, Value> = custom
+        .map(|served| registration(Kept::Always, served.api.group, served.api.version, PRIORITIES))
+        .map(|service| (name_of(&service), service))
+        .collect();
     let existing = server.objects.list(api_services(), "");
-    let name_of = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_string();
-    let served = server.resources.known("apiregistration.k8s.io", "v1", "apiservices");
-    let Some(served) = served else { return Ok(()) };
-    let user = Arc::new(User {
-        name: "system:apiserver".into(),
-        groups: vec!["system:masters".into()],
-        ..User::default()
-    });
-    let options = Value::Null;
-    let annotations = Annotations::default();
-    let write = || Write {
-        user: &user,
-        subresource: "",
-        dry_run: false,
-        options: &options,
-        warnings: Vec::new(),
-        annotations: &annotations,
-    };
-    for (group, version) in &wanted {
-        let name = format!("{version}.{group}");
-        if existing.iter().any(|object| name_of(object) == name) {
-            continue;
-        }
-        let mut object = api_service(&name, group, version);
-        crate::decode::default(&served, &mut object);
-        tolerate(server.registry.create(&served, "", object, &mut write()).await.map(drop))?;
-    }
-    let ours = existing.iter().filter(|object| object["metadata"]["labels"][MANAGED] == "true");
-    for object in ours {
-        let text = |field: &str| object["spec"][field].as_str().unwrap_or_default();
-        if !wanted.contains(&(text("group"), text("version"))) {
-            let place = ("", name_of(object));
-            let options = DeleteOptions::default();
-            let done = server.registry.delete(&served, (place.0, &place.1), &options, &mut write()).await;
-            tolerate(done.map(drop))?;
+    let existing: BTreeMap<String, &Value> =
+        existing.iter().map(|service| (name_of(service), &**service)).collect();
+    let also = existing.keys().filter(|name| !wanted.contains_key(*name));
+    for name in wanted.keys().chain(also) {
+        // A built-in version is nobody's definition; it is seen to at the start.
+        let builtin = resources.served().iter().any(|served| {
+            served.custom.is_none() && name.split_once('.') == Some((served.api.version, served.api.group))
+        });
+        if !builtin {
+            let existing = existing.get(name).copied();
+            act(server, name, duty(wanted.get(name), existing, false), existing).await?;
         }
     }
     Ok(())
 }
 
-fn api_service(name: &str, group: &str, version: &str) -> Value {
-    json!({
-        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
-        "metadata": { "name": name, "labels": { MANAGED: "true" } },
-        "spec": { "group": group, "version": version, "groupPriorityMinimum": 1000, "versionPriority": 100 },
+fn name_of(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap_or_default().to_string()
+}
+
+async fn act(server: &Arc<Server>, name: &str, duty: Duty, existing: Option<&Value>) -> Result<(), Status> {
+    let served = server.resources.known("apiregistration.k8s.io", "v1", "apiservices");
+    let Some(served) = served else { return Ok(()) };
+    let groups = vec!["system:masters".into()];
+    let user = Arc::new(User { name: "system:apiserver".into(), groups, ..User::default() });
+    let annotations = Annotations::default();
+    let mut write = Write {
+        user: &user,
+        subresource: "",
+        dry_run: false,
+        options: &Value::Null,
+        warnings: Vec::new(),
+        annotations: &annotations,
+    };
+    let registry = &server.registry;
+    tolerate(match duty {
+        Duty::Nothing => Ok(()),
+        Duty::Create(mut object) => {
+            crate::decode::default(&served, &mut object);
+            registry.create(&served, "", object, &mut write).await.map(drop)
+        }
+        Duty::Replace(new) => {
+            registry.update(&served, ("", name), &mut write, None, |_| Ok(new.clone())).await.map(drop)
+        }
+        Duty::Delete => {
+            let uid = existing.and_then(|service| service["metadata"]["uid"].as_str()).map(str::to_string);
+            let options = DeleteOptions { uid, ..DeleteOptions::default() };
+            registry.delete(&served, ("", name), &options, &mut write).await.map(drop)
+        }
     })
 }
 

@@ -23,6 +23,7 @@ use oarlock_apiserver_custom::{compile, needs_cleanup, plan_status};
 use oarlock_base::{Backoff, Shutdown};
 use serde_json::Value;
 
+use crate::aggregate::api_services;
 use crate::cache::{Changes, Filter};
 use crate::config::Error;
 use crate::registry::Resources;
@@ -78,7 +79,7 @@ pub(crate) async fn run(server: &Arc<Server>, mut state: Definitions, stop: Shut
         let mut backoff = Backoff::doubling(Duration::from_millis(50), Duration::from_secs(10)).start();
         loop {
             // Watched first, looked at then: no change falls between.
-            let watched = [(definitions(), Filter::default())];
+            let watched = [definitions(), api_services().clone()].map(|watched| (watched, Filter::default()));
             let mut changes = Changes::of(&server.resources, &server.cache, watched);
             match reconcile(server, &mut state).await {
                 Ok(()) => {
