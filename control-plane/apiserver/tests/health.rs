@@ -79,6 +79,10 @@ async fn a_store_that_does_not_answer_is_told_and_why_only_to_who_may_ask() {
     let (code, why) = told(&server, "/livez/etcd").await;
     assert!(code == 500 && why.starts_with("internal server error: ") && why.contains("no member"), "{why}");
     assert_eq!(told(&server, "/livez?exclude=etcd").await, (200, "ok".into()));
+    for (path, sniffed) in [("/livez/ping", false), ("/livez/etcd", true), ("/livez?exclude=etcd", true)] {
+        let answer = server.raw(Method::GET, path, &[], Vec::new()).await;
+        assert_eq!(answer.headers().contains_key("x-content-type-options"), sniffed, "{path}");
+    }
     let stranger = server.over_tls(None, Method::GET, "/livez/etcd", &[], vec![]).await;
     assert!(!stranger.status().is_success(), "strangers may not ask why");
     store.sick.store(false, Ordering::Relaxed);
