@@ -185,7 +185,9 @@ fn one_type(out: &mut String, names: &Names<'_>, name: &str, ty: &Map<String, Va
             writeln!(out, "I\t{tag}\t{index}")?;
         } else {
             let kind = names.kind(expression).with_context(|| json_name.clone())?;
-            writeln!(out, "F\t{json_name}\t{tag}\t{kind}\t{}{}", flags(field), markers(field)?)?;
+            let called =
+                names.go_name(expression, &kind).map(|name| format!("\tn={name}")).unwrap_or_default();
+            writeln!(out, "F\t{json_name}\t{tag}\t{kind}\t{}{}{called}", flags(field), markers(field)?)?;
         }
     }
     Ok(())
@@ -197,6 +199,15 @@ impl Names<'_> {
             Some(to) if to.starts_with("io.k8s.") => self.resolve(to),
             _ => name,
         }
+    }
+
+    /// What Go calls a list or map that has a name: `v1.ResourceList`.
+    fn go_name(&self, expression: &str, kind: &str) -> Option<String> {
+        let name = expression.trim_start_matches('*');
+        let named = self.aliases.contains_key(name) && kind.starts_with(['[', '{']);
+        let mut parts = name.rsplit('.');
+        let (last, package) = (parts.next()?, parts.next()?);
+        named.then(|| format!("{package}.{last}"))
     }
 
     /// A Go type expression in the letters of `load.rs`.

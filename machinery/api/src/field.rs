@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde_json::Value;
 
+use crate::go;
+
 /// A path into an object, as users read it: `spec.containers[0].ports[name]`.
 ///
 /// Validation walks whole objects and seldom finds a fault, so a path of usual length is built without allocating.
@@ -181,6 +183,11 @@ pub enum Fault {
     Internal {
         detail: String,
     },
+    /// Whose value is told in other words than a tree's.
+    Told {
+        cause: &'static str,
+        body: String,
+    },
 }
 
 /// One fault at one place.
@@ -246,9 +253,38 @@ impl FieldError {
         Self { path, fault: Fault::Internal { detail: detail.into() } }
     }
 
+    /// Tells the value in these words: [`crate::dump`] prints them.
+    #[must_use]
+    pub fn told_as(self, words: &str) -> Self {
+        let cause = self.cause_type();
+        let body = match &self.fault {
+            Fault::NotFound { .. } => format!("Not found: {words}"),
+            Fault::Duplicate { .. } => format!("Duplicate value: {words}"),
+            Fault::Invalid { detail, .. } | Fault::TypeInvalid { detail, .. } => {
+                with_detail(&format!("Invalid value: {words}"), detail)
+            }
+            Fault::NotSupported { supported, .. } => unsupported(words, supported),
+            _ => return self,
+        };
+        Self { path: self.path, fault: Fault::Told { cause, body } }
+    }
+
+    /// As [`FieldError::duplicate`], where items must differ in what `detail` says.
+    pub fn duplicate_of(path: Path, told: &str, detail: &str) -> Self {
+        let body = with_detail(&format!("Duplicate value: {told}"), detail);
+        Self { path, fault: Fault::Told { cause: "FieldValueDuplicate", body } }
+    }
+
+    /// As [`FieldError::not_found`], with what it could have been.
+    pub fn not_found_among(path: Path, value: impl Into<Value>, detail: &str) -> Self {
+        let body = with_detail(&format!("Not found: {}", printed(&value.into())), detail);
+        Self { path, fault: Fault::Told { cause: "FieldValueNotFound", body } }
+    }
+
     /// The `reason` of a Status cause.
     pub fn cause_type(&self) -> &'static str {
         match self.fault {
+            Fault::Told { cause, .. } => cause,
             Fault::NotFound { .. } => "FieldValueNotFound",
             Fault::Required { .. } => "FieldValueRequired",
             Fault::Duplicate { .. } | Fault::DuplicateOmitted => "FieldValueDuplicate",
@@ -276,18 +312,12 @@ impl FieldError {
             Fault::TypeInvalid { value, detail } => {
                 with_detail(&format!("Invalid value: {}", printed(value)), detail)
             }
-            Fault::NotSupported { value, supported } => {
-                let supported: Vec<String> = supported.iter().map(|s| format!("{s:?}")).collect();
-                let head = format!("Unsupported value: {}", printed(value));
-                if supported.is_empty() {
-                    head
-                } else {
-                    format!("{head}: supported values: {}", supported.join(", "))
-                }
-            }
+            Fault::NotSupported { value, supported } => unsupported(&printed(value), supported),
+            Fault::Told { body, .. } => body.clone(),
             Fault::Forbidden { detail } => with_detail("Forbidden", detail),
             Fault::TooLong { max_bytes } => {
-                format!("Too long: may not be more than {max_bytes} bytes")
+                let unit = if *max_bytes == 1 { "byte" } else { "bytes" };
+                format!("Too long: may not be more than {max_bytes} {unit}")
             }
             Fault::TooMany { actual, max } => format!("Too many: {actual}: must have at most {max} items"),
             Fault::Internal { detail } => with_detail("Internal error", detail),
@@ -305,11 +335,17 @@ fn with_detail(head: &str, detail: &str) -> String {
     if detail.is_empty() { head.to_string() } else { format!("{head}: {detail}") }
 }
 
+fn unsupported(value: &str, supported: &[String]) -> String {
+    let supported: Vec<String> = supported.iter().map(|s| go::quoted(s)).collect();
+    let head = format!("Unsupported value: {value}");
+    if supported.is_empty() { head } else { format!("{head}: supported values: {}", supported.join(", ")) }
+}
+
 /// Strings in quotes, numbers and booleans bare, null as upstream's `null`, the rest as JSON.
 fn printed(value: &Value) -> String {
     match value {
-        Value::String(s) => format!("{s:?}"),
-        other => other.to_string(),
+        Value::String(text) => go::quoted(text),
+        other => go::json(other),
     }
 }
 

@@ -15,6 +15,50 @@ pub fn type_of(value: &Value) -> &'static str {
     }
 }
 
+/// As `encoding/json` prints it: what HTML would take for its own is escaped.
+pub fn json(value: &Value) -> String {
+    let text = value.to_string();
+    if !text.contains(['<', '>', '&', '\u{2028}', '\u{2029}']) {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for letter in text.chars() {
+        match letter {
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(letter)))
+            }
+            _ => out.push(letter),
+        }
+    }
+    out
+}
+
+/// In quotes. (`%q`)
+pub fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for letter in text.chars() {
+        match letter {
+            '"' | '\\' => out.extend(['\\', letter]),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            '\u{7}' => out.push_str("\\a"),
+            '\u{8}' => out.push_str("\\b"),
+            '\u{b}' => out.push_str("\\v"),
+            '\u{c}' => out.push_str("\\f"),
+            ' '..='~' => out.push(letter),
+            '\0'..='\u{7f}' => out.push_str(&format!("\\x{:02x}", u32::from(letter))),
+            // Rust escapes what cannot be seen, and what joins the letter before it, which Go prints.
+            _ if letter.escape_debug().count() == 1 || letter.is_alphanumeric() => out.push(letter),
+            '\u{80}'..='\u{ffff}' => out.push_str(&format!("\\u{:04x}", u32::from(letter))),
+            _ => out.push_str(&format!("\\U{:08x}", u32::from(letter))),
+        }
+    }
+    out.push('"');
+    out
+}
+
 /// `map[a:1 b:[x y]]` (`%v`)
 pub fn plain(value: &Value) -> String {
     match value {
@@ -51,6 +95,19 @@ fn syntax_of_map(members: &Map<String, Value>) -> String {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn texts_are_quoted_as_by_go() {
+        for (text, want) in [
+            ("a\"b\\", r#""a\"b\\""#),
+            ("\n\u{1}\u{7f}", r#""\n\x01\x7f""#),
+            ("ü € ’", "\"ü € ’\""),
+            ("\u{200b}\u{e0001}", r#""\u200b\U000e0001""#),
+        ] {
+            assert_eq!(quoted(text), want);
+        }
+        assert_eq!(json(&serde_json::json!({"a": "<&>"})), r#"{"a":"\u003c\u0026\u003e"}"#);
+    }
 
     #[test]
     fn values_read_as_gos() {

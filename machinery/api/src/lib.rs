@@ -7,6 +7,7 @@ pub mod apply;
 pub mod codec;
 pub mod conversion;
 pub mod defaults;
+pub mod dump;
 pub mod field;
 pub mod go;
 pub mod gvk;

@@ -18,6 +18,9 @@ pub struct Status {
     pub message: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub details: Option<Box<StatusDetails>>,
+    /// Texts for `Warning:` headers: what is refused may have been unwise besides.
+    #[serde(skip)]
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -55,7 +58,7 @@ fn is_zero(n: &u32) -> bool {
 impl Status {
     /// Any code, reason and message.
     pub fn new(code: u16, reason: &str, message: impl Into<String>) -> Self {
-        Self { code, reason: reason.into(), message: message.into(), details: None }
+        Self { code, reason: reason.into(), message: message.into(), details: None, warnings: Vec::new() }
     }
 
     fn about(mut self, gr: &GroupResource, name: &str) -> Self {
@@ -66,6 +69,11 @@ impl Status {
             ..StatusDetails::default()
         }));
         self
+    }
+
+    #[must_use]
+    pub fn with_warnings(self, warnings: &mut Vec<String>) -> Self {
+        Self { warnings: std::mem::take(warnings), ..self }
     }
 
     fn details_mut(&mut self) -> &mut StatusDetails {

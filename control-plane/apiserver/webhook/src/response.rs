@@ -56,6 +56,7 @@ fn told_status(body: &[u8]) -> Option<Status> {
     }
     let text = |field: &str| object[field].as_str().unwrap_or_default().to_string();
     Some(Status {
+        warnings: Vec::new(),
         code: object["code"].as_u64().and_then(|code| u16::try_from(code).ok()).unwrap_or_default(),
         reason: text("reason"),
         message: text("message"),

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 use crate::table::{Field, FieldKind};
 
 /// Whether upstream leaves this value out of JSON.
-pub(super) fn omitted(field: &Field, value: &Value) -> bool {
+pub(crate) fn omitted(field: &Field, value: &Value) -> bool {
     match value {
         Value::Null => true,
         _ if field.pointer() || !field.omitempty() => false,
@@ -19,8 +19,15 @@ pub(super) fn omitted(field: &Field, value: &Value) -> bool {
     }
 }
 
+/// Whether this is a list of nothing that upstream prints as null: what it stores, in protobuf, does not know it from none. Items
+/// of lists of objects are never stored.
+pub(crate) fn lost(field: &Field, value: &Value) -> bool {
+    let list = matches!(field.kind, FieldKind::List(_)) && !field.pointer() && field.tag > 0;
+    list && field.json_name != "items" && value.as_array().is_some_and(Vec::is_empty)
+}
+
 /// Whether this is the zero value of a kind that protobuf always writes.
-pub(super) fn zero_scalar(kind: &FieldKind, value: &Value) -> bool {
+pub(crate) fn zero_scalar(kind: &FieldKind, value: &Value) -> bool {
     match value {
         Value::Bool(set) => !set && *kind == FieldKind::Bool,
         Value::Number(n) => n.as_f64() == Some(0.0) && is_number(kind),
@@ -30,7 +37,7 @@ pub(super) fn zero_scalar(kind: &FieldKind, value: &Value) -> bool {
 }
 
 /// What a null in a list or a map reads as.
-pub(super) fn zero(kind: &FieldKind) -> Value {
+pub(crate) fn zero(kind: &FieldKind) -> Value {
     match kind {
         FieldKind::Bool => Value::Bool(false),
         FieldKind::Int32 | FieldKind::Int64 | FieldKind::Float | FieldKind::IntOrString => Value::from(0),

@@ -4,15 +4,17 @@
 //! values where upstream omits them, times and quantities in canonical form. Decoders produce it; encoders print from it
 //! what upstream prints, empty values that upstream writes included.
 
-mod empty;
+pub(crate) mod empty;
 mod error;
 pub mod json;
 pub mod protobuf;
+mod settle;
 mod shape;
 mod text;
 pub mod yaml;
 
 pub use error::DecodeError;
+pub use settle::settle;
 pub use shape::{check, prune};
 
 /// A decoded object and what a strict reader objects to.

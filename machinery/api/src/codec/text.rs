@@ -18,11 +18,18 @@ pub(super) fn time(text: &str) -> Result<String, String> {
 
 /// RFC 3339 with exactly six decimals, to UTC.
 pub(super) fn micro_time(text: &str) -> Result<String, String> {
-    let decimals = text.get(19..).and_then(|rest| rest.strip_prefix('.')).unwrap_or_default();
-    let digits = decimals.bytes().take_while(u8::is_ascii_digit).count();
-    if text.len() >= 19 && digits < 6 {
-        let rest = text.get(19..).unwrap_or_default();
-        return Err(cannot_parse(text, MICRO_TIME_LAYOUT, rest, ".000000"));
+    if let Some(misfit) = misfit(text, MICRO_TIME_LAYOUT) {
+        return Err(misfit);
+    }
+    let rest = text.get(TO_THE_SECOND..).unwrap_or_default();
+    let digits = rest.strip_prefix('.').unwrap_or_default().bytes().take_while(u8::is_ascii_digit).count();
+    match digits {
+        ..6 => return Err(cannot_parse(text, MICRO_TIME_LAYOUT, rest, ".000000")),
+        6 => {}
+        _ => {
+            let zone = rest.get(".000000".len()..).unwrap_or_default();
+            return Err(cannot_parse(text, MICRO_TIME_LAYOUT, zone, "Z07:00"));
+        }
     }
     let at = instant(text, MICRO_TIME_LAYOUT)?;
     Ok(print_micro_time(at.as_second(), at.subsec_nanosecond()))
@@ -56,44 +63,62 @@ fn instant(text: &str, layout: &str) -> Result<Timestamp, String> {
     }
 }
 
-/// Finds the first part of the layout that the text does not match, as Go's `time.Parse` reports it.
-fn cannot_parse_from(text: &str, layout: &str) -> String {
-    let parts = [
-        ("2006", 4),
-        ("-", 1),
-        ("01", 2),
-        ("-", 1),
-        ("02", 2),
-        ("T", 1),
-        ("15", 2),
-        (":", 1),
-        ("04", 2),
-        (":", 1),
-        ("05", 2),
-    ];
+/// The length of `2006-01-02T15:04:05`.
+const TO_THE_SECOND: usize = 19;
+
+/// What Go's `time.Parse` says of the first part of the layout, to the second, that the text does not match.
+fn misfit(text: &str, layout: &str) -> Option<String> {
+    let parts = ["2006", "-", "01", "-", "02", "T", "15", ":", "04", ":", "05"];
     let mut at = 0;
-    for (part, len) in parts {
+    for part in parts {
         let rest = text.get(at..).unwrap_or_default();
-        let fits = match rest.get(..len) {
-            Some(piece) if part.as_bytes()[0].is_ascii_digit() => piece.bytes().all(|b| b.is_ascii_digit()),
-            Some(piece) => piece == part,
-            None => false,
-        };
+        let fits = rest.get(..part.len()).is_some_and(|piece| {
+            let number = part.as_bytes()[0].is_ascii_digit();
+            if number { piece.bytes().all(|b| b.is_ascii_digit()) } else { piece == part }
+        });
         if !fits {
-            return cannot_parse(text, layout, rest, part);
+            return Some(cannot_parse(text, layout, rest, part));
         }
-        at += len;
+        at += part.len();
     }
-    let rest = text.get(at..).unwrap_or_default();
+    None
+}
+
+/// Why a text is no time.
+fn cannot_parse_from(text: &str, layout: &str) -> String {
+    if let Some(misfit) = misfit(text, layout) {
+        return misfit;
+    }
+    let rest = text.get(TO_THE_SECOND..).unwrap_or_default();
     let zone = rest.trim_start_matches(|c: char| c == '.' || c.is_ascii_digit());
+    let shown = if zone.starts_with('Z') { 1 } else { "+07:00".len() };
+    if zone.starts_with(['Z', '+', '-'])
+        && let Some(extra) = zone.get(shown..).filter(|extra| !extra.is_empty())
+    {
+        return format!("parsing time {}: extra text: {}", quoted(text), quoted(extra));
+    }
     if zone.starts_with(['Z', '+', '-']) {
-        return format!("parsing time {text:?}: day out of range");
+        return format!("parsing time {}: day out of range", quoted(text));
     }
     cannot_parse(text, layout, rest, "Z07:00")
 }
 
 fn cannot_parse(text: &str, layout: &str, rest: &str, part: &str) -> String {
-    format!("parsing time {text:?} as {layout:?}: cannot parse {rest:?} as {part:?}")
+    format!("parsing time {} as {layout:?}: cannot parse {} as {part:?}", quoted(text), quoted(rest))
+}
+
+/// As Go's package of time quotes: what is not printable ASCII byte by byte.
+fn quoted(text: &str) -> String {
+    let mut out = String::from("\"");
+    for byte in text.bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..0x80 => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+    }
+    out.push('"');
+    out
 }
 
 /// `2024-01-02T03:04:05Z` with digits in plausible ranges needs no parser.
@@ -214,6 +239,8 @@ pub(super) fn base64(text: &str) -> Result<String, String> {
 
 fn base64_offset(text: &str, error: &base64::DecodeError) -> usize {
     match error {
+        // Go reads the padding that ends the text, and stumbles over what follows.
+        base64::DecodeError::InvalidByte(at, b'=') if at % 4 >= 2 => (at / 4 * 4 + 4).min(text.len()),
         base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
         base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding => text.len() / 4 * 4,
     }

@@ -151,6 +151,9 @@ fn pull_policy(holder: &mut Map<String, Value>, image: &str, field: &str) {
     }
 }
 
+/// A repository's name has no more bytes than that.
+const PATH_MAX: usize = 255;
+
 /// Whether the image means the tag `latest`, said or not. A name that is none does not.
 fn is_latest(image: &str) -> bool {
     let (name, digest) = match image.split_once('@') {
@@ -172,7 +175,7 @@ fn is_latest(image: &str) -> bool {
     };
     let letter =
         |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'.' | b'_' | b'-' | b'/');
-    if path.is_empty() || !path.bytes().all(letter) {
+    if path.is_empty() || path.len() > PATH_MAX || !path.bytes().all(letter) {
         return false;
     }
     match (tag, digest) {
@@ -203,6 +206,7 @@ mod tests {
         let cases = [
             ("nginx", true),
             ("nginx:latest", true),
+            (&"x".repeat(256), false),
             ("nginx:1.27", false),
             ("localhost:5000/nginx", true),
             ("localhost:5000/nginx:v1", false),

@@ -87,6 +87,7 @@ pub(crate) struct Markers {
     pub(crate) map_type: Option<MapType>,
     pub(crate) patch_strategy: Vec<&'static str>,
     pub(crate) patch_merge_key: Option<&'static str>,
+    pub(crate) go_name: Option<&'static str>,
 }
 
 pub(crate) const POINTER: u8 = 1;
@@ -159,6 +160,11 @@ impl Field {
 
     pub fn patch_merge_key(&self) -> Option<&'static str> {
         self.markers.as_ref()?.patch_merge_key
+    }
+
+    /// What Go calls the list or map that this is, where it has a name: `v1.ResourceList`.
+    pub fn go_name(&self) -> Option<&'static str> {
+        self.markers.as_ref()?.go_name
     }
 
     /// How the field is framed in protobuf.

@@ -142,6 +142,7 @@ fn marker(markers: &mut Markers, key: &str, value: &'static str) -> Option<()> {
         }
         "p" => markers.patch_strategy = value.split(',').collect(),
         "g" => markers.patch_merge_key = Some(value),
+        "n" => markers.go_name = Some(value),
         _ => return None,
     }
     Some(())

@@ -72,7 +72,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
 impl Seed<'_> {
     fn complain(&self, what: &str, name: &str) {
         let mut strict = self.context.strict.borrow_mut();
-        if strict.len() < MAX_STRICT {
+        if strict.len() < MAX_STRICT && !self.trail.lenient() {
             let message = format!("{what} field \"{}\"", self.trail.strict_path(name));
             if !strict.contains(&message) {
                 strict.push(message);
@@ -87,17 +87,14 @@ impl Seed<'_> {
 
     /// `json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32`.
     fn mismatch<E: serde::de::Error>(&self, found: &str) -> E {
-        // Types that read themselves upstream do not know where they stand.
-        let alone = match self.kind {
-            FieldKind::Time | FieldKind::MicroTime | FieldKind::Duration => Some("string"),
-            FieldKind::IntOrString => Some("int32"),
-            _ => None,
+        let table = self.context.table;
+        let name = match self.kind {
+            // Types that read themselves upstream speak of what they read.
+            FieldKind::Time | FieldKind::MicroTime | FieldKind::Duration => "string".to_string(),
+            FieldKind::IntOrString => "int32".to_string(),
+            kind => self.trail.go_name().map_or_else(|| go::type_name(table, kind), str::to_string),
         };
-        if let Some(name) = alone {
-            return self.fail(format!("json: cannot unmarshal {found} into Go value of type {name}"));
-        }
-        let name = go::type_name(self.context.table, self.kind);
-        match self.trail.go_path() {
+        match self.trail.go_path(table) {
             (path, Some(owner)) => self.fail(format!(
                 "json: cannot unmarshal {found} into Go struct field {owner}.{path} of type {name}"
             )),
@@ -261,7 +258,8 @@ impl Seed<'_> {
             let value =
                 entries.next_value_seed(Seed { context: self.context, kind: &field.kind, trail: &trail })?;
             // An empty list of owners is an order to forget them (KEP-555), so it is not the same as none.
-            if empty::omitted(field, &value) && field.json_name != "managedFields" {
+            let dropped = empty::omitted(field, &value) || empty::lost(field, &value);
+            if dropped && field.json_name != "managedFields" {
                 object.remove(field.json_name);
             } else {
                 object.insert(field.json_name.to_string(), value);

@@ -125,7 +125,7 @@ fn name(field: &Field, start: usize, out: &mut Vec<u8>) {
 }
 
 /// Whether upstream prints this field though it has no value.
-fn printed_absent(field: &Field) -> bool {
+pub(crate) fn printed_absent(field: &Field) -> bool {
     if field.omitzero() {
         return false;
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use super::{DecodeError, Decoded};
 use crate::table::{FieldKind, Table, TypeId};
 
+pub(crate) use encode::printed_absent;
 pub use encode::{encode, encode_into, encode_open};
 
 /// Reads an object of a type. Unknown fields are dropped and reported; a wrong type is an error in upstream's words.

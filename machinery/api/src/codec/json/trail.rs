@@ -1,6 +1,6 @@
 //! The way from the root of an object to where a reader stands: links on the stack, printed only when needed.
 
-use crate::table::Type;
+use crate::table::{FieldKind, Member, Table, Type};
 
 /// Where we are, innermost last.
 pub(super) struct Trail<'a> {
@@ -39,14 +39,51 @@ impl<'a> Trail<'a> {
         path
     }
 
-    /// The names of the fields only, as Go's type errors have them, and the innermost struct.
-    pub(super) fn go_path(&self) -> (String, Option<&'static str>) {
-        let (mut path, mut owner) = self.parent.map(Trail::go_path).unwrap_or_default();
+    /// Whether a field on the way reads itself upstream, and takes what it does not know in silence.
+    pub(super) fn lenient(&self) -> bool {
+        let here = match self.step {
+            Step::Field(name, ty) => ty.field(name).is_some_and(|field| {
+                use FieldKind::{SchemaOrArray, SchemaOrBool, SchemaOrStrings};
+                matches!(field.kind, SchemaOrArray(_) | SchemaOrBool(_) | SchemaOrStrings(_))
+            }),
+            _ => false,
+        };
+        here || self.parent.is_some_and(Trail::lenient)
+    }
+
+    /// The names of the fields only, as Go's type errors have them, and the innermost struct. An inlined struct is told by its
+    /// Go name.
+    pub(super) fn go_path(&self, table: &Table) -> (String, Option<&'static str>) {
+        let (mut path, mut owner) = self.parent.map(|parent| parent.go_path(table)).unwrap_or_default();
         if let Step::Field(name, ty) = self.step {
+            push_embedded(table, ty, name, &mut path);
             push_name(&mut path, name);
             owner = Some(ty.short_name());
         }
         (path, owner)
+    }
+
+    /// The name that Go gives to the list or map that the last step leads to.
+    pub(super) fn go_name(&self) -> Option<&'static str> {
+        match self.step {
+            Step::Field(name, ty) => ty.field(name)?.go_name(),
+            _ => None,
+        }
+    }
+}
+
+/// The inlined structs through which a field belongs to a type.
+fn push_embedded(table: &Table, ty: &Type, name: &str, path: &mut String) {
+    if !ty.field(name).is_some_and(crate::table::Field::inlined) {
+        return;
+    }
+    let inlined = ty.members.iter().filter_map(|member| match member {
+        Member::Inline { ty, .. } => Some(table.ty(*ty)),
+        Member::Field(_) => None,
+    });
+    if let Some(inner) = inlined.into_iter().find(|inner| inner.field(name).is_some()) {
+        push_name(path, inner.short_name());
+        push_embedded(table, inner, name, path);
     }
 }
 
