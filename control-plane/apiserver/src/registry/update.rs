@@ -3,7 +3,8 @@
 
 use bytes::Bytes;
 use oarlock_api::apply::keep_times;
-use oarlock_api::{FieldError, Path, Status};
+use oarlock_api::codec::settle;
+use oarlock_api::{FieldError, Path, Schema, Status};
 use oarlock_apiserver_access::Operation;
 use serde_json::Value;
 
@@ -89,6 +90,10 @@ impl Registry {
         let mut new = served.inward(new);
         // What admission changed of it is taken back as well.
         keep_what_stays(storage, write.subresource, &mut new, old);
+        // What a client leaves out is not a difference where the store has it empty.
+        if let Schema::Typed(ty) = storage.schema {
+            settle(ty, &mut new);
+        }
         storage.strategy.prepare_for_update(&context(served, write, &namespace), &mut new, old);
         set_generation(storage, write.subresource, &mut new, old);
         let mut held = self.services.for_update(storage, &mut new, old, write.dry_run).await?;
