@@ -192,7 +192,9 @@ async fn steps(
     let mut response = match answered {
         Ok(response) => response,
         Err(status) => {
-            traces.warnings = warnings;
+            traces.warnings = status.warnings.clone();
+            traces.warnings.extend(warnings);
+            traces.warnings.extend(endpoints::deprecation(&served).map(|warning| warning.into_owned()));
             return Err(status);
         }
     };

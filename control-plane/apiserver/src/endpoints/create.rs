@@ -21,7 +21,8 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     check_namespace(&call, &mut object)?;
     call.recorded(&object);
     Owner::of(&call).track(None, &mut object);
-    let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await?;
+    let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await;
+    let created = created.map_err(|status| status.with_warnings(&mut write.warnings))?;
     let warnings = std::mem::take(&mut write.warnings);
     call.answer(StatusCode::CREATED, created, &warnings)
 }

@@ -36,7 +36,8 @@ pub(super) async fn update(call: Call<'_>, body: Bytes) -> Result<Response<Body>
         Ok(object)
     };
     let registry = &call.server.registry;
-    let updated = registry.update(served, call.place(), &mut write, missing, transform).await?;
+    let updated = registry.update(served, call.place(), &mut write, missing, transform).await;
+    let updated = updated.map_err(|status| status.with_warnings(&mut write.warnings))?;
     let code = if updated.created { StatusCode::CREATED } else { StatusCode::OK };
     let warnings = std::mem::take(&mut write.warnings);
     call.answer(code, updated.written, &warnings)
