@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
 use crate::names::{self, Faults};
@@ -20,6 +20,13 @@ pub(crate) fn syntax(value: &str, rule: fn(&str) -> Faults, path: &Path, errors:
 pub(crate) fn optional(value: &Value, rule: fn(&str) -> Faults, path: &Path, errors: &mut FieldErrors) {
     let value = text(value);
     if !value.is_empty() {
+        syntax(value, rule, path, errors);
+    }
+}
+
+/// As [`optional`] of a field that is a pointer: an empty text is given, too.
+pub(crate) fn given(value: &Value, rule: fn(&str) -> Faults, path: &Path, errors: &mut FieldErrors) {
+    if let Some(value) = value.as_str() {
         syntax(value, rule, path, errors);
     }
 }
@@ -48,14 +55,14 @@ pub(crate) fn one_of(value: &Value, supported: &[&str], path: &Path, errors: &mu
     }
 }
 
-/// One of a sorted list.
 /// As [`one_of`] of a field that is a pointer: an empty text is given, too.
 pub(crate) fn given_one_of(value: &Value, supported: &[&str], path: &Path, errors: &mut FieldErrors) {
-    if !value.is_null() {
-        must_be_one_of(value, supported, path, errors);
+    if !value.is_null() && !supported.contains(&text(value)) {
+        errors.push(FieldError::not_supported(path.clone(), text(value), supported));
     }
 }
 
+/// A sorted list's item that must be given.
 pub(crate) fn must_be_one_of(value: &Value, supported: &[&str], path: &Path, errors: &mut FieldErrors) {
     if required(value, path, errors) {
         one_of(value, supported, path, errors);
@@ -164,6 +171,11 @@ pub(crate) fn selector(selector: &Value, path: &Path, errors: &mut FieldErrors) 
     }
 }
 
+/// A selector, told as Go prints it.
+pub(crate) fn told_selector(selector: &Value) -> String {
+    dump::object("io.k8s.apimachinery.pkg.apis.meta.v1.LabelSelector", selector)
+}
+
 /// An address that is of no special kind.
 pub(crate) fn ordinary_ip(address: &str, path: &Path, errors: &mut FieldErrors) {
     let Ok(ip) = address.parse::<IpAddr>() else {
@@ -258,8 +270,7 @@ pub(crate) fn domain_path(value: &str, path: &Path, errors: &mut FieldErrors) {
     syntax(domain, names::subdomain, path, errors);
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~%!$&'()*+,;=:".contains(&b);
     if !rest.bytes().all(plain) {
-        let words =
-            "Invalid path (e.g. 'my/path', regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
+        let words = "Invalid path (regex used for validation is '[A-Za-z0-9/\\-._~%!$&'()*+,;=:]+')";
         errors.push(FieldError::invalid(path.clone(), rest, words));
     }
 }

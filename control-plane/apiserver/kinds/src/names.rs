@@ -18,8 +18,8 @@ const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case a
 const DNS_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
      alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for \
      validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
-const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name', \
-     or 'KEY_NAME', or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
+const CONFIG_KEY: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  \
+     or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
 pub(crate) type Faults = Vec<String>;
 
@@ -77,6 +77,14 @@ pub(crate) fn dns_1035(value: &str) -> Faults {
     label_faults(value, is_label(value, u8::is_ascii_lowercase), DNS_1035)
 }
 
+/// A name of a kind whose rules are declared, which are told in other words.
+pub(crate) fn long_name(value: &str) -> Faults {
+    subdomain(value)
+        .into_iter()
+        .map(|fault| fault.replace("no more than 253 characters", "no more than 253 bytes"))
+        .collect()
+}
+
 /// Names that need only be segments of a path; the registry has seen to that.
 pub(crate) fn anything(_value: &str) -> Faults {
     Faults::new()
@@ -119,7 +127,7 @@ pub(crate) fn port_name(name: &str) -> Faults {
     if name.len() > PORT_NAME_MAX {
         faults.push(too_long(PORT_NAME_MAX));
     }
-    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
+    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-') {
         faults.push("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)".into());
     }
     if !name.bytes().any(|b| b.is_ascii_lowercase()) {

@@ -20,14 +20,23 @@ const DNS_LABEL: &str = "a lowercase RFC 1123 label must consist of lower case a
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Kind {
     pub(crate) namespaced: bool,
-    /// One of kube-apiserver's own kinds, whose finalizers are standard or fully qualified.
+    /// Judged by the rules of the core group: finalizers are standard or fully qualified.
     pub(crate) core: bool,
 }
 
 impl Kind {
     pub(crate) fn of(storage: &super::Storage) -> Self {
-        let extension = matches!(storage.api.group, "apiextensions.k8s.io" | "apiregistration.k8s.io");
-        Self { namespaced: storage.api.namespaced, core: storage.custom.is_none() && !extension }
+        // Servers of their own, and groups whose validation knows nothing of the core group.
+        let apart = matches!(
+            storage.api.group,
+            "apiextensions.k8s.io"
+                | "apiregistration.k8s.io"
+                | "admissionregistration.k8s.io"
+                | "coordination.k8s.io"
+                | "node.k8s.io"
+                | "policy"
+        );
+        Self { namespaced: storage.api.namespaced, core: storage.custom.is_none() && !apart }
     }
 }
 

@@ -16,8 +16,7 @@ pub fn validate_validating_admission_policy_binding(new: &Value, _old: Option<&V
     let (spec, path, mut errors) = (&new["spec"], Path::new("spec"), FieldErrors::new());
     policy_and_params(spec, &path, &mut errors);
     if !spec["matchResources"].is_null() {
-        // Upstream's spelling.
-        match_resources(&spec["matchResources"], None, &path.child("matchResouces"), &mut errors);
+        match_resources(&spec["matchResources"], None, &path.child("matchResources"), &mut errors);
     }
     actions(items(spec, &["validationActions"]), &path.child("validationActions"), &mut errors);
     errors

@@ -72,6 +72,15 @@ pub(super) fn must_be_one_of(value: &Value, supported: &[&str], path: &Path, err
     }
 }
 
+/// As [`must_be_one_of`] of a field that is a pointer: an empty text is given.
+pub(super) fn given_one_of(value: &Value, supported: &[&str], path: &Path, errors: &mut FieldErrors) {
+    if value.is_null() {
+        errors.push(FieldError::required(path.clone(), ""));
+    } else {
+        one_of(value, supported, path, errors);
+    }
+}
+
 /// Tells of every second occurrence.
 #[derive(Default)]
 pub(super) struct Seen<'a>(std::collections::HashSet<&'a str>);

@@ -100,7 +100,7 @@ impl Composed {
         if name.trim().is_empty() {
             errors.push(FieldError::required(path.child("name"), "name is not specified"));
         } else if !is_identifier(name) {
-            let words = "name is not a valid CEL identifier";
+            let words = "must be a valid CEL identifier";
             errors.push(FieldError::invalid(path.child("name"), name, words));
         }
         let at = path.child("expression");

@@ -51,7 +51,7 @@ fn mutation(value: &Value, scope: Scope, composed: &Composed, path: &Path, error
         let at = path.child(own).child("expression");
         let source = text(value, &[own, "expression"]).trim();
         if source.is_empty() {
-            errors.push(FieldError::required(at, "expression is not specified"));
+            errors.push(FieldError::required(at, ""));
         } else {
             expression(&composed.environment(scope), (source, source), returns, &at, errors);
         }

@@ -4,7 +4,7 @@ use oarlock_api::selector::{dns1123_subdomain_faults, qualified_name_faults};
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
-use super::check::{Seen, dns1035_faults, invalid_each, must_be_one_of, one_of};
+use super::check::{Seen, dns1035_faults, given_one_of, invalid_each, one_of};
 use super::expressions::{Composed, conditions, expression};
 use super::rules::match_constraints;
 use crate::expressions::{Returns, Scope};
@@ -57,7 +57,7 @@ pub(super) fn head(
     path: &Path,
     errors: &mut FieldErrors,
 ) -> Composed {
-    must_be_one_of(&spec["failurePolicy"], FAILURE_POLICIES, &path.child("failurePolicy"), errors);
+    given_one_of(&spec["failurePolicy"], FAILURE_POLICIES, &path.child("failurePolicy"), errors);
     if !spec["paramKind"].is_null() {
         param_kind(&spec["paramKind"], &path.child("paramKind"), errors);
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
-use super::check::{Seen, invalid_each, must_be_one_of, one_of, path_segment_faults, selector};
+use super::check::{Seen, given_one_of, invalid_each, must_be_one_of, one_of, path_segment_faults, selector};
 use crate::value::{items, text};
 
 const OPERATIONS: &[&str] = &["*", "CONNECT", "CREATE", "DELETE", "UPDATE"];
@@ -94,7 +94,7 @@ pub(super) fn match_resources(
     path: &Path,
     errors: &mut FieldErrors,
 ) {
-    must_be_one_of(&value["matchPolicy"], MATCH_POLICIES, &path.child("matchPolicy"), errors);
+    given_one_of(&value["matchPolicy"], MATCH_POLICIES, &path.child("matchPolicy"), errors);
     for field in ["namespaceSelector", "objectSelector"] {
         if value[field].is_null() {
             errors.push(FieldError::required(path.child(field), ""));

@@ -123,7 +123,7 @@ fn webhooks_are_checked() {
         "/clientConfig",
         json!({"service": {"name": "s", "port": 0}}),
         &[
-            "webhooks[0].clientConfig.service.name: Required value: service name is required",
+            "webhooks[0].clientConfig.service.name: Required value",
             "webhooks[0].clientConfig.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, \
              inclusive",
         ],
@@ -310,7 +310,7 @@ fn validations_are_checked() {
         "/variables",
         json!([{"name": "in", "expression": "1"}, {"name": "b", "expression": ""}]),
         &[
-            "spec.variables[0].name: Invalid value: \"in\": name is not a valid CEL identifier",
+            "spec.variables[0].name: Invalid value: \"in\": must be a valid CEL identifier",
             "spec.variables[1].expression: Required value: expression is not specified",
         ],
     );
@@ -420,6 +420,6 @@ fn bindings_are_checked() {
     check(
         "/matchResources",
         json!({"namespaceSelector": {}, "objectSelector": {}}),
-        &["spec.matchResouces.matchPolicy: Required value"],
+        &["spec.matchResources.matchPolicy: Required value"],
     );
 }

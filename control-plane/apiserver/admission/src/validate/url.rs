@@ -96,7 +96,7 @@ fn service(service: &Value, path: &Path, errors: &mut FieldErrors) {
         if text(service, &[field]).is_empty() {
             // Upstream hands the two over in the wrong order, so each is told under the other's name.
             let told = if field == "name" { "namespace" } else { "name" };
-            errors.push(FieldError::required(path.child(told), format!("service {told} is required")));
+            errors.push(FieldError::required(path.child(told), ""));
         }
     }
     let port = service["port"].as_i64().unwrap_or(443);
@@ -119,10 +119,9 @@ fn service_path(given: &str, path: &Path, errors: &mut FieldErrors) {
     if !given.starts_with('/') {
         wrong("must start with a '/'".into());
     }
-    let mut chars = given.chars();
-    chars.next();
-    let steps = chars.as_str();
-    for (index, step) in steps.strip_suffix('/').unwrap_or(steps).split('/').enumerate() {
+    // A byte goes, whatever letter it begins.
+    let steps = String::from_utf8_lossy(&given.as_bytes()[1..]);
+    for (index, step) in steps.strip_suffix('/').unwrap_or(&steps).split('/').enumerate() {
         if step.is_empty() {
             wrong(format!("segment[{index}] may not be empty"));
             continue;

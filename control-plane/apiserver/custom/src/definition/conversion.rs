@@ -85,11 +85,11 @@ fn url(given: &str, path: &Path, errors: &mut FieldErrors) {
 }
 
 fn service(service: &Value, path: &Path, errors: &mut FieldErrors) {
-    if text(&service["name"]).is_empty() {
-        errors.push(FieldError::required(path.child("name"), "service name is required"));
-    }
-    if text(&service["namespace"]).is_empty() {
-        errors.push(FieldError::required(path.child("namespace"), "service namespace is required"));
+    // Upstream hands the two over in the wrong order, so each is told under the other's name.
+    for (field, told) in [("namespace", "name"), ("name", "namespace")] {
+        if text(&service[field]).is_empty() {
+            errors.push(FieldError::required(path.child(told), ""));
+        }
     }
     let port = service["port"].as_i64().unwrap_or(443);
     if !(1..=65535).contains(&port) {
@@ -101,11 +101,12 @@ fn service(service: &Value, path: &Path, errors: &mut FieldErrors) {
         return;
     }
     let at = path.child("path");
-    let Some(segments) = given.strip_prefix('/') else {
-        errors.push(FieldError::invalid(at, given, "must start with a '/'"));
-        return;
-    };
-    for (index, segment) in segments.strip_suffix('/').unwrap_or(segments).split('/').enumerate() {
+    if !given.starts_with('/') {
+        errors.push(FieldError::invalid(at.clone(), given, "must start with a '/'"));
+    }
+    // A byte goes, whatever letter it begins.
+    let segments = String::from_utf8_lossy(&given.as_bytes()[1..]);
+    for (index, segment) in segments.strip_suffix('/').unwrap_or(&segments).split('/').enumerate() {
         if segment.is_empty() {
             let detail = format!("segment[{index}] may not be empty");
             errors.push(FieldError::invalid(at.clone(), given, detail));

@@ -1,7 +1,7 @@
 //! The expressions of a schema when a definition is written: they must compile, and may not be too dear.
 
 use oarlock_api::structural::{Additional, JsonType, Structural};
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use oarlock_cel::{Decl, STATIC_COST_LIMIT};
 use serde_json::{Value, json};
 
@@ -126,11 +126,11 @@ impl<'s> Scope<'s> {
         }
         budget.add(at.clone(), cost);
         if let Some(fault) = &checked.fault {
-            errors.push(FieldError::invalid(at.clone(), printed(checked), fault.as_str()));
+            errors.push(FieldError::invalid(at.clone(), "", fault.as_str()).told_as(&printed(checked)));
         }
         let message_at = path.child("messageExpression");
         if let Some(fault) = &checked.message_fault {
-            errors.push(FieldError::invalid(message_at, printed(checked), fault.as_str()));
+            errors.push(FieldError::invalid(message_at, "", fault.as_str()).told_as(&printed(checked)));
         } else if checked.message.is_some() {
             if !unchanged && checked.message_cost > STATIC_COST_LIMIT {
                 let told =
@@ -154,11 +154,12 @@ impl<'s> Scope<'s> {
 }
 
 /// A rule as upstream prints it in faults.
-fn printed(checked: &Checked) -> Value {
+fn printed(checked: &Checked) -> String {
     let rule = &checked.rule;
     let reason = if rule.reason.is_empty() { Value::Null } else { rule.reason.as_str().into() };
-    json!({
-        "Rule": rule.rule, "Message": rule.message, "MessageExpression": rule.message_expression, "Reason": reason,
-        "FieldPath": rule.field_path, "OptionalOldSelf": rule.optional_old_self,
-    })
+    let rule = json!({
+        "rule": rule.rule, "message": rule.message, "messageExpression": rule.message_expression, "reason": reason,
+        "fieldPath": rule.field_path, "optionalOldSelf": rule.optional_old_self,
+    });
+    dump::object("io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.ValidationRule", &rule)
 }

@@ -72,7 +72,7 @@ fn expression(rule: &Value, at: &Path) -> Option<FieldError> {
 
 fn reason(rule: &Value, at: &Path) -> Option<FieldError> {
     let reason = text(&rule["reason"]);
-    let is_known = reason.is_empty() || REASONS.contains(&reason);
+    let is_known = rule["reason"].is_null() || REASONS.contains(&reason);
     (!is_known).then(|| FieldError::not_supported(at.child("reason"), reason, &REASONS))
 }
 

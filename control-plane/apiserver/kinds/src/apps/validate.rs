@@ -1,7 +1,7 @@
 //! Validation of workloads. (`pkg/apis/apps/validation`)
 
 use oarlock_api::selector::LabelSelector;
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::{Value, json};
 
 use crate::strategy::Context;
@@ -14,25 +14,35 @@ const SET_WORDS: &str = "updates to statefulset spec for fields other than 'repl
 /// Selector and template, which must agree.
 fn pods(spec: &Value, kind: &str, path: &Path, errors: &mut FieldErrors) {
     let (selector, at) = (&spec["selector"], path.child("selector"));
+    let refused = |words: &str| {
+        FieldError::invalid(at.clone(), Value::Null, words).told_as(&check::told_selector(selector))
+    };
     if selector.is_null() {
-        errors.push(FieldError::required(at.clone(), ""));
+        // A daemon set without one is told of its labels only.
+        if kind != "DaemonSet" {
+            errors.push(FieldError::required(at.clone(), ""));
+        }
     } else {
         check::selector(selector, &at, errors);
         if !is_set(&selector["matchLabels"]) && !is_set(&selector["matchExpressions"]) {
-            errors.push(FieldError::invalid(at.clone(), selector.clone(), empty_words(kind)));
+            errors.push(refused(&empty_words(kind)));
         }
     }
     let (template, template_at) = (&spec["template"], path.child("template"));
     let labels = &template["metadata"]["labels"];
     match LabelSelector::from_value(selector) {
         Ok(selector) => {
-            if !selector.is_nothing() && !selector.is_everything() && !selector.matches(labels) {
+            if !selector.is_everything() && !selector.matches(labels) {
                 let words = "`selector` does not match template `labels`";
                 let at = template_at.child("metadata").child("labels");
                 errors.push(FieldError::invalid(at, labels.clone(), words));
             }
         }
-        Err(_) => return errors.push(FieldError::invalid(at, selector.clone(), "invalid label selector")),
+        Err(_) if kind == "DaemonSet" => {}
+        Err(_) => {
+            let words = if kind == "StatefulSet" { "" } else { "invalid label selector" };
+            return errors.push(refused(words));
+        }
     }
     if kind == "StatefulSet" {
         // What its pods become is looked at where that is new.
@@ -70,7 +80,11 @@ pub(super) fn deployment(deployment: &Value, errors: &mut FieldErrors) {
         }
         "Recreate" => {}
         "RollingUpdate" => rolling(&strategy["rollingUpdate"], &at.child("rollingUpdate"), errors),
-        other => errors.push(FieldError::not_supported(at, other, &["Recreate", "RollingUpdate"])),
+        other => {
+            let told = dump::object("io.k8s.api.apps.v1.DeploymentStrategy", strategy);
+            let types = ["Recreate", "RollingUpdate"];
+            errors.push(FieldError::not_supported(at, other, &types).told_as(&told));
+        }
     }
     counts(spec, &["minReadySeconds", "revisionHistoryLimit", "progressDeadlineSeconds"], &path, errors);
     if let Some(deadline) =
@@ -84,7 +98,7 @@ pub(super) fn deployment(deployment: &Value, errors: &mut FieldErrors) {
 /// Whether a number or percentage is nothing.
 fn is_zero(value: &Value) -> bool {
     match value {
-        Value::String(given) => check::percent(given) == Some(0),
+        Value::String(given) => check::percent(given).unwrap_or_default() == 0,
         other => int(other) == 0,
     }
 }
@@ -125,7 +139,9 @@ pub(super) fn daemon_set(set: &Value, errors: &mut FieldErrors) {
         "OnDelete" => {}
         "RollingUpdate" => daemon_rolling(&strategy["rollingUpdate"], &at.child("rollingUpdate"), errors),
         other => {
-            errors.push(FieldError::not_supported(at.child("type"), other, &["OnDelete", "RollingUpdate"]));
+            let told = dump::object("io.k8s.api.apps.v1.DaemonSetUpdateStrategy", strategy);
+            let types = ["RollingUpdate", "OnDelete"];
+            errors.push(FieldError::not_supported(at, other, &types).told_as(&told));
         }
     }
 }
@@ -183,9 +199,11 @@ fn set_template(spec: &Value, errors: &mut FieldErrors) {
         let claims = items(&spec["volumeClaimTemplates"]);
         if !claims.is_empty() {
             let named = |claim: &Value| claim["metadata"]["name"].clone();
-            let mut volumes: Vec<Value> = claims
-                .iter()
-                .map(|claim| json!({"name": named(claim), "persistentVolumeClaim": {"claimName": named(claim)}}))
+            // Of claims of one name the set makes one.
+            let again = check::repeats(claims, |claim| [&claim["metadata"]["name"]]);
+            let mut volumes: Vec<Value> = (claims.iter().enumerate())
+                .filter(|(index, _)| again.binary_search(index).is_err())
+                .map(|(_, claim)| json!({"name": named(claim), "persistentVolumeClaim": {"claimName": named(claim)}}))
                 .collect();
             let own = items(&spec["template"]["spec"]["volumes"]).iter();
             volumes
@@ -218,7 +236,8 @@ fn stateful_strategy(strategy: &Value, path: &Path, errors: &mut FieldErrors) {
         }
         other => {
             let words = "must be 'RollingUpdate' or 'OnDelete'";
-            errors.push(FieldError::invalid(path.clone(), other, words));
+            let told = dump::object("io.k8s.api.apps.v1.StatefulSetUpdateStrategy", strategy);
+            errors.push(FieldError::invalid(path.clone(), other, words).told_as(&told));
         }
     }
 }
@@ -333,10 +352,16 @@ pub(super) fn stateful_set_changes(
 }
 
 pub(super) fn revision(revision: &Value, errors: &mut FieldErrors) {
-    if revision["data"].is_null() {
-        errors.push(FieldError::required(Path::new("data"), "data is mandatory"));
-    }
     check::not_negative(&int(&revision["revision"]).into(), &Path::new("revision"), errors);
+}
+
+pub(super) fn new_revision(revision: &Value, errors: &mut FieldErrors) {
+    let words = match &revision["data"] {
+        Value::Object(_) => return,
+        Value::Null => "data is mandatory",
+        _ => "data must be a valid JSON object",
+    };
+    errors.push(FieldError::required(Path::new("data"), words));
 }
 
 pub(super) fn revision_changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {

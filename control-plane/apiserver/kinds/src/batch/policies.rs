@@ -1,6 +1,6 @@
 //! When a job has failed or succeeded before all its pods have. (KEP-3329, KEP-3998)
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
 use crate::value::{int, items, text};
@@ -22,8 +22,9 @@ pub(super) fn validate(spec: &Value, path: &Path, errors: &mut FieldErrors) {
         if spec["completionMode"] == "Indexed" {
             success(spec, &at.child("rules"), errors);
         } else {
-            let told = spec["successPolicy"].clone();
-            errors.push(FieldError::invalid(at, told, "requires indexed completion mode"));
+            let told = dump::object("io.k8s.api.batch.v1.SuccessPolicy", &spec["successPolicy"]);
+            let words = "requires indexed completion mode";
+            errors.push(FieldError::invalid(at, Value::Null, words).told_as(&told));
         }
     }
 }
@@ -61,7 +62,7 @@ fn failure(spec: &Value, path: &Path, errors: &mut FieldErrors) {
             (false, false) => "specifying one of OnExitCodes and OnPodConditions is required",
             _ => continue,
         };
-        errors.push(FieldError::invalid(at, Value::Null, words));
+        errors.push(FieldError::invalid_omitted(at, words));
     }
 }
 
@@ -79,7 +80,7 @@ fn exit_codes(codes: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors
     }
     let (values, at) = (items(&codes["values"]), path.child("values"));
     if values.is_empty() {
-        errors.push(FieldError::invalid(at, values.to_vec(), "at least one value is required"));
+        errors.push(FieldError::invalid(at, codes["values"].clone(), "at least one value is required"));
         return;
     }
     if values.len() > CODES_MAX {
@@ -142,6 +143,7 @@ fn success_rule(rule: &Value, completions: i64, path: &Path, errors: &mut FieldE
             Err(fault) => {
                 let words = format!("error parsing succeededIndexes: {fault}");
                 errors.push(FieldError::invalid(at, indexes, words));
+                total = Some(0);
             }
         }
     }

@@ -43,10 +43,10 @@ pub(super) fn spec(spec: &Value, path: &Path, errors: &mut FieldErrors) {
             errors.push(FieldError::too_long(at, MANAGED_BY_MAX));
         }
     }
-    check::one_of(&spec["completionMode"], &MODES, &path.child("completionMode"), errors);
+    check::given_one_of(&spec["completionMode"], &MODES, &path.child("completionMode"), errors);
     if spec["completionMode"] == "Indexed" {
         indexed(spec, path, errors);
-    } else {
+    } else if spec["completionMode"].is_null() || spec["completionMode"] == "NonIndexed" {
         for field in ["backoffLimitPerIndex", "maxFailedIndexes"].iter().filter(|f| !spec[**f].is_null()) {
             let words = "requires indexed completion mode";
             errors.push(FieldError::invalid(path.child(field), spec[*field].clone(), words));
@@ -118,9 +118,10 @@ pub(super) fn job(job: &Value, errors: &mut FieldErrors) {
     spec(given, &path, errors);
     let (selector, labels) = (&given["selector"], &given["template"]["metadata"]["labels"]);
     if selector.is_null() {
-        return errors.push(FieldError::required(path.child("selector"), ""));
+        errors.push(FieldError::required(path.child("selector"), ""));
+    } else {
+        check::selector(selector, &path.child("selector"), errors);
     }
-    check::selector(selector, &path.child("selector"), errors);
     if LabelSelector::from_value(selector).is_ok_and(|s| !s.matches(labels)) {
         let at = path.child("template").child("metadata").child("labels");
         errors.push(FieldError::invalid(at, labels.clone(), "`selector` does not match template `labels`"));
@@ -177,9 +178,12 @@ pub(super) fn job_changes(context: &Context<'_>, new: &Value, old: &Value, error
     let (now, was, path) = (&new["spec"], &old["spec"], Path::new("spec"));
     completions(now, was, &path.child("completions"), errors);
     check::immutable(&now["selector"], &was["selector"], &path.child("selector"), errors);
-    if template_differs(now, was, may_be_rescheduled(old)) {
-        let told = now["template"].clone();
-        errors.push(FieldError::invalid(path.child("template"), told, check::IMMUTABLE));
+    let free = may_be_rescheduled(old);
+    if template_differs(now, was, free) {
+        // Of a suspended job it is the spec of the pods that is told.
+        let at = if free { path.child("template.spec") } else { path.child("template") };
+        let told = if free { &now["template"]["spec"] } else { &now["template"] };
+        errors.push(FieldError::invalid(at, told.clone(), check::IMMUTABLE));
     }
     for field in ["completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy"]
     {

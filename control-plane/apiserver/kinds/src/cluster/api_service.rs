@@ -33,7 +33,11 @@ const VERSION_PRIORITY_MAX: i64 = 1_000;
 fn validate(service: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&service["spec"], Path::new("spec"));
     let (group, version) = (text(&spec["group"]), text(&spec["version"]));
-    if name(service).strip_prefix(version).and_then(|rest| rest.strip_prefix('.')) != Some(group) {
+    // A name that is none of any kind is told so alone.
+    if !name(service).is_empty()
+        && names::path_segment(name(service)).is_empty()
+        && name(service).strip_prefix(version).and_then(|rest| rest.strip_prefix('.')) != Some(group)
+    {
         let words = format!("must be `spec.version+\".\"+spec.group`: {:?}", format!("{version}.{group}"));
         errors.push(FieldError::invalid(Path::new("metadata").child("name"), name(service), words));
     }

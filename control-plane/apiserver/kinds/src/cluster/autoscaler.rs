@@ -9,6 +9,7 @@ use crate::value::{int, items, text};
 
 pub(super) static AUTOSCALER: Kind = Kind {
     validate: super::scaling::validate,
+    validate_version: super::scaling::versions,
     changes: super::scaling::changes,
     cells: Some(cells),
     ..Kind::PLAIN

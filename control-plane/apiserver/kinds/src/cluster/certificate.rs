@@ -9,6 +9,7 @@ use crate::value::{items, items_mut, keep, object_mut, text};
 pub(super) static REQUEST: Kind = Kind {
     prepare_create: create,
     prepare_update: update,
+    name: crate::names::anything,
     validate: super::signing::validate,
     changes: super::signing::changes,
     fields: signer,

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
 use crate::value::{differ_but, int, is_set, is_true, items, name, text, texts};
@@ -54,7 +54,9 @@ pub(super) fn schema(schema: &Value, errors: &mut FieldErrors) {
     let method = &spec["distinguisherMethod"];
     if method.is_object() && !matches!(text(&method["type"]), "ByUser" | "ByNamespace") {
         let at = path.child("distinguisherMethod").child("type");
-        errors.push(FieldError::not_supported(at, method.clone(), &["ByNamespace", "ByUser"]));
+        let told = dump::object("io.k8s.api.flowcontrol.v1.FlowDistinguisherMethod", method);
+        let types = ["ByNamespace", "ByUser"];
+        errors.push(FieldError::not_supported(at, Value::Null, &types).told_as(&told));
     }
     let at = path.child("priorityLevelConfiguration").child("name");
     match text(&spec["priorityLevelConfiguration"]["name"]) {
@@ -172,7 +174,10 @@ fn resource_rule(rule: &Value, path: &Path, errors: &mut FieldErrors) {
         alone(given, "namespaces", &at, errors);
     } else {
         for (index, namespace) in texts(given).enumerate() {
-            check::syntax(namespace, names::dns_label, &at.index(index), errors);
+            for fault in names::dns_label(namespace) {
+                let words = format!("each member of this list must be '*' or a DNS-1123 label; {fault}");
+                errors.push(FieldError::invalid(at.index(index), namespace, words));
+            }
         }
     }
 }

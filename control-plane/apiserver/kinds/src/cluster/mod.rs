@@ -50,7 +50,6 @@ static PRIORITY_LEVEL: Kind =
 static PRIORITY_CLASS: Kind = Kind {
     // It is one for ever.
     generation_changes: Some(|_, _| false),
-    validate: validate::priority_class,
     validate_new: validate::new_priority_class,
     changes: validate::priority_class_changes,
     cells: Some(cells::priority_class),
@@ -69,6 +68,7 @@ static LEASE_CANDIDATE: Kind = Kind {
     ..Kind::CONDITIONAL
 };
 static DISRUPTION_BUDGET: Kind = Kind {
+    name: crate::names::anything,
     validate: validate::disruption_budget,
     changes: validate::budget_changes,
     cells: Some(cells::disruption_budget),

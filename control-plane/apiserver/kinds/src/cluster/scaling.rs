@@ -4,8 +4,8 @@ use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use crate::strategy::Context;
-use crate::value::{int, is_set, items, quantity, text};
-use crate::{check, names};
+use crate::value::{int, items, quantity, text};
+use crate::{check, names, podspec};
 
 /// Types of metrics and the fields that hold them.
 const SOURCES: [(&str, &str); 5] = [
@@ -23,8 +23,13 @@ pub(super) fn validate(scaler: &Value, errors: &mut FieldErrors) {
     let (least, most) = (spec["minReplicas"].as_i64(), int(&spec["maxReplicas"]));
     let words = "must be greater than or equal to 1";
     check::at_least(&spec["minReplicas"], 1, words, &path.child("minReplicas"), errors);
-    if most < 1 {
-        errors.push(FieldError::invalid(path.child("maxReplicas"), most, "must be greater than 0"));
+    match most {
+        0 => {
+            let words = "must be set and greater than 0";
+            errors.push(FieldError::required(path.child("maxReplicas"), words));
+        }
+        ..0 => errors.push(FieldError::invalid(path.child("maxReplicas"), most, words)),
+        _ => {}
     }
     if least.is_some_and(|least| most < least) {
         let words = "must be greater than or equal to `minReplicas`";
@@ -33,6 +38,11 @@ pub(super) fn validate(scaler: &Value, errors: &mut FieldErrors) {
     reference(&spec["scaleTargetRef"], &path.child("scaleTargetRef"), errors);
     for (index, given) in items(&spec["metrics"]).iter().enumerate() {
         metric(given, &path.child("metrics").index(index), errors);
+    }
+    let counts = |metric: &Value| matches!(text(&metric["type"]), "Object" | "External");
+    if least == Some(0) && !items(&spec["metrics"]).iter().any(counts) {
+        let words = "must specify at least one Object or External metric to support scaling to zero replicas";
+        errors.push(FieldError::forbidden(path.child("metrics"), words));
     }
     for direction in ["scaleUp", "scaleDown"] {
         let (rules, at) = (&spec["behavior"][direction], path.child("behavior").child(direction));
@@ -55,11 +65,52 @@ fn reference(reference: &Value, path: &Path, errors: &mut FieldErrors) {
     check::named(&reference["name"], names::path_segment, &path.child("name"), errors);
 }
 
+/// The group of what is scaled, and of what is measured; what was wrong before may stay wrong. (`ValidateAPIVersion`)
+pub(super) fn versions(_context: &Context<'_>, new: &Value, old: Option<&Value>, errors: &mut FieldErrors) {
+    let (target, path) = (&new["spec"]["scaleTargetRef"], Path::new("spec"));
+    let kept = old.map(|old| &old["spec"]["scaleTargetRef"]).is_some_and(|old| {
+        ["apiVersion", "kind"].iter().all(|field| text(&old[*field]) == text(&target[*field]))
+    });
+    // Of the core group, only replication controllers can be scaled.
+    let may_be_core = target["kind"] == "ReplicationController";
+    if let Some(fault) = version_fault(target, may_be_core).filter(|_| !kept) {
+        let at = path.child("scaleTargetRef").child("apiVersion");
+        errors.push(FieldError::invalid(at, text(&target["apiVersion"]), fault));
+    }
+    let object = |metric: &Value| version_fault(&metric["object"]["describedObject"], true);
+    let wrong_before =
+        |old: &Value| items(&old["spec"]["metrics"]).iter().any(|metric| object(metric).is_some());
+    if old.is_some_and(wrong_before) {
+        return;
+    }
+    for (index, metric) in items(&new["spec"]["metrics"]).iter().enumerate() {
+        if let Some(fault) = object(metric) {
+            let at = path.child("metrics").index(index).child("object").child("describedObject");
+            let told = text(&metric["object"]["describedObject"]["apiVersion"]);
+            errors.push(FieldError::invalid(at.child("apiVersion"), told, fault));
+        }
+    }
+}
+
+fn version_fault(reference: &Value, may_be_core: bool) -> Option<String> {
+    let version = text(&reference["apiVersion"]);
+    match version.matches('/').count() {
+        1 if !version.starts_with('/') => None,
+        0 | 1 => (!may_be_core).then(|| "apiVersion must specify API group".into()),
+        _ => Some(format!("unexpected GroupVersion string: {version}")),
+    }
+}
+
 fn scaling_rules(rules: &Value, path: &Path, errors: &mut FieldErrors) {
     let (window, at) = (&rules["stabilizationWindowSeconds"], path.child("stabilizationWindowSeconds"));
     check::at_least(window, 0, "must be greater than or equal to zero", &at, errors);
     at_most(window, WINDOW_MAX, &at, errors);
-    check::one_of(&rules["selectPolicy"], &["Disabled", "Max", "Min"], &path.child("selectPolicy"), errors);
+    check::given_one_of(
+        &rules["selectPolicy"],
+        &["Disabled", "Max", "Min"],
+        &path.child("selectPolicy"),
+        errors,
+    );
     let (policies, at) = (items(&rules["policies"]), path.child("policies"));
     if policies.is_empty() {
         errors.push(FieldError::required(at.clone(), "must specify at least one Policy"));
@@ -107,7 +158,7 @@ fn metric(metric: &Value, path: &Path, errors: &mut FieldErrors) {
         let words = "must populate information for the given metric source";
         errors.push(FieldError::required(path.child(expected), words));
     }
-    if given().count() > 1 || given().any(|field| Some(field) != expected) {
+    if given().count() > 1 {
         for field in given().filter(|field| Some(*field) != expected) {
             let words = "must populate the given metric source only";
             errors.push(FieldError::forbidden(path.child(field), words));
@@ -123,11 +174,17 @@ fn source(kind: &str, source: &Value, path: &Path, errors: &mut FieldErrors) {
         }
         "external" | "pods" => identifier(&source["metric"], &path.child("metric"), errors),
         _ => {
-            if !is_set(&source["name"]) {
-                errors.push(FieldError::required(path.child("name"), "must specify a resource name"));
+            let (of_container, at) = (kind == "containerResource", path.child("name"));
+            match text(&source["name"]) {
+                "" => errors.push(FieldError::required(at, "must specify a resource name")),
+                name if of_container => podspec::of_container(name, &at, errors),
+                _ => {}
             }
-            if kind == "containerResource" && !is_set(&source["container"]) {
-                errors.push(FieldError::required(path.child("container"), "must specify a container"));
+            let at = path.child("container");
+            match text(&source["container"]) {
+                _ if !of_container => {}
+                "" => errors.push(FieldError::required(at, "must specify a container")),
+                name => check::syntax(name, names::dns_label, &at, errors),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Validation of the small groups' kinds.
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
 use crate::strategy::Context;
@@ -60,7 +60,7 @@ pub(super) fn disruption_budget(budget: &Value, errors: &mut FieldErrors) {
     }
     check::selector(&spec["selector"], &path.child("selector"), errors);
     let policies = ["AlwaysAllow", "IfHealthyBudget"];
-    check::one_of(
+    check::given_one_of(
         &spec["unhealthyPodEvictionPolicy"],
         &policies,
         &path.child("unhealthyPodEvictionPolicy"),
@@ -79,12 +79,11 @@ pub(super) fn budget_changes(context: &Context<'_>, new: &Value, _old: &Value, e
     check::conditions(&new["status"]["conditions"], &path.child("conditions"), errors);
 }
 
-pub(super) fn priority_class(class: &Value, errors: &mut FieldErrors) {
-    let supported = ["PreemptLowerPriority", "Never"];
-    check::one_of(&class["preemptionPolicy"], &supported, &Path::new("preemptionPolicy"), errors);
-}
-
 pub(super) fn new_priority_class(class: &Value, errors: &mut FieldErrors) {
+    let (supported, at) = (["PreemptLowerPriority", "Never"], Path::new("preemptionPolicy"));
+    if !class["preemptionPolicy"].is_null() {
+        check::must_be_one_of(&class["preemptionPolicy"], &supported, &at, errors);
+    }
     let (class_name, value) = (name(class), int(&class["value"]));
     if class_name.starts_with(SYSTEM_PREFIX) {
         let known = SYSTEM_CLASSES.iter().find(|(known, _)| *known == class_name);
@@ -128,18 +127,15 @@ pub(super) fn priority_class_changes(
 }
 
 pub(super) fn runtime_class(class: &Value, errors: &mut FieldErrors) {
-    check::syntax(text(&class["handler"]), names::dns_label, &Path::new("handler"), errors);
-    podspec::overhead(
-        &class["overhead"]["podFixed"],
-        &Path::new("overhead").child("podFixed").child("limits"),
-        errors,
-    );
+    check::named(&class["handler"], names::dns_label, &Path::new("handler"), errors);
+    podspec::overhead(&class["overhead"]["podFixed"], &Path::new("overhead").child("limits"), errors);
     let (scheduling, path) = (&class["scheduling"], Path::new("scheduling"));
     check::labels(&scheduling["nodeSelector"], &path.child("nodeSelector"), errors);
     let (list, at) = (items(&scheduling["tolerations"]), path.child("tolerations"));
     podspec::tolerations(&scheduling["tolerations"], &at, errors);
     for index in check::repeats(list, |t| [&t["key"], &t["operator"], &t["value"], &t["effect"]]) {
-        errors.push(FieldError::duplicate(at.index(index), list[index].clone()));
+        let told = dump::object("io.k8s.api.core.v1.Toleration", &list[index]);
+        errors.push(FieldError::duplicate_of(at.index(index), &told, ""));
     }
 }
 

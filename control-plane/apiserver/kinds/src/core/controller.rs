@@ -10,6 +10,7 @@ use crate::{check, podspec, template};
 
 pub(crate) static REPLICATION_CONTROLLER: Kind = Kind {
     propagation: "Orphan",
+    name: crate::names::long_name,
     validate,
     changes,
     prepare_create: |_, controller| template::drop_disabled(controller, None, &["spec", "template"]),

@@ -33,15 +33,12 @@ fn validate(endpoints: &Value, errors: &mut FieldErrors) {
 
 fn address(address: &Value, path: &Path, errors: &mut FieldErrors) {
     let (ip, at) = (text(&address["ip"]), path.child("ip"));
-    let before = errors.len();
     check::syntax(ip, names::ip, &at, errors);
     check::optional(&address["hostname"], names::dns_label, &path.child("hostname"), errors);
     if let Some(node) = address["nodeName"].as_str() {
         check::syntax(node, names::subdomain, &path.child("nodeName"), errors);
     }
-    if errors.len() == before {
-        check::ordinary_ip(ip, &at, errors);
-    }
+    check::ordinary_ip(ip, &at, errors);
 }
 
 fn port(port: &Value, several: bool, path: &Path, errors: &mut FieldErrors) {

@@ -47,7 +47,15 @@ fn validate(context: &Context<'_>, new: &Value, old: Option<&Value>, errors: &mu
     as_ever(new, if core { "reportingComponent" } else { "reportingController" }, errors);
     match old {
         _ if core => {}
-        None => strict(new, errors),
+        None => {
+            check::optional(
+                &new["metadata"]["name"],
+                names::subdomain,
+                &Path::new("metadata").child("name"),
+                errors,
+            );
+            strict(new, errors);
+        }
         Some(old) => unchanged(new, old, errors),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::{Value, json};
 
 use crate::kind::Kind;
@@ -55,7 +55,8 @@ pub(crate) fn taints(taints: &Value, path: &Path, errors: &mut FieldErrors) {
         }
         check::must_be_one_of(&taint["effect"], &TAINT_EFFECTS, &at.child("effect"), errors);
         if repeated.binary_search(&index).is_ok() {
-            errors.push(FieldError::duplicate(at, taint.clone()));
+            let told = dump::object("io.k8s.api.core.v1.Taint", taint);
+            errors.push(FieldError::duplicate_of(at, &told, "taints must be unique by key and effect pair"));
         }
     }
 }
@@ -67,10 +68,17 @@ fn validate(node: &Value, errors: &mut FieldErrors) {
     for (index, range) in ranges.iter().enumerate() {
         check::syntax(range, names::cidr, &path.index(index), errors);
     }
+    let unread = ranges.iter().position(|range| !names::cidr(range).is_empty());
+    if let Some(index) = unread.filter(|_| ranges.len() > 1) {
+        let fault = format!("invalid CIDR[{index}]: <nil> (invalid CIDR address: {})", ranges[index]);
+        let words = format!("invalid PodCIDRs. failed to check with dual stack with error:{fault}");
+        errors.push(FieldError::internal(path.clone(), words));
+    }
     let of_v4 = |range: &&&str| {
         range.split('/').next().is_some_and(|ip| ip.parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4()))
     };
-    if ranges.len() > 2 || ranges.len() == 2 && ranges.iter().filter(of_v4).count() != 1 {
+    if ranges.len() > 2 || ranges.len() == 2 && (unread.is_some() || ranges.iter().filter(of_v4).count() != 1)
+    {
         let words = "may specify no more than one CIDR for each IP family";
         errors.push(FieldError::invalid(path, spec["podCIDRs"].clone(), words));
     }

@@ -12,7 +12,7 @@ use crate::value::{items, remove, text};
 
 pub(crate) static SERVICE: Kind = Kind {
     create_on_update: true,
-    name: crate::names::dns_1035,
+    name: crate::names::dns_label,
     validate: validate::service,
     changes: addresses::changes,
     warn: warnings::service,

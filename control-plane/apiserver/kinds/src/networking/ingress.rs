@@ -32,7 +32,7 @@ pub(super) fn validate(ingress: &Value, errors: &mut FieldErrors) {
     for (index, rule) in items(&spec["rules"]).iter().enumerate() {
         rule_of(rule, &path.child("rules").index(index), errors);
     }
-    check::optional(&spec["ingressClassName"], names::subdomain, &path.child("ingressClassName"), errors);
+    check::given(&spec["ingressClassName"], names::subdomain, &path.child("ingressClassName"), errors);
 }
 
 fn host(host: &str) -> names::Faults {
@@ -66,10 +66,11 @@ fn rule_of(rule: &Value, path: &Path, errors: &mut FieldErrors) {
 
 fn path_of(given: &Value, path: &Path, errors: &mut FieldErrors) {
     let (kind, value, at) = (text(&given["pathType"]), text(&given["path"]), path.child("path"));
-    if kind.is_empty() {
-        errors.push(FieldError::required(path.child("pathType"), "pathType must be specified"));
+    if given["pathType"].is_null() {
+        let words = "pathType must be specified";
+        return errors.push(FieldError::required(path.child("pathType"), words));
     }
-    check::one_of(&given["pathType"], &PATH_TYPES, &path.child("pathType"), errors);
+    check::given_one_of(&given["pathType"], &PATH_TYPES, &path.child("pathType"), errors);
     let absolute = value.starts_with('/');
     if matches!(kind, "Exact" | "Prefix") {
         if !absolute {
@@ -96,7 +97,7 @@ fn backend(backend: &Value, path: &Path, errors: &mut FieldErrors) {
         }
         (false, false) => {
             let words = "resource or service backend is required";
-            errors.push(FieldError::required(path.clone(), words));
+            errors.push(FieldError::invalid(path.clone(), "", words));
         }
         (false, true) => reference(resource, &path.child("resource"), errors),
         (true, false) => service_backend(service, path, errors),
@@ -105,19 +106,15 @@ fn backend(backend: &Value, path: &Path, errors: &mut FieldErrors) {
 
 /// An object of the same namespace.
 fn reference(reference: &Value, path: &Path, errors: &mut FieldErrors) {
-    check::optional(&reference["apiGroup"], names::subdomain, &path.child("apiGroup"), errors);
+    check::given(&reference["apiGroup"], names::subdomain, &path.child("apiGroup"), errors);
     for field in ["kind", "name"] {
-        let at = path.child(field);
-        match text(&reference[field]) {
-            "" => errors.push(FieldError::required(at, format!("{field} is required"))),
-            given => check::syntax(given, names::path_segment, &at, errors),
-        }
+        check::named(&reference[field], names::path_segment, &path.child(field), errors);
     }
 }
 
 fn service_backend(service: &Value, path: &Path, errors: &mut FieldErrors) {
     let at = path.child("service");
-    check::named(&service["name"], names::dns_1035, &at.child("name"), errors);
+    check::named(&service["name"], names::dns_label, &at.child("name"), errors);
     let (name, number) = (text(&service["port"]["name"]), int(&service["port"]["number"]));
     let at = at.child("port");
     match (name.is_empty(), number == 0) {
@@ -173,7 +170,6 @@ pub(super) fn class(class: &Value, errors: &mut FieldErrors) {
     reference(parameters, &at, errors);
     let (namespace, namespace_at) = (&parameters["namespace"], at.child("namespace"));
     match text(&parameters["scope"]) {
-        "" => errors.push(FieldError::required(at.child("scope"), "")),
         "Namespace" => match namespace.as_str() {
             None => {
                 let words = "`parameters.scope` is set to 'Namespace'";

@@ -61,7 +61,7 @@ static IP_ADDRESS: Kind = Kind {
     ..Kind::PLAIN
 };
 static SERVICE_CIDR: Kind = Kind {
-    validate: ranges::range,
+    validate_new: ranges::range,
     changes: ranges::range_changes,
     cells: Some(cells::service_cidr),
     ..Kind::PLAIN

@@ -23,15 +23,15 @@ pub(super) fn validate(policy: &Value, errors: &mut FieldErrors) {
     let types = items(&spec["policyTypes"]);
     if types.len() > 2 {
         let words = "may not specify more than two policyTypes";
-        errors.push(FieldError::invalid(path.child("policyTypes"), types.to_vec(), words));
+        return errors.push(FieldError::invalid(path.child("policyTypes"), types.to_vec(), words));
     }
     for (index, given) in types.iter().enumerate() {
-        check::one_of(given, &["Egress", "Ingress"], &path.child("policyTypes").index(index), errors);
+        check::given_one_of(given, &["Ingress", "Egress"], &path.child("policyTypes").index(index), errors);
     }
 }
 
 fn port(port: &Value, path: &Path, errors: &mut FieldErrors) {
-    check::one_of(&port["protocol"], &["SCTP", "TCP", "UDP"], &path.child("protocol"), errors);
+    check::given_one_of(&port["protocol"], &["TCP", "UDP", "SCTP"], &path.child("protocol"), errors);
     if !port["port"].is_null() {
         check::port_or_name(&port["port"], &path.child("port"), errors);
     }
@@ -49,11 +49,8 @@ fn port(port: &Value, path: &Path, errors: &mut FieldErrors) {
         errors.push(FieldError::invalid(at, end.clone(), "may not be specified when `port` is non-numeric"));
     } else {
         if int(end) < int(&port["port"]) {
-            errors.push(FieldError::invalid(
-                at.clone(),
-                end.clone(),
-                "must be greater than or equal to `port`",
-            ));
+            let words = "must be greater than or equal to `port`";
+            errors.push(FieldError::invalid(at.clone(), port["port"].clone(), words));
         }
         check::port(end, &at, errors);
     }

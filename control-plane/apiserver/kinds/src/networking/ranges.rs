@@ -41,7 +41,7 @@ pub(super) fn range(range: &Value, errors: &mut FieldErrors) {
     };
     if ranges.len() == 2 && v4(&ranges[0]) == v4(&ranges[1]) {
         let words =
-            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/96";
+            "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
         errors.push(FieldError::invalid(path.clone(), ranges.to_vec(), words));
     }
     for (index, range) in ranges.iter().map(text).enumerate() {

@@ -42,16 +42,17 @@ fn endpoint(endpoint: &Value, family: &str, path: &Path, errors: &mut FieldError
         errors.push(FieldError::too_many(at.clone(), addresses.len(), ADDRESSES_MAX));
     }
     for (index, address) in addresses.iter().map(text).enumerate() {
-        let (at, ip) = (at.index(index), address.parse::<IpAddr>().ok());
-        match family {
-            "IPv4" if !ip.is_some_and(|ip| ip.is_ipv4()) => {
-                errors.push(FieldError::invalid(at, address, "must be an IPv4 address"));
+        let (list, at) = (&at, at.index(index));
+        match (family, address.parse::<IpAddr>()) {
+            ("IPv4" | "IPv6", Err(_)) => check::syntax(address, names::ip, &at, errors),
+            ("IPv4" | "IPv6", Ok(ip)) => {
+                if ip.is_ipv4() != (family == "IPv4") {
+                    let words = format!("must be an {family} address");
+                    errors.push(FieldError::invalid(list.clone(), address, words));
+                }
+                check::ordinary_ip(address, &at, errors);
             }
-            "IPv6" if !ip.is_some_and(|ip| ip.is_ipv6()) => {
-                errors.push(FieldError::invalid(at, address, "must be an IPv6 address"));
-            }
-            "IPv4" | "IPv6" => check::ordinary_ip(address, &at, errors),
-            "FQDN" => fully_qualified(address, &at, errors),
+            ("FQDN", _) => fully_qualified(address, &at, errors),
             _ => {}
         }
     }
@@ -66,7 +67,7 @@ fn endpoint(endpoint: &Value, family: &str, path: &Path, errors: &mut FieldError
     if let Some(zone) = topology[ZONE].as_str() {
         errors.push(FieldError::invalid(at.key(ZONE), zone, "reserved key cannot be set in topology"));
     }
-    check::optional(&endpoint["hostname"], names::dns_label, &path.child("hostname"), errors);
+    check::given(&endpoint["hostname"], names::dns_label, &path.child("hostname"), errors);
     hints(&endpoint["hints"], &path.child("hints"), errors);
 }
 
@@ -139,8 +140,8 @@ fn ports(ports: &Value, errors: &mut FieldErrors) {
         }
         check::optional(&port["name"], names::dns_label, &path.child("name"), errors);
         seen.add(name, &path.child("name"), errors);
-        check::must_be_one_of(&port["protocol"], &["SCTP", "TCP", "UDP"], &path.child("protocol"), errors);
-        check::optional(&port["appProtocol"], names::qualified, &path.child("appProtocol"), errors);
+        check::given_one_of(&port["protocol"], &["SCTP", "TCP", "UDP"], &path.child("protocol"), errors);
+        check::given(&port["appProtocol"], names::qualified, &path.child("appProtocol"), errors);
     }
 }
 

@@ -60,11 +60,12 @@ pub(super) fn all(container: &Value, volumes: &Volumes<'_>, path: &Path, errors:
         }
     }
     for (index, source) in items(&container["envFrom"]).iter().enumerate() {
-        from(source, &path.child("envFrom").index(index), errors);
+        from(source, &path.child("envFrom"), &path.child("envFrom").index(index), errors);
     }
 }
 
-fn from(source: &Value, path: &Path, errors: &mut FieldErrors) {
+/// How many sources there are is told of the list.
+fn from(source: &Value, list: &Path, path: &Path, errors: &mut FieldErrors) {
     check::optional(&source["prefix"], names::env_name, &path.child("prefix"), errors);
     let mut given = 0;
     for field in ["configMapRef", "secretRef"].iter().filter(|field| source[**field].is_object()) {
@@ -72,13 +73,12 @@ fn from(source: &Value, path: &Path, errors: &mut FieldErrors) {
         check::named(&source[*field]["name"], names::subdomain, &path.child(field).child("name"), errors);
     }
     match given {
-        0 => errors.push(FieldError::invalid(
-            path.clone(),
-            "",
-            "must specify one of: `configMapRef` or `secretRef`",
-        )),
+        0 => {
+            let words = "must specify one of: `configMapRef` or `secretRef`";
+            errors.push(FieldError::invalid(list.clone(), "", words));
+        }
         1 => {}
-        _ => errors.push(FieldError::invalid(path.clone(), "", TOO_MANY)),
+        _ => errors.push(FieldError::invalid(list.clone(), "", TOO_MANY)),
     }
 }
 
@@ -92,7 +92,7 @@ fn value_from(variable: &Value, volumes: &Volumes<'_>, path: &Path, errors: &mut
             "resourceFieldRef" => resource_ref(reference, &path, errors),
             "fileKeyRef" => file_key(reference, volumes, &path, errors),
             _ => {
-                check::named(&reference["name"], names::subdomain, &path.child("name"), errors);
+                check::syntax(text(&reference["name"]), names::subdomain, &path.child("name"), errors);
                 check::named(&reference["key"], names::config_key, &path.child("key"), errors);
             }
         }

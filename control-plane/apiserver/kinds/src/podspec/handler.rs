@@ -43,7 +43,7 @@ pub(super) fn lifecycle(lifecycle: &Value, spec: &Value, path: &Path, errors: &m
             let words = "may not be set for containers with empty `spec.os.name`";
             errors.push(FieldError::forbidden(at, words));
         }
-        "windows" => check::one_of(signal, &WINDOWS_SIGNALS, &at, errors),
+        "windows" => check::given_one_of(signal, &WINDOWS_SIGNALS, &at, errors),
         _ => {}
     }
 }
@@ -78,6 +78,8 @@ fn sleep(action: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {
     else {
         return;
     };
+    // A negative grace is treated as one second.
+    let grace = if grace < 0 { 1 } else { grace };
     if seconds < 0 || seconds > grace {
         let words = format!("must be non-negative and less than terminationGracePeriodSeconds ({grace})");
         errors.push(FieldError::invalid(path.clone(), seconds, words));

@@ -28,7 +28,7 @@ pub(crate) use resources::{
 pub(crate) use scheduling::{TAINT_EFFECTS, tolerations};
 pub(crate) use volume::{inner_path, no_way_up};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
@@ -48,15 +48,16 @@ struct Whole<'a> {
     /// A pod itself, not a template of pods.
     is_pod: bool,
     volumes: Volumes<'a>,
-    claims: HashSet<&'a str>,
+    claims: BTreeSet<&'a str>,
 }
 
-/// The spec of a pod, or of a template of pods.
-pub(crate) fn validate(spec: &Value, is_pod: bool, path: &Path, errors: &mut FieldErrors) {
+/// The spec of the pod of this name, or of a template of pods.
+pub(crate) fn validate(spec: &Value, pod: Option<&str>, path: &Path, errors: &mut FieldErrors) {
+    let is_pod = pod.is_some();
     if spec["terminationGracePeriodSeconds"].is_null() {
         errors.push(FieldError::required(path.child("terminationGracePeriodSeconds"), ""));
     }
-    let volumes = volume::all(&spec["volumes"], is_pod, &path.child("volumes"), errors);
+    let volumes = volume::all(&spec["volumes"], pod, &path.child("volumes"), errors);
     let claims = resources::pod_claims(&spec["resourceClaims"], &path.child("resourceClaims"), errors);
     let whole = Whole { spec, is_pod, volumes, claims };
     container::all(&whole, path, errors);
@@ -107,7 +108,7 @@ pub(crate) fn validate_template(template: &Value, path: &Path, errors: &mut Fiel
     check::labels(&meta["labels"], &path.child("labels"), errors);
     check::annotations(&meta["annotations"], &path.child("annotations"), errors);
     annotations(&meta["annotations"], &template["spec"], &path.child("annotations"), errors);
-    validate(&template["spec"], false, &path.child("spec"), errors);
+    validate(&template["spec"], None, &path.child("spec"), errors);
     system::apparmor_annotations(template, &path.child("annotations"), errors);
     if !items(&template["spec"][EPHEMERAL]).is_empty() {
         let at = path.child("spec").child(EPHEMERAL);

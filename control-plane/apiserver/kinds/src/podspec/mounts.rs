@@ -39,7 +39,7 @@ pub(super) fn mounts(container: &Value, volumes: &Volumes<'_>, path: &Path, erro
         }
         sub_path(mount, &at, path, errors);
         propagation(mount, container, &path.child("mountPropagation"), errors);
-        recursive(mount, &at.child("recursiveReadOnly"), errors);
+        recursive(mount, &path.child("recursiveReadOnly"), errors);
     }
 }
 

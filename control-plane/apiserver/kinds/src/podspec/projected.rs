@@ -58,7 +58,7 @@ fn one<'a>(kind: &str, source: &'a Value, path: &Path, files: &mut Files<'a>, er
                 files.add(text(&item["path"]), text(&item["path"]), errors);
             }
         }
-        "serviceAccountToken" => token(source, path, errors),
+        "serviceAccountToken" => token(source, path, files.at, errors),
         "clusterTrustBundle" => {
             trust_bundle(source, path, errors);
             files.add(text(&source["path"]), text(&source["path"]), errors);
@@ -67,7 +67,8 @@ fn one<'a>(kind: &str, source: &'a Value, path: &Path, files: &mut Files<'a>, er
     }
 }
 
-fn token(source: &Value, path: &Path, errors: &mut FieldErrors) {
+/// The path of a token is told of the volume.
+fn token(source: &Value, path: &Path, volume: &Path, errors: &mut FieldErrors) {
     let (seconds, at) = (int(&source["expirationSeconds"]), path.child("expirationSeconds"));
     if seconds < TOKEN_SECONDS_MIN {
         let words = "may not specify a duration less than 10 minutes";
@@ -76,8 +77,8 @@ fn token(source: &Value, path: &Path, errors: &mut FieldErrors) {
         let words = "may not specify a duration larger than 2^32 seconds";
         errors.push(FieldError::invalid(at, seconds, words));
     }
-    if check::required(&source["path"], &path.child("path"), errors) {
-        unreserved_path(text(&source["path"]), &path.child("path"), errors);
+    if check::required(&source["path"], &volume.child("path"), errors) {
+        unreserved_path(text(&source["path"]), &volume.child("path"), errors);
     }
 }
 

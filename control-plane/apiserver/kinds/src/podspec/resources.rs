@@ -1,9 +1,9 @@
 //! Requests, limits and claims, of containers and of pods.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use oarlock_api::quantity::Quantity;
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
 use crate::value::{entries, items, quantity, text};
@@ -176,8 +176,9 @@ pub(crate) fn not_negative(amount: Quantity, path: &Path, errors: &mut FieldErro
 }
 
 /// Claims of devices by name.
-pub(super) fn pod_claims<'a>(claims: &'a Value, path: &Path, errors: &mut FieldErrors) -> HashSet<&'a str> {
-    let mut found = HashSet::new();
+pub(super) fn pod_claims<'a>(claims: &'a Value, path: &Path, errors: &mut FieldErrors) -> BTreeSet<&'a str> {
+    let mut found = BTreeSet::new();
+    let told = |claim: &Value| dump::object("io.k8s.api.core.v1.PodResourceClaim", claim);
     for (index, claim) in items(claims).iter().enumerate() {
         let (path, name) = (path.index(index), text(&claim["name"]));
         let at = path.child("name");
@@ -192,12 +193,12 @@ pub(super) fn pod_claims<'a>(claims: &'a Value, path: &Path, errors: &mut FieldE
         match (given("resourceClaimName"), given("resourceClaimTemplateName")) {
             (false, false) => {
                 let words = "must specify one of: `resourceClaimName`, `resourceClaimTemplateName`";
-                errors.push(FieldError::invalid(path.clone(), claim.clone(), words));
+                errors.push(FieldError::invalid(path.clone(), Value::Null, words).told_as(&told(claim)));
             }
             (true, true) => {
                 let words =
                     "at most one of `resourceClaimName` or `resourceClaimTemplateName` may be specified";
-                errors.push(FieldError::invalid(path.clone(), claim.clone(), words));
+                errors.push(FieldError::invalid(path.clone(), Value::Null, words).told_as(&told(claim)));
             }
             _ => {}
         }
@@ -208,18 +209,34 @@ pub(super) fn pod_claims<'a>(claims: &'a Value, path: &Path, errors: &mut FieldE
     found
 }
 
-/// Which of the pod's claims a container uses.
-pub(super) fn claimed(claims: &Value, of_pod: &HashSet<&str>, path: &Path, errors: &mut FieldErrors) {
-    let list = items(claims);
-    let repeated = check::repeats(list, |claim| [&claim["name"], &claim["request"]]);
-    for (index, claim) in list.iter().enumerate() {
-        let (at, name) = (path.index(index), text(&claim["name"]));
+/// Which of the pod's claims a container uses: each as a whole, or some of its requests.
+pub(super) fn claimed(claims: &Value, of_pod: &BTreeSet<&str>, path: &Path, errors: &mut FieldErrors) {
+    let mut used: HashSet<(&str, &str)> = HashSet::new();
+    for (index, claim) in items(claims).iter().enumerate() {
+        let (at, name, request) = (path.index(index), text(&claim["name"]), text(&claim["request"]));
         if name.is_empty() {
             errors.push(FieldError::required(at, ""));
-        } else if repeated.binary_search(&index).is_ok() {
-            errors.push(FieldError::duplicate(at, name));
-        } else if !of_pod.contains(name) {
-            errors.push(FieldError::not_found(at, name));
+            continue;
+        }
+        if used.contains(&(name, "")) {
+            errors.push(FieldError::duplicate(at.clone(), name));
+        } else {
+            check::optional(&claim["request"], names::dns_label, &at.child("request"), errors);
+            if used.contains(&(name, request)) {
+                errors.push(FieldError::duplicate(at.clone(), format!("{name}/{request}")));
+            } else if request.is_empty() {
+                let parts = used.iter().filter(|(used, _)| *used == name);
+                errors.extend(parts.map(|_| FieldError::duplicate(at.clone(), name)));
+            }
+            used.insert((name, request));
+        }
+        if !of_pod.contains(name) {
+            let known = match of_pod.is_empty() {
+                true => " which is empty".to_string(),
+                false => format!(": {}", of_pod.iter().copied().collect::<Vec<_>>().join(", ")),
+            };
+            let words = format!("must be one of the names in pod.spec.resourceClaims{known}");
+            errors.push(FieldError::not_found_among(at, name, &words));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Security contexts of pods and containers.
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
 use super::{shares, system};
@@ -38,11 +38,11 @@ pub(super) fn pod(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     }
     sysctls(spec, &path.child("sysctls"), errors);
     for (field, supported) in [
-        ("fsGroupChangePolicy", ["Always", "OnRootMismatch"]),
-        ("supplementalGroupsPolicy", ["Merge", "Strict"]),
-        ("seLinuxChangePolicy", ["MountOption", "Recursive"]),
+        ("fsGroupChangePolicy", &["Always", "OnRootMismatch"][..]),
+        ("supplementalGroupsPolicy", &["Merge", "Strict"]),
+        ("seLinuxChangePolicy", &["Recursive"]),
     ] {
-        check::given_one_of(&context[field], &supported, &path.child(field), errors);
+        check::given_one_of(&context[field], supported, &path.child(field), errors);
     }
     profiles(context, &path, errors);
     system::windows_options(&context["windowsOptions"], &path.child("windowsOptions"), errors);
@@ -110,7 +110,9 @@ fn seccomp(profile: &Value, path: &Path, errors: &mut FieldErrors) {
         (true, None) => errors.push(FieldError::required(at, "must be set when seccomp type is Localhost")),
         (true, Some(local)) => super::inner_path(local, &at, errors),
         (false, Some(local)) => {
-            errors.push(FieldError::invalid(at, local, "can only be set when seccomp type is Localhost"));
+            let told = dump::object("io.k8s.api.core.v1.SeccompProfile", profile);
+            let words = "can only be set when seccomp type is Localhost";
+            errors.push(FieldError::invalid(at, local, words).told_as(&told));
         }
         (false, None) => {}
     }

@@ -41,7 +41,7 @@ pub(crate) fn validate(kind: &str, source: &Value, path: &Path, errors: &mut Fie
     match kind {
         "hostPath" => host_path(source, path, errors),
         "gcePersistentDisk" | "awsElasticBlockStore" => byte(source, "partition", path, errors),
-        "nfs" if !text(&source["path"]).starts_with('/') && is_set(&source["path"]) => {
+        "nfs" if !text(&source["path"]).starts_with('/') => {
             let words = "must be an absolute path";
             errors.push(FieldError::invalid(path.child("path"), text(&source["path"]), words));
         }
@@ -64,7 +64,7 @@ fn byte(source: &Value, field: &str, path: &Path, errors: &mut FieldErrors) {
 
 fn host_path(source: &Value, path: &Path, errors: &mut FieldErrors) {
     super::no_way_up(text(&source["path"]), &path.child("path"), errors);
-    check::one_of(&source["type"], &HOST_PATH_TYPES, &path.child("type"), errors);
+    check::given_one_of(&source["type"], &HOST_PATH_TYPES, &path.child("type"), errors);
 }
 
 fn iscsi(source: &Value, path: &Path, errors: &mut FieldErrors) {
@@ -124,13 +124,13 @@ fn flocker(source: &Value, path: &Path, errors: &mut FieldErrors) {
 fn azure_disk(source: &Value, path: &Path, errors: &mut FieldErrors) {
     check::required(&source["diskName"], &path.child("diskName"), errors);
     check::required(&source["diskURI"], &path.child("diskURI"), errors);
-    check::one_of(&source["cachingMode"], &CACHINGS, &path.child("cachingMode"), errors);
-    check::one_of(&source["kind"], &DISK_KINDS, &path.child("kind"), errors);
+    check::given_one_of(&source["cachingMode"], &CACHINGS, &path.child("cachingMode"), errors);
+    check::given_one_of(&source["kind"], &DISK_KINDS, &path.child("kind"), errors);
     let (uri, at) = (text(&source["diskURI"]), path.child("diskURI"));
     let managed = uri.starts_with("/subscriptions/");
-    if source["kind"] == "Managed" && !managed && !uri.is_empty() {
+    if source["kind"] == "Managed" && !managed {
         errors.push(FieldError::not_supported(at, uri, &["/subscriptions/{sub-id}/resourceGroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"]));
-    } else if source["kind"] != "Managed" && !uri.is_empty() && !uri.starts_with("https://") {
+    } else if source["kind"] != "Managed" && !uri.starts_with("https://") {
         let words = ["https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"];
         errors.push(FieldError::not_supported(at, uri, &words));
     }

@@ -45,7 +45,7 @@ pub(super) fn operating_system(spec: &Value, path: &Path, errors: &mut FieldErro
         return;
     }
     match text(&os["name"]) {
-        "" => errors.push(FieldError::required(path.child("os").child("name"), "cannot be empty")),
+        "" => errors.push(FieldError::required(path.child("os").child("name"), "")),
         "linux" => linux(spec, path, errors),
         "windows" => windows(spec, path, errors),
         other => errors.push(FieldError::not_supported(path.child("os"), other, &["linux", "windows"])),

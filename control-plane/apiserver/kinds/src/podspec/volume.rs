@@ -4,7 +4,6 @@ use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use super::{Volumes, env, projected, sources};
-use crate::check::Seen;
 use crate::value::{entries, items, quantity, text};
 use crate::{check, names};
 
@@ -13,24 +12,47 @@ const PULL_POLICIES: [&str; 3] = ["Always", "IfNotPresent", "Never"];
 
 pub(super) fn all<'a>(
     volumes: &'a Value,
-    is_pod: bool,
+    pod: Option<&str>,
     path: &Path,
     errors: &mut FieldErrors,
 ) -> Volumes<'a> {
-    let mut seen = Seen::new();
     let mut found = Volumes::new();
     for (index, volume) in items(volumes).iter().enumerate() {
-        let path = path.index(index);
+        let (path, before, name) = (path.index(index), errors.len(), text(&volume["name"]));
+        source(volume, pod, &path, errors);
         check::named(&volume["name"], names::dns_label, &path.child("name"), errors);
-        seen.add(text(&volume["name"]), &path.child("name"), errors);
-        source(volume, is_pod, &path, errors);
-        found.insert(text(&volume["name"]), volume);
+        if found.contains_key(name) {
+            errors.push(FieldError::duplicate(path.child("name"), name));
+        }
+        // Who mounts a volume that is wrong mounts none.
+        if errors.len() == before {
+            found.insert(name, volume);
+        }
+        let claim = text(&volume["persistentVolumeClaim"]["claimName"]);
+        if pod.is_some_and(|pod| made_for(pod, volumes).any(|made| made == claim)) {
+            let at = path.child("persistentVolumeClaim").child("claimName");
+            let words = "must not reference a PVC that gets created for an ephemeral volume";
+            errors.push(FieldError::invalid(at, claim, words));
+        }
     }
     found
 }
 
-fn source(volume: &Value, is_pod: bool, path: &Path, errors: &mut FieldErrors) {
-    let mut given = 0;
+/// The claims that are made for the ephemeral volumes of a pod.
+fn made_for(pod: &str, volumes: &Value) -> impl Iterator<Item = String> {
+    let ephemeral = items(volumes).iter().filter(|volume| volume["ephemeral"].is_object());
+    ephemeral.map(move |volume| made_of(pod, volume)).filter(|made| !made.is_empty())
+}
+
+/// The name of the claim; empty where a part of it is.
+fn made_of(pod: &str, volume: &Value) -> String {
+    let name = text(&volume["name"]);
+    if pod.is_empty() || name.is_empty() { String::new() } else { format!("{pod}-{name}") }
+}
+
+fn source(volume: &Value, pod: Option<&str>, path: &Path, errors: &mut FieldErrors) {
+    let is_pod = pod.is_some();
+    let (mut given, at_name) = (0, path.child("name"));
     for (kind, source) in entries(volume).filter(|(field, v)| *field != "name" && v.is_object()) {
         let path = path.child(kind);
         given += 1;
@@ -53,7 +75,14 @@ fn source(volume: &Value, is_pod: bool, path: &Path, errors: &mut FieldErrors) {
             "persistentVolumeClaim" => {
                 check::required(&source["claimName"], &path.child("claimName"), errors);
             }
-            "ephemeral" => ephemeral(source, &path, errors),
+            "ephemeral" => {
+                ephemeral(source, &path, errors);
+                let made = pod.map(|pod| made_of(pod, volume)).filter(|made| !made.is_empty());
+                for fault in made.iter().flat_map(|made| names::subdomain(made)) {
+                    let words = format!("PVC name \"{}\": {fault}", made.as_deref().unwrap_or_default());
+                    errors.push(FieldError::invalid(at_name.clone(), text(&volume["name"]), words));
+                }
+            }
             "image" => image(source, is_pod, &path, errors),
             "csi" => inline_csi(source, &path, errors),
             "gitRepo" => {
@@ -91,8 +120,9 @@ fn inline_csi(source: &Value, path: &Path, errors: &mut FieldErrors) {
     sources::csi_driver(&source["driver"], &path.child("driver"), errors);
     let secret = &source["nodePublishSecretRef"];
     if secret.is_object() {
-        let at = path.child("nodePublishSecretRef").child("name");
-        check::named(&secret["name"], names::subdomain, &at, errors);
+        if check::required(&secret["name"], &path.child("nodePublishSecretRef").child("name"), errors) {
+            check::syntax(text(&secret["name"]), names::subdomain, &path.child("name"), errors);
+        }
     }
 }
 

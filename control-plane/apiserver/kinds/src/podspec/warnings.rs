@@ -6,7 +6,8 @@ use oarlock_api::Path;
 use serde_json::Value;
 
 use super::containers;
-use crate::value::{int, items, quantity, text};
+use crate::names;
+use crate::value::{entries, int, items, quantity, text};
 
 const NODE_LABELS: [(&str, &str); 5] = [
     ("beta.kubernetes.io/arch", "deprecated since v1.14; use \"kubernetes.io/arch\" instead"),
@@ -85,6 +86,18 @@ pub(crate) fn node_term(term: &Value, path: &Path, warnings: &mut Vec<String>) {
     }
 }
 
+/// Values that no node's label has.
+fn odd_values(term: &Value, path: &Path, warnings: &mut Vec<String>) {
+    for (index, expression) in items(&term["matchExpressions"]).iter().enumerate() {
+        for (at, value) in items(&expression["values"]).iter().enumerate() {
+            for fault in names::label_value(text(value)) {
+                let at = path.child("matchExpressions").index(index).child("values").index(at);
+                warnings.push(format!("{at}: {} is invalid, {fault}", text(value)));
+            }
+        }
+    }
+}
+
 fn labels(spec: &Value, path: &Path, warnings: &mut Vec<String>) {
     for (key, _) in crate::value::entries(&spec["nodeSelector"]) {
         if let Some(words) = deprecated_label(key) {
@@ -98,6 +111,7 @@ fn labels(spec: &Value, path: &Path, warnings: &mut Vec<String>) {
     for (index, preferred) in items(&node[PREFERRED]).iter().enumerate() {
         let at = at.child(PREFERRED).index(index).child("preference");
         node_term(&preferred["preference"], &at, warnings);
+        odd_values(&preferred["preference"], &at, warnings);
     }
     for (index, constraint) in items(&spec["topologySpreadConstraints"]).iter().enumerate() {
         let (at, key) =
@@ -176,6 +190,10 @@ fn volumes(spec: &Value, path: &Path, warnings: &mut Vec<String>) {
 /// Files of one volume that hide one another.
 fn overlaps(volume: &Value, warnings: &mut Vec<String>) {
     let name = text(&volume["name"]);
+    let empty = |source: &&Value| entries(source).next().is_none();
+    for _ in items(&volume["projected"]["sources"]).iter().filter(empty) {
+        warnings.push(format!("volume {name:?} (Projected) has no sources provided"));
+    }
     let (told, files) = match ["configMap", "secret", "downwardAPI", "projected"]
         .into_iter()
         .find(|kind| volume[*kind].is_object())
@@ -199,8 +217,7 @@ fn overlaps(volume: &Value, warnings: &mut Vec<String>) {
         for (other, other_source) in &files[..index] {
             if hides(file, other) {
                 let (file, other) = (with_source(file, source), with_source(other, other_source));
-                warnings
-                    .push(format!("volume {name:?} ({told}): overlapping paths: {file:?} with {other:?}"));
+                warnings.push(format!("volume {name:?} ({told}): overlapping paths: {file} with {other}"));
             }
         }
     }
@@ -228,7 +245,7 @@ fn projected_files(projected: &Value) -> Vec<(String, String)> {
 }
 
 fn with_source(file: &str, source: &str) -> String {
-    if source.is_empty() { file.to_string() } else { format!("{file} ({source})") }
+    if source.is_empty() { format!("{file:?}") } else { format!("{file:?} ({source})") }
 }
 
 /// The same file, or one is a directory on the way to the other.

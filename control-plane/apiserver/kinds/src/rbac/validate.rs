@@ -1,5 +1,6 @@
 //! Validation of roles and bindings. (`pkg/apis/rbac/validation`)
 
+use oarlock_api::selector::LabelSelector;
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
@@ -25,6 +26,9 @@ pub(super) fn role(role: &Value, errors: &mut FieldErrors) {
     }
     for (index, selector) in items(selectors).iter().enumerate() {
         check::selector(selector, &at.index(index), errors);
+        if LabelSelector::from_value(selector).is_err() {
+            errors.push(FieldError::invalid(at.index(index), Value::Null, "invalid label selector."));
+        }
     }
 }
 

@@ -6,27 +6,39 @@ use serde_json::Value;
 use crate::check::Seen;
 use crate::podspec::sources::csi_driver;
 use crate::strategy::Context;
-use crate::value::{differ_but, entries, items, text, texts};
+use crate::value::{differ_but, entries, int, is_set, items, object_mut, text, texts};
 use crate::{check, names};
 
-const FS_GROUP_POLICIES: [&str; 3] = ["ReadWriteOnceWithFSType", "File", "None"];
-const LIFECYCLES: [&str; 2] = ["Ephemeral", "Persistent"];
+const FS_GROUP_POLICIES: [&str; 3] = ["File", "None", "ReadWriteOnceWithFSType"];
+const LIFECYCLES: [&str; 2] = ["Persistent", "Ephemeral"];
 const TOKEN_SECONDS_MIN: i64 = 600;
 const TOKEN_SECONDS_MAX: i64 = 1 << 32;
 const NODE_ID_MAX: usize = 256;
 const UPDATE_SECONDS_MIN: i64 = 10;
 const MESSAGE_MAX: usize = 262_144;
+/// Upstream's name for `attachRequired`.
+const ATTACH: &str = "attachedRequired";
+const TOKENS_IN_SECRETS: &str = "spec.serviceAccountTokenInSecrets is unset; if supported by this CSI driver, set to true to prevent possible logging of tokens in volume attributes";
 const ONE_SOURCE: &str = "must specify exactly one of inlineVolumeSpec and persistentVolumeName";
+
+/// Drivers bear the name that they are called by.
+pub(super) fn driver_name(name: &str) -> names::Faults {
+    names::subdomain(&name.to_lowercase())
+}
 
 pub(super) fn driver(driver: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&driver["spec"], Path::new("spec"));
-    csi_driver(&driver["metadata"]["name"], &Path::new("metadata").child("name"), errors);
-    for field in ["attachRequired", "podInfoOnMount", "storageCapacity", "seLinuxMount"] {
+    for (field, told) in [
+        ("attachRequired", ATTACH),
+        ("podInfoOnMount", "podInfoOnMount"),
+        ("storageCapacity", "storageCapacity"),
+        ("seLinuxMount", "seLinuxMount"),
+    ] {
         if spec[field].is_null() {
-            errors.push(FieldError::required(path.child(field), ""));
+            errors.push(FieldError::required(path.child(told), ""));
         }
     }
-    check::must_be_one_of(&spec["fsGroupPolicy"], &FS_GROUP_POLICIES, &path.child("fsGroupPolicy"), errors);
+    check::given_one_of(&spec["fsGroupPolicy"], &FS_GROUP_POLICIES, &path.child("fsGroupPolicy"), errors);
     let mut seen = Seen::new();
     for (index, request) in items(&spec["tokenRequests"]).iter().enumerate() {
         let at = path.child("tokenRequests").index(index);
@@ -46,7 +58,7 @@ pub(super) fn driver(driver: &Value, errors: &mut FieldErrors) {
         }
     }
     for mode in items(&spec["volumeLifecycleModes"]) {
-        check::one_of(mode, &LIFECYCLES, &path.child("volumeLifecycleModes"), errors);
+        check::given_one_of(mode, &LIFECYCLES, &path.child("volumeLifecycleModes"), errors);
     }
     let (period, at) = (&spec["nodeAllocatableUpdatePeriodSeconds"], "nodeAllocatableUpdatePeriodSeconds");
     let words = "must be greater than or equal to 10 seconds";
@@ -54,9 +66,25 @@ pub(super) fn driver(driver: &Value, errors: &mut FieldErrors) {
 }
 
 pub(super) fn driver_changes(_: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
-    for field in ["attachRequired", "volumeLifecycleModes"] {
-        let at = Path::new("spec").child(field);
+    for (field, told) in [("attachRequired", ATTACH), ("volumeLifecycleModes", "volumeLifecycleModes")] {
+        let at = Path::new("spec").child(told);
         check::immutable(&new["spec"][field], &old["spec"][field], &at, errors);
+    }
+}
+
+/// The generation is that of the spec's changes.
+pub(super) fn count(_: &Context<'_>, new: &mut Value, old: &Value) {
+    if differ_but(&new["spec"], &old["spec"], &[]) {
+        object_mut(new, "metadata")
+            .insert("generation".into(), int(&old["metadata"]["generation"]).saturating_add(1).into());
+    }
+}
+
+pub(super) fn driver_warnings(driver: &Value, old: Option<&Value>, warnings: &mut Vec<String>) {
+    let (spec, requests) = (&driver["spec"], &driver["spec"]["tokenRequests"]);
+    let asked = is_set(requests) && old.is_none_or(|old| old["spec"]["tokenRequests"] != *requests);
+    if asked && spec["serviceAccountTokenInSecrets"].is_null() {
+        warnings.push(TOKENS_IN_SECRETS.into());
     }
 }
 
@@ -76,7 +104,7 @@ pub(super) fn node(node: &Value, errors: &mut FieldErrors) {
         let count = at.child("allocatable").child("count");
         check::not_negative(&driver["allocatable"]["count"], &count, errors);
         seen.add(text(&driver["name"]), &at.child("name"), errors);
-        let (mut keys, at) = (Seen::new(), at.child("topologyKeys"));
+        let mut keys = Seen::new();
         for key in texts(&driver["topologyKeys"]) {
             if key.is_empty() {
                 errors.push(FieldError::required(at.clone(), ""));
@@ -92,7 +120,11 @@ pub(super) fn node_changes(_: &Context<'_>, new: &Value, old: &Value, errors: &m
     for was in items(&old["spec"]["drivers"]) {
         let now = items(&new["spec"]["drivers"]).iter().find(|driver| driver["name"] == was["name"]);
         if let Some(now) = now.filter(|now| differ_but(now, was, &["allocatable"])) {
-            errors.push(FieldError::invalid(Path::new("CSINodeDriver"), now.clone(), check::IMMUTABLE));
+            errors.push(FieldError::invalid(
+                Path::new("spec").child("drivers"),
+                now.clone(),
+                check::IMMUTABLE,
+            ));
         }
     }
 }
@@ -108,15 +140,19 @@ pub(super) fn attachment(attachment: &Value, errors: &mut FieldErrors) {
             let words = "must specify non empty persistentVolumeName";
             errors.push(FieldError::required(at.child("persistentVolumeName"), words));
         }
-        (false, Some(name)) => {
-            check::syntax(name, names::subdomain, &Path::new("spec.source.persistentVolumeName"), errors);
-        }
+        (false, Some(_)) => {}
         (true, None) => {
             let at = at.child("inlineVolumeSpec");
             crate::core::volume::volume_spec(&source["inlineVolumeSpec"], true, &at, errors);
         }
     }
     check::syntax(text(&spec["nodeName"]), names::subdomain, &path.child("nodeName"), errors);
+    check::given(
+        &source["persistentVolumeName"],
+        names::subdomain,
+        &Path::new("spec.source.persistentVolumeName"),
+        errors,
+    );
 }
 
 pub(super) fn attachment_changes(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {

@@ -26,7 +26,7 @@ static ATTRIBUTES_CLASS: Kind = Kind {
     ..Kind::PLAIN
 };
 static CLASS: Kind = Kind {
-    validate: validate::class,
+    validate_new: validate::class,
     changes: validate::class_changes,
     warn: validate::class_warnings,
     cells: Some(cells::class),
@@ -39,8 +39,12 @@ static CSI_CAPACITY: Kind = Kind {
     ..Kind::CONDITIONAL
 };
 static CSI_DRIVER: Kind = Kind {
+    name: csi::driver_name,
+    // It counts what it is changed, and not that it was made.
+    prepare_update: csi::count,
     validate: csi::driver,
     changes: csi::driver_changes,
+    warn: csi::driver_warnings,
     cells: Some(cells::driver),
     ..Kind::CONDITIONAL
 };

@@ -1,10 +1,12 @@
 //! Validation of classes of storage. (`pkg/apis/storage/validation`)
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use oarlock_api::{FieldError, FieldErrors, Path};
 use serde_json::Value;
 
 use crate::check::Seen;
-use crate::podspec::{sources, warnings};
+use crate::podspec::warnings;
 use crate::strategy::Context;
 use crate::value::{entries, items, quantity, text};
 use crate::{check, names, podspec};
@@ -15,16 +17,18 @@ const PARAMETERS_MAX: usize = 512;
 const PARAMETERS_BYTES_MAX: usize = 256 * 1024;
 
 pub(super) fn class(class: &Value, errors: &mut FieldErrors) {
-    let at = Path::new("provisioner");
-    if check::required(&class["provisioner"], &at, errors) {
-        let given = text(&class["provisioner"]);
-        let faults = names::qualified(&given.to_lowercase()).into_iter();
-        errors.extend(faults.map(|fault| FieldError::invalid(at.clone(), given, fault)));
-    }
+    provisioner(&class["provisioner"], &Path::new("provisioner"), errors);
     parameters(&class["parameters"], true, errors);
     check::one_of(&class["reclaimPolicy"], &POLICIES, &Path::new("reclaimPolicy"), errors);
-    check::must_be_one_of(&class["volumeBindingMode"], &MODES, &Path::new("volumeBindingMode"), errors);
+    check::given_one_of(&class["volumeBindingMode"], &MODES, &Path::new("volumeBindingMode"), errors);
     topologies(&class["allowedTopologies"], &Path::new("allowedTopologies"), errors);
+}
+
+/// Who makes volumes of a class, in small letters.
+fn provisioner(value: &Value, path: &Path, errors: &mut FieldErrors) {
+    if check::required(value, path, errors) {
+        check::syntax(&text(value).to_lowercase(), names::qualified, path, errors);
+    }
 }
 
 fn parameters(parameters: &Value, may_be_empty: bool, errors: &mut FieldErrors) {
@@ -48,13 +52,25 @@ fn parameters(parameters: &Value, may_be_empty: bool, errors: &mut FieldErrors) 
     }
 }
 
+/// The values that a term takes of each label.
+type Chosen<'v> = BTreeMap<&'v str, BTreeSet<&'v str>>;
+
+fn chosen(term: &Value) -> Chosen<'_> {
+    let requirements = items(&term["matchLabelExpressions"]).iter();
+    requirements.map(|of| (text(&of["key"]), items(&of["values"]).iter().map(text).collect())).collect()
+}
+
 fn topologies(terms: &Value, path: &Path, errors: &mut FieldErrors) {
     let terms = items(terms);
-    for index in check::repeats(terms, |term| [term]) {
-        errors.push(FieldError::duplicate(path.index(index).child("matchLabelExpressions"), ""));
-    }
+    let mut before: Vec<Chosen<'_>> = Vec::new();
     for (index, term) in terms.iter().enumerate() {
         let at = path.index(index).child("matchLabelExpressions");
+        let chosen = chosen(term);
+        // An empty term is taken for as many others as there are terms.
+        let empty = if chosen.is_empty() { terms.len() } else { 0 };
+        let again = empty + before.iter().filter(|other| **other == chosen).count();
+        errors.extend((0..again).map(|_| FieldError::duplicate(at.clone(), "")));
+        before.push(chosen);
         let mut keys = Seen::new();
         for (index, requirement) in items(&term["matchLabelExpressions"]).iter().enumerate() {
             let at = at.index(index);
@@ -90,13 +106,13 @@ fn forbid_changes(fields: &[&str], new: &Value, old: &Value, errors: &mut FieldE
 }
 
 pub(super) fn class_changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
-    forbid_changes(&["parameters", "provisioner", "reclaimPolicy"], new, old, errors);
-    let path = Path::new("volumeBindingMode");
-    check::immutable(&new["volumeBindingMode"], &old["volumeBindingMode"], &path, errors);
+    for field in ["parameters", "provisioner", "reclaimPolicy", "volumeBindingMode"] {
+        check::immutable(&new[field], &old[field], &Path::new(field), errors);
+    }
 }
 
 pub(super) fn attributes_class(class: &Value, errors: &mut FieldErrors) {
-    sources::csi_driver(&class["driverName"], &Path::new("driverName"), errors);
+    provisioner(&class["driverName"], &Path::new("driverName"), errors);
     parameters(&class["parameters"], false, errors);
 }
 

@@ -158,7 +158,7 @@ fn scalers_are_told_what_is_wrong() {
             "autoscaling/v2",
             "HorizontalPodAutoscaler",
             json!({"spec": {
-            "maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "d"}}}),
+            "maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}}}),
         );
         for (field, value) in rest.as_object().into_iter().flatten() {
             object["spec"][field] = value.clone();
@@ -173,8 +173,19 @@ fn scalers_are_told_what_is_wrong() {
             "spec.maxReplicas: Invalid value: 3: must be greater than or equal to `minReplicas`",
             "spec.scaleTargetRef.kind: Required value",
             "spec.scaleTargetRef.name: Invalid value: \"a/b\": may not contain '/'",
+            "spec.scaleTargetRef.apiVersion: Invalid value: \"\": apiVersion must specify API group",
         ],
     );
+    for (version, kind, want) in [
+        ("v1", "ReplicationController", None),
+        ("v1", "Deployment", Some("apiVersion must specify API group")),
+        ("a/b/c", "Deployment", Some("unexpected GroupVersion string: a/b/c")),
+    ] {
+        let want =
+            want.map(|why| format!("spec.scaleTargetRef.apiVersion: Invalid value: \"{version}\": {why}"));
+        let target = json!({"scaleTargetRef": {"apiVersion": version, "kind": kind, "name": "d"}});
+        check(version, scaler(target), &want.as_deref().into_iter().collect::<Vec<_>>());
+    }
     check(
         "metrics",
         scaler(json!({"metrics": [
@@ -313,9 +324,9 @@ fn services_of_other_servers_are_told_what_is_wrong() {
         ),
         &[
             "handler: Invalid value: \"H\": a lowercase RFC 1123 label",
-            "overhead.podFixed.limits[cars]: Invalid value: \"cars\": must be a standard resource type or fully qualified",
-            "overhead.podFixed.limits[cars]: Invalid value: \"cars\": must be a standard resource for containers",
-            "scheduling.tolerations[1]: Duplicate value: {\"key\":\"a\"}",
+            "overhead.limits[cars]: Invalid value: \"cars\": must be a standard resource type or fully qualified",
+            "overhead.limits[cars]: Invalid value: \"cars\": must be a standard resource for containers",
+            "scheduling.tolerations[1]: Duplicate value: {\"Key\":\"a\",\"Operator\":\"\",\"Value\":\"\",\"Effect\":\"\",\"TolerationSeconds\":null}",
         ],
     );
 }

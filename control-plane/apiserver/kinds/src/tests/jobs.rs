@@ -55,8 +55,8 @@ fn jobs_are_told_what_is_wrong() {
             "spec.podFailurePolicy.rules[1].action: Invalid value: \"FailIndex\": requires the backoffLimitPerIndex to be set",
             "spec.podFailurePolicy.rules[2].action: Unsupported value: \"Other\": supported values: \"Count\", \"FailIndex\", \"FailJob\", \"Ignore\"",
             "spec.podFailurePolicy.rules[2].onExitCodes.containerName: Invalid value: \"b\": must be one of the container or initContainer names in the pod template",
-            "spec.podFailurePolicy.rules[2]: Invalid value: null: specifying both OnExitCodes and OnPodConditions is not supported",
-            "spec.podFailurePolicy.rules[3]: Invalid value: null: specifying one of OnExitCodes and OnPodConditions is required",
+            "spec.podFailurePolicy.rules[2]: Invalid value: specifying both OnExitCodes and OnPodConditions is not supported",
+            "spec.podFailurePolicy.rules[3]: Invalid value: specifying one of OnExitCodes and OnPodConditions is required",
         ],
     );
     check(

@@ -100,7 +100,7 @@ fn containers_cases_2() -> Vec<Case> {
             "env from",
             json!({"envFrom": [{}, {"configMapRef": {"name": "A"}}]}),
             &[
-                "spec.containers[0].envFrom[0]: Invalid value: \"\": must specify one of: `configMapRef` or `secretRef`",
+                "spec.containers[0].envFrom: Invalid value: \"\": must specify one of: `configMapRef` or `secretRef`",
                 "spec.containers[0].envFrom[1].configMapRef.name: Invalid value: \"A\"",
             ],
         ),
@@ -116,8 +116,8 @@ fn containers_cases_2() -> Vec<Case> {
                 "spec.containers[0].volumeMounts[1].name: Not found: \"v\"",
                 "spec.containers[0].volumeMounts[1].mountPath: Invalid value: \"/a\": must be unique",
                 "spec.containers[0].volumeMounts.mountPropagation: Forbidden: Bidirectional mount propagation is available only to privileged containers",
-                "spec.containers[0].volumeMounts[1].recursiveReadOnly: Forbidden: may only be specified when readOnly is true",
-                "spec.containers[0].volumeMounts[1].recursiveReadOnly: Forbidden: may only be specified when mountPropagation is None or not specified",
+                "spec.containers[0].volumeMounts.recursiveReadOnly: Forbidden: may only be specified when readOnly is true",
+                "spec.containers[0].volumeMounts.recursiveReadOnly: Forbidden: may only be specified when mountPropagation is None or not specified",
             ],
         ),
         (
@@ -458,7 +458,7 @@ fn specs_cases_2() -> Vec<Case> {
             "claims",
             json!({"resourceClaims": [{"name": "c"}, {"name": "c", "resourceClaimName": "x"}]}),
             &[
-                "spec.resourceClaims[0]: Invalid value: {\"name\":\"c\"}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
+                "spec.resourceClaims[0]: Invalid value: {\"Name\":\"c\",\"ResourceClaimName\":null,\"ResourceClaimTemplateName\":null}: must specify one of: `resourceClaimName`, `resourceClaimTemplateName`",
                 "spec.resourceClaims[1].name: Duplicate value: \"c\"",
             ],
         ),

@@ -23,7 +23,7 @@ fn services_cases_1() -> Vec<Case> {
             json!({"ports": [{"port": 80, "name": "a"}, {"port": 80, "name": "a"}]}),
             &[
                 "spec.ports[1].name: Duplicate value: \"a\"",
-                "spec.ports[1]: Duplicate value: {\"AppProtocol\":null,\"Name\":\"\",\"NodePort\":0,\"Port\":80,\"Protocol\":\"TCP\",\"TargetPort\":0}",
+                "spec.ports[1]: Duplicate value: {\"Name\":\"\",\"Protocol\":\"TCP\",\"AppProtocol\":null,\"Port\":80,\"TargetPort\":0,\"NodePort\":0}",
             ],
         ),
         (

@@ -54,6 +54,7 @@ fn claims_are_told_what_is_wrong() {
         "source",
         claim(json!({"dataSourceRef": {"kind": "Thing", "name": "x"}})),
         &[
+            "spec.dataSource: Invalid value: \"Thing\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
             "spec.dataSourceRef: Invalid value: \"Thing\": must be 'PersistentVolumeClaim' when referencing the default apiGroup",
         ],
     );
@@ -118,7 +119,7 @@ fn volumes_are_told_what_is_wrong() {
         volume(json!({"local": {"path": "/a/../b"}})),
         &[
             "spec.local.path: Invalid value: \"/a/../b\": must not contain '..'",
-            "metadata.annotations: Required value: Local volume requires node affinity",
+            "spec.nodeAffinity: Required value: Local volume requires node affinity",
         ],
     );
     check(
@@ -165,7 +166,7 @@ fn classes_and_drivers_are_told_what_is_wrong() {
         "provisioner",
         class(json!({"provisioner": "a.b/c"})),
         |c| c["provisioner"] = "a.b/d".into(),
-        &["provisioner: Forbidden: updates to provisioner are forbidden."],
+        &["provisioner: Invalid value: \"a.b/d\": field is immutable"],
     );
     check("driver", named("storage.k8s.io/v1", "CSIDriver", json!({"spec": {}})), &[]);
     check(
@@ -219,6 +220,8 @@ fn classes_and_drivers_are_told_what_is_wrong() {
         "other id",
         node(1),
         |n| n["spec"]["drivers"][0]["nodeID"] = "j".into(),
-        &["CSINodeDriver: Invalid value: "],
+        &[
+            "spec.drivers: Invalid value: {\"allocatable\":{\"count\":1},\"name\":\"d\",\"nodeID\":\"j\",\"topologyKeys\":[\"a/b\"]}: field is immutable",
+        ],
     );
 }

@@ -138,7 +138,7 @@ fn gates_are_taken_away_only() {
         gated(),
         |p| p["spec"]["nodeSelector"] = json!({"k": "w"}),
         &[
-            "spec.nodeSelector: Invalid value: {\"k\":\"w\"}: only additions are allowed (no mutations or deletions)",
+            "spec.nodeSelector: Invalid value: {\"k\":\"w\"}: only additions to spec.nodeSelector are allowed (no mutations or deletions)",
         ],
     );
     let terms = "spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms";

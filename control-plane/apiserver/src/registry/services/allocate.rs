@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::addresses::{IP_ADDRESSES, ServiceRange, address_key};
 use super::range::{Refused, pick};
-use super::{Claim, Grant, Held, ServiceAllocator, fields, grants_of, is_services};
+use super::{Claim, Grant, Held, ServiceAllocator, families, fields, grants_of, is_services};
 use crate::registry::{Storage, store_failed};
 
 /// The first port of a dry run, as upstream.
@@ -54,6 +54,9 @@ impl ServiceAllocator {
         let errors = fields::prepare(new, old, &self.ranges.families());
         if !errors.is_empty() {
             return Err(refused(new, &errors));
+        }
+        if families::are_odd(new) {
+            return Ok(Held::nothing());
         }
         let has = old.map(grants_of).unwrap_or_default();
         let held = Held { allocator: Some(self), claims: Vec::new(), freed: Vec::new() };

@@ -9,6 +9,13 @@ const SINGLE: &str = "SingleStack";
 const REQUIRE: &str = "RequireDualStack";
 const PREFER: &str = "PreferDualStack";
 
+/// Whether something is named that is no family, or a family twice: that is for validation to tell.
+pub(super) fn are_odd(service: &Value) -> bool {
+    let given = list(&service["spec"]["ipFamilies"]);
+    let known = |family: &Value| family == "IPv4" || family == "IPv6";
+    !given.iter().all(known) || given.len() > 1 && given[0] == given[1]
+}
+
 /// Completes `ipFamilyPolicy` and `ipFamilies`, or says what about them cannot be. `configured` are the cluster's
 /// families, the first one by default.
 pub(super) fn complete(new: &mut Value, old: Option<&Value>, configured: &[&'static str]) -> FieldErrors {
@@ -17,6 +24,9 @@ pub(super) fn complete(new: &mut Value, old: Option<&Value>, configured: &[&'sta
     }
     let free = new["spec"]["clusterIP"] == "None" && is_empty(&new["spec"]["selector"]);
     default_policy(new, old, free);
+    if are_odd(new) {
+        return FieldErrors::new();
+    }
     let mut errors = FieldErrors::new();
     if let Some(old) = old {
         give_up_second(new, old, &mut errors);

@@ -58,7 +58,8 @@ pub(super) fn prepare(new: &mut Value, old: Option<&Value>, families: &[&'static
 
 /// What the client left out stays as it was given.
 fn keep_allocations(new: &mut Value, old: &Value) {
-    if needs_address(new) && needs_address(old) {
+    // To have none on purpose is an allocation, too.
+    if kind_of(new) != "ExternalName" && kind_of(old) != "ExternalName" {
         let (spec, was) = (&mut new["spec"], &old["spec"]);
         if spec["clusterIP"].as_str().unwrap_or_default().is_empty()
             && spec["clusterIPs"].as_array().is_none_or(Vec::is_empty)

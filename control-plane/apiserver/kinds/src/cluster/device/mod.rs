@@ -12,11 +12,15 @@ use oarlock_api::Path;
 use crate::kind::Kind;
 use crate::value::text;
 
-pub(super) static CLASS: Kind =
-    Kind { validate: claim::class, cells: Some(crate::print::name_and_age), ..Kind::COUNTED };
+pub(super) static CLASS: Kind = Kind {
+    name: crate::names::long_name,
+    validate: claim::class,
+    cells: Some(crate::print::name_and_age),
+    ..Kind::COUNTED
+};
 
 pub(super) static CLAIM_TEMPLATE: Kind = Kind {
-    validate_new: claim::template,
+    validate: claim::template,
     changes: |_, new, old, errors| {
         crate::check::immutable(&new["spec"], &old["spec"], &Path::new("spec"), errors);
     },

@@ -79,7 +79,8 @@ pub(super) fn qualified(name: &str, path: &Path, errors: &mut FieldErrors) {
                 identifier(id, path, errors);
             }
         }
-        _ => errors.push(FieldError::invalid(path.clone(), name, "must not contain more than one slash")),
+        // Upstream takes such names unseen.
+        _ => {}
     }
 }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::strategy::{GracefulDelete, SelectableField};
-use crate::value::{int, is_true, items, text};
+use crate::value::{int, is_true, items, name, text};
 use crate::{podspec, template};
 
 pub(crate) static POD: Kind = Kind {
@@ -36,7 +36,7 @@ fn validate(pod: &Value, errors: &mut FieldErrors) {
     if annotations.is_object() {
         podspec::annotations(annotations, spec, &Path::new("metadata").child("annotations"), errors);
     }
-    podspec::validate(spec, true, &path, errors);
+    podspec::validate(spec, Some(name(pod)), &path, errors);
     if text(&spec["serviceAccountName"]).is_empty() {
         unowned_tokens(&spec["volumes"], &path.child("volumes"), errors);
     }

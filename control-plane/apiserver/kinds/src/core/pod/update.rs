@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
 use crate::podspec::{EPHEMERAL, is_mirror};
@@ -148,17 +148,14 @@ fn gates(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
 /// A gated pod may be told more closely where it may go.
 fn node_selector(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
     if entries(old).any(|(key, value)| new[key] != *value) {
-        let told = if new.is_null() { Value::Object(serde_json::Map::new()) } else { new.clone() };
-        errors.push(FieldError::invalid(
-            path.clone(),
-            told,
-            "only additions are allowed (no mutations or deletions)",
-        ));
+        let words = "only additions to spec.nodeSelector are allowed (no mutations or deletions)";
+        errors.push(FieldError::invalid(path.clone(), new.clone(), words));
     }
 }
 
 fn node_affinity(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
     const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
+    const TERM: &str = "io.k8s.api.core.v1.NodeSelectorTerm";
     let was = items(&old[REQUIRED]["nodeSelectorTerms"]);
     if was.is_empty() || new == old {
         return;
@@ -167,7 +164,8 @@ fn node_affinity(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors
     let now = items(&new[REQUIRED]["nodeSelectorTerms"]);
     if now.len() != was.len() {
         let words = "no additions/deletions to non-empty NodeSelectorTerms list are allowed";
-        return errors.push(FieldError::invalid(at, now.to_vec(), words));
+        let told = dump::list(TERM, &new[REQUIRED]["nodeSelectorTerms"]);
+        return errors.push(FieldError::invalid(at, "", words).told_as(&told));
     }
     for (index, (now, was)) in now.iter().zip(was).enumerate() {
         let narrower = |field: &str| {
@@ -178,7 +176,8 @@ fn node_affinity(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors
         let empty = items(&was["matchExpressions"]).is_empty() && items(&was["matchFields"]).is_empty();
         if !expressions || !fields || (empty && now != was) {
             let words = "only additions are allowed (no mutations or deletions)";
-            errors.push(FieldError::invalid(at.index(index), now.clone(), words));
+            let told = dump::object(TERM, now);
+            errors.push(FieldError::invalid(at.index(index), "", words).told_as(&told));
         }
     }
 }

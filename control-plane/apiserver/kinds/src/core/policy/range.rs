@@ -18,7 +18,9 @@ pub(super) fn validate(range: &Value, errors: &mut FieldErrors) {
         let path = path.index(index);
         let (kind, at) = (text(&limit["type"]), path.child("type"));
         check::syntax(kind, names::qualified, &at, errors);
-        if !kind.contains('/') && !TYPES.contains(&kind) {
+        if !names::qualified(kind).is_empty() {
+            // Wrong in itself.
+        } else if !kind.contains('/') && !TYPES.contains(&kind) {
             let words = "must be a standard limit type or fully qualified";
             errors.push(FieldError::invalid(at.clone(), kind, words));
         }
@@ -99,7 +101,7 @@ fn order(limit: &Value, name: &str, path: &Path, errors: &mut FieldErrors) {
     if let (Some(default), Some(max)) = (default, max)
         && default > max
     {
-        refuse("default", default, format!("default value {default} is greater than max value {max}"));
+        refuse("default", max, format!("default value {default} is greater than max value {max}"));
     }
     if let Some(ratio) = ratio {
         if ratio < Quantity::from_milli(1000, oarlock_api::quantity::Format::DecimalSi) {

@@ -88,6 +88,11 @@ pub(super) fn changes(context: &Context<'_>, new: &Value, old: &Value, errors: &
         return balancer_status(new, errors);
     }
     let (now, was, path) = (&new["spec"], &old["spec"], Path::new("spec"));
+    let mut wrong = FieldErrors::new();
+    validate(now, &path, &mut wrong);
+    if !wrong.is_empty() {
+        return;
+    }
     let external = |spec: &Value| spec["type"] == "ExternalName";
     if !external(now) && !external(was) {
         if !(is_headless(now) && is_headless(was)) {
@@ -142,7 +147,7 @@ fn balancer_status(service: &Value, errors: &mut FieldErrors) {
             (true, false) => {
                 errors.push(FieldError::forbidden(at, "may not be specified when `ip` is not set"));
             }
-            _ => check::one_of(mode, &["Proxy", "VIP"], &at, errors),
+            _ => check::given_one_of(mode, &["Proxy", "VIP"], &at, errors),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::{Value, json};
 
 use super::{addresses, is_headless};
@@ -20,6 +20,14 @@ const ONLY_BALANCED: &str = "may only be used when `type` is 'LoadBalancer'";
 
 pub(super) fn service(service: &Value, errors: &mut FieldErrors) {
     let (spec, path) = (&service["spec"], Path::new("spec"));
+    // Addresses are looked at before anything else is, and alone if they are wrong.
+    let before = errors.len();
+    if spec["type"] != "ExternalName" {
+        addresses::validate(spec, &path, errors);
+    }
+    if errors.len() > before {
+        return;
+    }
     let annotations = &service["metadata"]["annotations"];
     if let (Some(hints), Some(mode)) = (annotations[HINTS].as_str(), annotations[MODE].as_str())
         && hints != mode
@@ -45,9 +53,6 @@ pub(super) fn service(service: &Value, errors: &mut FieldErrors) {
     let at = path.child("sessionAffinity");
     check::must_be_one_of(&spec["sessionAffinity"], &["ClientIP", "None"], &at, errors);
     affinity_config(spec, &path.child("sessionAffinityConfig"), errors);
-    if kind != "ExternalName" {
-        addresses::validate(spec, &path, errors);
-    }
     for (index, ip) in texts(&spec["externalIPs"]).enumerate() {
         let at = path.child("externalIPs").index(index);
         let before = errors.len();
@@ -112,11 +117,9 @@ fn same_ports(spec: &Value, path: &Path, errors: &mut FieldErrors) {
     for (index, port) in list.iter().enumerate() {
         let (protocol, number) = (text(&port["protocol"]), int(&port["port"]));
         if !pairs.insert((protocol, number)) {
-            // As the struct of it is printed.
-            let told = json!({
-                "Name": "", "Protocol": protocol, "AppProtocol": null, "Port": number, "TargetPort": 0, "NodePort": 0,
-            });
-            errors.push(FieldError::duplicate(path.index(index), told));
+            let told = json!({"protocol": protocol, "port": number});
+            let told = dump::object("io.k8s.api.core.v1.ServicePort", &told);
+            errors.push(FieldError::duplicate_of(path.index(index), &told, ""));
         }
     }
 }

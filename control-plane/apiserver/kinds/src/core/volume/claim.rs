@@ -12,7 +12,7 @@ pub(super) const VOLUME_MODES: [&str; 2] = ["Block", "Filesystem"];
 const BETA_CLASS: &str = "volume.beta.kubernetes.io/storage-class";
 const FROZEN: &str = "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims\n";
 
-/// The two names of a data source say the same; what is no claim or snapshot has only the newer name.
+/// The two names of a data source say the same; what is no claim or snapshot must be told by the newer name.
 pub(super) fn prepare(claim: &mut Value, old: Option<&Value>) {
     let before = old.map_or(&Value::Null, |old| &old["spec"]);
     let Some(spec) = claim.get_mut("spec").filter(|spec| spec.is_object()) else { return };
@@ -25,13 +25,10 @@ pub(super) fn prepare(claim: &mut Value, old: Option<&Value>) {
     if before["dataSource"].is_null() && !is_classic(&spec["dataSource"]) && spec["dataSourceRef"].is_null() {
         remove(spec, "dataSource");
     }
-    if old.is_some() {
-        return;
-    }
     let (source, reference) = (spec["dataSource"].clone(), spec["dataSourceRef"].clone());
     if source.is_object() && reference.is_null() {
         spec["dataSourceRef"] = source;
-    } else if source.is_null() && is_classic(&reference) && reference["namespace"].is_null() {
+    } else if source.is_null() && reference.is_object() && reference["namespace"].is_null() {
         spec["dataSource"] = reference;
     }
 }
@@ -51,7 +48,7 @@ pub(super) fn modes(spec: &Value, words: &str, path: &Path, errors: &mut FieldEr
         errors.push(FieldError::required(at.clone(), words));
     }
     for mode in given {
-        check::must_be_one_of(mode, &MODES, &at, errors);
+        check::given_one_of(mode, &MODES, &at, errors);
     }
     let alone = |mode: &Value| mode == "ReadWriteOncePod";
     if given.iter().any(alone) && !given.iter().all(alone) {
@@ -136,13 +133,13 @@ pub(super) fn changes(context: &Context<'_>, new: &Value, old: &Value, errors: &
     let size = |spec: &Value| quantity(&spec["resources"]["requests"]["storage"]).unwrap_or_default();
     if size(now) < size(was) {
         let held = quantity(&old["status"]["capacity"]["storage"]).unwrap_or_default();
-        if size(now) < held {
+        if size(now) <= held {
             let at = path.child("resources").child("requests").child("storage");
             errors.push(FieldError::forbidden(at, "field can not be less than status.capacity"));
         }
     }
     check::immutable(&now["volumeMode"], &was["volumeMode"], &Path::new("volumeMode"), errors);
-    attributes_class(now, was, &path.child("volumeAttributesClassName"), errors);
+    attributes_class(new, old, &path.child("volumeAttributesClassName"), errors);
 }
 
 fn resources_differ(now: &Value, was: &Value, bound: bool) -> bool {
@@ -151,16 +148,20 @@ fn resources_differ(now: &Value, was: &Value, bound: bool) -> bool {
     differ_but(now, was, &["requests"]) || differ_but(&now["requests"], &was["requests"], free)
 }
 
-fn attributes_class(now: &Value, was: &Value, path: &Path, errors: &mut FieldErrors) {
+/// A class that has come into effect is not taken away.
+fn attributes_class(new: &Value, old: &Value, path: &Path, errors: &mut FieldErrors) {
     let field = "volumeAttributesClassName";
-    if was[field].is_null() || now[field] == was[field] {
+    let (now, was) = (&new["spec"][field], &old["spec"][field]);
+    if now == was || old["status"]["currentVolumeAttributesClassName"].is_null() {
         return;
     }
-    let words = match now[field].as_str() {
-        None => "update from non-nil value to nil is forbidden",
-        Some("") if is_set(&was[field]) => "update from non-nil value to an empty string is forbidden",
+    let to = match now.as_str() {
+        None => "nil",
+        Some("") => "empty string",
         Some(_) => return,
     };
+    let words =
+        format!("update to {to} is forbidden when status.currentVolumeAttributesClassName is not nil");
     errors.push(FieldError::forbidden(path.clone(), words));
 }
 
@@ -206,7 +207,7 @@ mod tests {
         let cases = [
             (json!({"dataSource": claim}), json!({"dataSource": claim, "dataSourceRef": claim})),
             (json!({"dataSourceRef": claim}), json!({"dataSource": claim, "dataSourceRef": claim})),
-            (json!({"dataSourceRef": other}), json!({"dataSourceRef": other})),
+            (json!({"dataSourceRef": other}), json!({"dataSource": other, "dataSourceRef": other})),
             (json!({"dataSource": other}), json!({})),
         ];
         for (spec, want) in cases {

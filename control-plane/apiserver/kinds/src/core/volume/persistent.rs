@@ -95,10 +95,10 @@ fn capacity(capacity: &Value, path: &Path, errors: &mut FieldErrors) {
     }
 }
 
-fn source(spec: &Value, path: &Path, errors: &mut FieldErrors) {
+fn source(spec: &Value, spec_path: &Path, errors: &mut FieldErrors) {
     let mut given = 0;
     for (kind, source) in sources_of(spec) {
-        let path = path.child(kind);
+        let path = spec_path.child(kind);
         given += 1;
         if given > 1 {
             errors.push(FieldError::forbidden(path, "may not specify more than 1 volume type"));
@@ -110,7 +110,7 @@ fn source(spec: &Value, path: &Path, errors: &mut FieldErrors) {
                 check::required(&source["path"], &path.child("path"), errors);
                 podspec::no_way_up(text(&source["path"]), &path.child("path"), errors);
                 if spec["nodeAffinity"].is_null() {
-                    let at = Path::new("metadata").child("annotations");
+                    let at = spec_path.child("nodeAffinity");
                     errors.push(FieldError::required(at, "Local volume requires node affinity"));
                 }
             }
@@ -118,7 +118,7 @@ fn source(spec: &Value, path: &Path, errors: &mut FieldErrors) {
         }
     }
     if given == 0 {
-        errors.push(FieldError::required(path.clone(), "must specify a volume type"));
+        errors.push(FieldError::required(spec_path.clone(), "must specify a volume type"));
     }
 }
 
@@ -127,8 +127,8 @@ fn csi(source: &Value, path: &Path, errors: &mut FieldErrors) {
     check::required(&source["volumeHandle"], &path.child("volumeHandle"), errors);
     for field in SECRETS.iter().filter(|field| source[**field].is_object()) {
         let at = path.child(field);
-        check::required(&source[*field]["name"], &at.child("name"), errors);
-        check::required(&source[*field]["namespace"], &at.child("namespace"), errors);
+        check::named(&source[*field]["name"], names::subdomain, &at.child("name"), errors);
+        check::named(&source[*field]["namespace"], names::dns_label, &at.child("namespace"), errors);
     }
 }
 
@@ -156,7 +156,8 @@ pub(super) fn changes(context: &Context<'_>, new: &Value, old: &Value, errors: &
     check::immutable(&now["volumeMode"], &was["volumeMode"], &Path::new("volumeMode"), errors);
     if !was["nodeAffinity"].is_null() && !same_affinity(&now["nodeAffinity"], &was["nodeAffinity"]) {
         let (at, told) = (Path::new("nodeAffinity"), now["nodeAffinity"].clone());
-        errors.push(FieldError::invalid(at, told, check::IMMUTABLE));
+        let words = "field is immutable, except for updating from beta label to GA";
+        errors.push(FieldError::invalid(at, told, words));
     }
     let class = "volumeAttributesClassName";
     if !was[class].is_null() && now[class].is_null() {
