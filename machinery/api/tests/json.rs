@@ -9,118 +9,121 @@ fn decode(group: &str, kind: &str, text: &str) -> Result<oarlock_api::codec::Dec
     json::decode(table, ty, text.as_bytes()).map_err(|error| error.to_string())
 }
 
+/// Group, kind, text, and what is wrong with it.
+const WRONG: &[(&str, &str, &str, &str)] = &[
+    (
+        "apps",
+        "Deployment",
+        r#"{"spec":{"replicas":"3"}}"#,
+        "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
+    ),
+    (
+        "apps",
+        "Deployment",
+        r#"{"spec":{"replicas":1.5}}"#,
+        "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
+    ),
+    (
+        "apps",
+        "Deployment",
+        r#"{"spec":{"replicas":3000000000}}"#,
+        "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32",
+    ),
+    (
+        "",
+        "ConfigMap",
+        r#"{"data":{"a":1}}"#,
+        "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+    ),
+    (
+        "",
+        "Pod",
+        r#"{"spec":{"containers":[{"name":"a","env":[{"name":"A","value":true}]}]}}"#,
+        "json: cannot unmarshal bool into Go struct field EnvVar.spec.containers.env.value of type string",
+    ),
+    (
+        "",
+        "Pod",
+        r#"{"spec":{"containers":{}}}"#,
+        "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
+    ),
+    ("", "Pod", "[]", "json: cannot unmarshal array into Go value of type v1.Pod"),
+    (
+        "",
+        "Pod",
+        r#"{"spec":{"restartPolicy":1}}"#,
+        "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
+    ),
+    (
+        "",
+        "Pod",
+        r#"{"spec":{"volumes":[{"name":"a","nfs":{"path":1}}]}}"#,
+        "json: cannot unmarshal number into Go struct field NFSVolumeSource.spec.volumes.VolumeSource.nfs.path of type string",
+    ),
+    (
+        "",
+        "Pod",
+        r#"{"spec":{"imagePullSecrets":[{"name":"a"}],"volumes":[{"ephemeral":[]}]}}"#,
+        "json: cannot unmarshal array into Go struct field Volume.spec.volumes.VolumeSource.ephemeral of type v1.EphemeralVolumeSource",
+    ),
+    (
+        "admissionregistration.k8s.io",
+        "ValidatingAdmissionPolicy",
+        r#"{"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":[1]}]}}}"#,
+        "json: cannot unmarshal number into Go struct field NamedRuleWithOperations.spec.matchConstraints.resourceRules.RuleWithOperations.Rule.apiGroups of type string",
+    ),
+    (
+        "",
+        "Pod",
+        r#"{"spec":{"containers":[{"resources":{"limits":[]}}]}}"#,
+        "json: cannot unmarshal array into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList",
+    ),
+    (
+        "",
+        "Service",
+        r#"{"spec":{"ports":[{"targetPort":1.5}]}}"#,
+        "json: cannot unmarshal number 1.5 into Go struct field ServicePort.spec.ports.targetPort of type int32",
+    ),
+    (
+        "",
+        "Service",
+        r#"{"metadata":{"creationTimestamp":5}}"#,
+        "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
+    ),
+    (
+        "",
+        "Event",
+        r#"{"firstTimestamp":"ü"}"#,
+        r#"parsing time "\xc3\xbc" as "2006-01-02T15:04:05Z07:00": cannot parse "\xc3\xbc" as "2006""#,
+    ),
+    (
+        "coordination.k8s.io",
+        "Lease",
+        r#"{"spec":{"renewTime":"2024"}}"#,
+        r#"parsing time "2024" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "" as "-""#,
+    ),
+    (
+        "coordination.k8s.io",
+        "Lease",
+        r#"{"spec":{"renewTime":"2024-01-02T03:04:05.1234567Z"}}"#,
+        r#"parsing time "2024-01-02T03:04:05.1234567Z" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "7Z" as "Z07:00""#,
+    ),
+    ("", "Secret", r#"{"data":{"a":"Yg==x"}}"#, "illegal base64 data at input byte 4"),
+    (
+        "",
+        "Event",
+        r#"{"firstTimestamp":"2024-01-02T03:04:05Zx"}"#,
+        r#"parsing time "2024-01-02T03:04:05Zx": extra text: "x""#,
+    ),
+    ("", "Secret", r#"{"data":{"a":"%"}}"#, "illegal base64 data at input byte 0"),
+    ("", "Pod", r#"{"spec":"#, "unexpected end of JSON input"),
+    ("", "Pod", r#"{"spec":{}} x"#, "invalid character 'x' after top-level value"),
+];
+
 #[test]
 fn wrong_types_are_reported_as_upstream_reports_them() {
-    for (group, kind, text, expect) in [
-        (
-            "apps",
-            "Deployment",
-            r#"{"spec":{"replicas":"3"}}"#,
-            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32",
-        ),
-        (
-            "apps",
-            "Deployment",
-            r#"{"spec":{"replicas":1.5}}"#,
-            "json: cannot unmarshal number 1.5 into Go struct field DeploymentSpec.spec.replicas of type int32",
-        ),
-        (
-            "apps",
-            "Deployment",
-            r#"{"spec":{"replicas":3000000000}}"#,
-            "json: cannot unmarshal number 3000000000 into Go struct field DeploymentSpec.spec.replicas of type int32",
-        ),
-        (
-            "",
-            "ConfigMap",
-            r#"{"data":{"a":1}}"#,
-            "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
-        ),
-        (
-            "",
-            "Pod",
-            r#"{"spec":{"containers":[{"name":"a","env":[{"name":"A","value":true}]}]}}"#,
-            "json: cannot unmarshal bool into Go struct field EnvVar.spec.containers.env.value of type string",
-        ),
-        (
-            "",
-            "Pod",
-            r#"{"spec":{"containers":{}}}"#,
-            "json: cannot unmarshal object into Go struct field PodSpec.spec.containers of type []v1.Container",
-        ),
-        ("", "Pod", "[]", "json: cannot unmarshal array into Go value of type v1.Pod"),
-        (
-            "",
-            "Pod",
-            r#"{"spec":{"restartPolicy":1}}"#,
-            "json: cannot unmarshal number into Go struct field PodSpec.spec.restartPolicy of type v1.RestartPolicy",
-        ),
-        (
-            "",
-            "Pod",
-            r#"{"spec":{"volumes":[{"name":"a","nfs":{"path":1}}]}}"#,
-            "json: cannot unmarshal number into Go struct field NFSVolumeSource.spec.volumes.VolumeSource.nfs.path of type string",
-        ),
-        (
-            "",
-            "Pod",
-            r#"{"spec":{"imagePullSecrets":[{"name":"a"}],"volumes":[{"ephemeral":[]}]}}"#,
-            "json: cannot unmarshal array into Go struct field Volume.spec.volumes.VolumeSource.ephemeral of type v1.EphemeralVolumeSource",
-        ),
-        (
-            "admissionregistration.k8s.io",
-            "ValidatingAdmissionPolicy",
-            r#"{"spec":{"matchConstraints":{"resourceRules":[{"apiGroups":[1]}]}}}"#,
-            "json: cannot unmarshal number into Go struct field NamedRuleWithOperations.spec.matchConstraints.resourceRules.RuleWithOperations.Rule.apiGroups of type string",
-        ),
-        (
-            "",
-            "Pod",
-            r#"{"spec":{"containers":[{"resources":{"limits":[]}}]}}"#,
-            "json: cannot unmarshal array into Go struct field ResourceRequirements.spec.containers.resources.limits of type v1.ResourceList",
-        ),
-        (
-            "",
-            "Service",
-            r#"{"spec":{"ports":[{"targetPort":1.5}]}}"#,
-            "json: cannot unmarshal number 1.5 into Go struct field ServicePort.spec.ports.targetPort of type int32",
-        ),
-        (
-            "",
-            "Service",
-            r#"{"metadata":{"creationTimestamp":5}}"#,
-            "json: cannot unmarshal number into Go struct field ObjectMeta.metadata.creationTimestamp of type string",
-        ),
-        (
-            "",
-            "Event",
-            r#"{"firstTimestamp":"ü"}"#,
-            r#"parsing time "\xc3\xbc" as "2006-01-02T15:04:05Z07:00": cannot parse "\xc3\xbc" as "2006""#,
-        ),
-        (
-            "coordination.k8s.io",
-            "Lease",
-            r#"{"spec":{"renewTime":"2024"}}"#,
-            r#"parsing time "2024" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "" as "-""#,
-        ),
-        (
-            "coordination.k8s.io",
-            "Lease",
-            r#"{"spec":{"renewTime":"2024-01-02T03:04:05.1234567Z"}}"#,
-            r#"parsing time "2024-01-02T03:04:05.1234567Z" as "2006-01-02T15:04:05.000000Z07:00": cannot parse "7Z" as "Z07:00""#,
-        ),
-        ("", "Secret", r#"{"data":{"a":"Yg==x"}}"#, "illegal base64 data at input byte 4"),
-        (
-            "",
-            "Event",
-            r#"{"firstTimestamp":"2024-01-02T03:04:05Zx"}"#,
-            r#"parsing time "2024-01-02T03:04:05Zx": extra text: "x""#,
-        ),
-        ("", "Secret", r#"{"data":{"a":"%"}}"#, "illegal base64 data at input byte 0"),
-        ("", "Pod", r#"{"spec":"#, "unexpected end of JSON input"),
-        ("", "Pod", r#"{"spec":{}} x"#, "invalid character 'x' after top-level value"),
-    ] {
-        assert_eq!(decode(group, kind, text).expect_err(text), expect, "{text}");
+    for (group, kind, text, expect) in WRONG {
+        assert_eq!(decode(group, kind, text).expect_err(text), *expect, "{text}");
     }
 }
 

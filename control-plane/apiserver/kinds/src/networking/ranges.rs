@@ -35,11 +35,11 @@ pub(super) fn range(range: &Value, errors: &mut FieldErrors) {
     if ranges.len() > RANGES_MAX {
         return errors.push(FieldError::invalid(path, ranges.to_vec(), "may only hold up to 2 values"));
     }
-    let v4 = |range: &Value| {
+    let is_v4 = |range: &Value| {
         let address = text(range).split('/').next().and_then(|ip| ip.parse::<IpAddr>().ok());
-        address.is_some_and(|ip| ip.is_ipv4())
+        address.filter(|_| names::cidr(text(range)).is_empty()).map(|ip| ip.is_ipv4())
     };
-    if ranges.len() == 2 && v4(&ranges[0]) == v4(&ranges[1]) {
+    if ranges.len() == 2 && is_v4(&ranges[0]).is_some() && is_v4(&ranges[0]) == is_v4(&ranges[1]) {
         let words =
             "may specify no more than one IP for each IP family, i.e 192.168.0.0/24 and 2001:db8::/64";
         errors.push(FieldError::invalid(path.clone(), ranges.to_vec(), words));
@@ -64,10 +64,14 @@ pub(super) fn range_changes(context: &Context<'_>, new: &Value, old: &Value, err
     }
     let path = Path::new("spec").child("cidrs");
     let (now, was) = (items(&new["spec"]["cidrs"]), items(&old["spec"]["cidrs"]));
-    if now.len() < was.len() {
+    let grows = (was.len(), now.len()) == (1, 2);
+    if now.len() != was.len() && !grows {
         return errors.push(FieldError::invalid(path, now.to_vec(), check::IMMUTABLE));
     }
     for (index, (now, _)) in now.iter().zip(was).enumerate().filter(|(_, (now, was))| now != was) {
         errors.push(FieldError::invalid(path.index(index), now.clone(), check::IMMUTABLE));
+    }
+    if grows {
+        range(new, errors);
     }
 }

@@ -119,10 +119,9 @@ fn image(source: &Value, is_pod: bool, path: &Path, errors: &mut FieldErrors) {
 fn inline_csi(source: &Value, path: &Path, errors: &mut FieldErrors) {
     sources::csi_driver(&source["driver"], &path.child("driver"), errors);
     let secret = &source["nodePublishSecretRef"];
-    if secret.is_object() {
-        if check::required(&secret["name"], &path.child("nodePublishSecretRef").child("name"), errors) {
-            check::syntax(text(&secret["name"]), names::subdomain, &path.child("name"), errors);
-        }
+    let at = path.child("nodePublishSecretRef").child("name");
+    if secret.is_object() && check::required(&secret["name"], &at, errors) {
+        check::syntax(text(&secret["name"]), names::subdomain, &path.child("name"), errors);
     }
 }
 

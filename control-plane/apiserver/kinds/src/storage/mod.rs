@@ -26,7 +26,7 @@ static ATTRIBUTES_CLASS: Kind = Kind {
     ..Kind::PLAIN
 };
 static CLASS: Kind = Kind {
-    validate_new: validate::class,
+    validate: validate::class,
     changes: validate::class_changes,
     warn: validate::class_warnings,
     cells: Some(cells::class),

@@ -198,7 +198,6 @@ fn scalers_are_told_what_is_wrong() {
             "spec.metrics[0].resource: Required value: must populate information for the given metric source",
             "spec.metrics[1].type: Unsupported value: \"Other\": supported values: \"ContainerResource\", \"External\", \"Object\", \"Pods\", \"Resource\"",
             "spec.metrics[1].resource.target.averageUtilization: Invalid value: 0: must be greater than 0",
-            "spec.metrics[1].resource: Forbidden: must populate the given metric source only",
             "spec.metrics[2].pods.metric.name: Required value: must specify a metric name",
             "spec.metrics[2].pods.target.averageValue: Required value: must specify a positive target averageValue",
             "spec.metrics[3].external.target.averageValue: Invalid value: \"0\": must be positive",

@@ -10,6 +10,7 @@ mod podspecs;
 mod rest;
 mod rows;
 mod services;
+mod spoilt;
 mod storage;
 mod subresources;
 mod warnings;

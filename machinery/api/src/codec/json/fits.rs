@@ -36,7 +36,9 @@ pub(super) fn fits(table: &Table, kind: &FieldKind, value: &Value) -> bool {
 }
 
 fn fits_field(table: &Table, ty: &Type, name: &str, value: &Value) -> bool {
-    ty.field(name).is_some_and(|field| !empty::omitted(field, value) && fits(table, &field.kind, value))
+    ty.field(name).is_some_and(|field| {
+        !empty::omitted(field, value) && !empty::lost(field, value) && fits(table, &field.kind, value)
+    })
 }
 
 fn canonical(kind: &FieldKind, said: &str) -> Option<String> {
@@ -84,6 +86,7 @@ mod tests {
         check("v1", "Service", json!({ "spec": { "ports": [{ "port": 80, "targetPort": "web" }] } }), true);
 
         check("v1", "ConfigMap", json!({ "data": null }), false);
+        check("rbac.authorization.k8s.io/v1", "Role", json!({ "rules": [] }), false);
         check("v1", "ConfigMap", json!({ "data": {} }), false);
         check("v1", "ConfigMap", json!({ "data": { "a": null } }), false);
         check("v1", "ConfigMap", json!({ "data": { "a": 1 } }), false);
