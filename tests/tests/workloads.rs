@@ -61,6 +61,7 @@ fn a_first_hour() {
     bad_input(&cluster);
     quotas_are_counted(&cluster);
     replication_controllers_and_budgets(&cluster);
+    storage_goes_when_nobody_uses_it(&cluster);
     namespaces_go_with_all_they_hold(&cluster);
 }
 
@@ -424,6 +425,43 @@ fn replication_controllers_and_budgets(cluster: &Cluster) {
     ready("1/1");
     cluster.kubectl(&["delete", "pdb/old", "rc/old"]);
     cluster.wait_for(&["get", "pods", "-l", "app=old", "-o", "name"], str::is_empty);
+}
+
+fn storage_goes_when_nobody_uses_it(cluster: &Cluster) {
+    let claim = |name: &str| {
+        format!(
+            "{{apiVersion: v1, kind: PersistentVolumeClaim, metadata: {{name: {name}}}, spec: {{accessModes: [ReadWriteOnce], \
+             storageClassName: none, resources: {{requests: {{storage: 1Mi}}}}}}}}"
+        )
+    };
+    cluster.apply(&claim("used"));
+    cluster.apply(&claim("free"));
+    // On a node that never was: it is enough that it has one.
+    cluster.apply(
+        "{apiVersion: v1, kind: Pod, metadata: {name: user}, spec: {nodeName: nowhere, containers: [{name: main, image: none}], \
+         volumes: [{name: data, persistentVolumeClaim: {claimName: used}}]}}",
+    );
+    let finalizers = ["get", "pvc", "used", "-o", "jsonpath={.metadata.finalizers}"];
+    cluster.wait_for(&finalizers, |held| held == r#"["kubernetes.io/pvc-protection"]"#);
+    cluster.kubectl(&["delete", "pvc", "used", "--wait=false"]);
+    cluster.kubectl(&["delete", "pvc", "free", "--timeout=20s"]);
+    assert_eq!(cluster.kubectl(&finalizers), r#"["kubernetes.io/pvc-protection"]"#, "its pod is there still");
+    cluster.kubectl(&["delete", "pod", "user", "--grace-period=0", "--force"]);
+    cluster.wait_for(&["get", "pvc", "-o", "name"], str::is_empty);
+    cluster.apply(
+        "{apiVersion: v1, kind: PersistentVolume, metadata: {name: disk}, spec: {accessModes: [ReadWriteOnce], capacity: \
+         {storage: 1Mi}, hostPath: {path: /tmp}}}",
+    );
+    cluster.apply(
+        "{apiVersion: storage.k8s.io/v1, kind: VolumeAttributesClass, metadata: {name: quick}, driverName: none.test, \
+         parameters: {iops: '5'}}",
+    );
+    for (what, finalizer) in [("pv/disk", "pv-protection"), ("volumeattributesclass/quick", "vac-protection")]
+    {
+        let held = cluster.kubectl(&["get", what, "-o", "jsonpath={.metadata.finalizers}"]);
+        assert_eq!(held, format!("[\"kubernetes.io/{finalizer}\"]"));
+        cluster.kubectl(&["delete", what, "--timeout=20s"]);
+    }
 }
 
 fn namespaces_go_with_all_they_hold(cluster: &Cluster) {
