@@ -6,7 +6,9 @@
 mod health;
 mod logs;
 mod metrics;
+mod process;
 
 pub use health::{Check, Health, HealthReport};
 pub use logs::{LogFormat, LogOptions, init_logs};
 pub use metrics::{DURATION_BUCKETS, Metrics};
+pub use process::ProcessMetrics;

@@ -1,6 +1,6 @@
 //! What is counted here, under upstream's names.
 
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 use crate::admission::{Level, LevelVersion, PolicyVersion};
 use crate::types::{AdmissionRequest, Operation};
@@ -12,6 +12,8 @@ pub struct AccessMetrics {
     exemptions: IntCounterVec,
     errors: IntCounterVec,
     authentications: IntCounterVec,
+    pub(crate) admission_plugins: HistogramVec,
+    pub(crate) admission_steps: HistogramVec,
 }
 
 impl Default for AccessMetrics {
@@ -22,6 +24,14 @@ impl Default for AccessMetrics {
 
 fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     IntCounterVec::new(Opts::new(name, help), labels).expect("the name and labels are constants")
+}
+
+/// Upstream's for admission, in seconds.
+const ADMISSION_BUCKETS: [f64; 6] = [0.005, 0.025, 0.1, 0.5, 1.0, 2.5];
+
+fn histogram(name: &str, help: &str, labels: &[&str]) -> HistogramVec {
+    let options = HistogramOpts::new(name, help).buckets(ADMISSION_BUCKETS.to_vec());
+    HistogramVec::new(options, labels).expect("the name and labels are constants")
 }
 
 impl AccessMetrics {
@@ -49,6 +59,16 @@ impl AccessMetrics {
                 "Counter of authenticated attempts.",
                 &["result"],
             ),
+            admission_plugins: histogram(
+                "apiserver_admission_controller_admission_duration_seconds",
+                "[STABLE] How long each admission plugin took, by operation, outcome and half.",
+                &["name", "operation", "rejected", "type"],
+            ),
+            admission_steps: histogram(
+                "apiserver_admission_step_admission_duration_seconds",
+                "[STABLE] How long each half of admission took, by operation and outcome.",
+                &["operation", "rejected", "type"],
+            ),
         }
     }
 
@@ -57,6 +77,8 @@ impl AccessMetrics {
         for counter in [&self.evaluations, &self.exemptions, &self.errors, &self.authentications] {
             registry.register(Box::new(counter.clone()))?;
         }
+        registry.register(Box::new(self.admission_plugins.clone()))?;
+        registry.register(Box::new(self.admission_steps.clone()))?;
         Ok(())
     }
 

@@ -27,10 +27,12 @@ mod runtime_class;
 mod service_account;
 mod storage_object_in_use_protection;
 mod taint_nodes_by_condition;
+mod timing;
 mod tolerations;
 
 use std::fmt::Display;
 use std::sync::Arc;
+use std::time::Instant;
 
 use oarlock_api::Status;
 
@@ -68,17 +70,27 @@ pub use storage_object_in_use_protection::StorageObjectInUseProtection;
 pub use taint_nodes_by_condition::TaintNodesByCondition;
 
 use crate::authorization::Rbac;
+use crate::metrics::AccessMetrics;
 use crate::types::{AdmissionPlugin, AdmissionRequest, Authorizer, Objects, Operation, Phase};
 use crate::value::{name, text};
+use timing::Timing;
 
 /// The plugins of a server, in order.
 pub struct AdmissionChain {
     plugins: Vec<Arc<dyn AdmissionPlugin>>,
+    timing: Timing,
 }
 
 impl AdmissionChain {
     pub fn new(plugins: Vec<Arc<dyn AdmissionPlugin>>) -> Self {
-        Self { plugins }
+        Self { plugins, timing: Timing::default() }
+    }
+
+    /// With its durations told.
+    #[must_use]
+    pub fn timed(mut self, metrics: AccessMetrics) -> Self {
+        self.timing = Timing::new(metrics, self.plugins.iter().map(|plugin| plugin.name()));
+        self
     }
 
     /// Whether any plugin looks at the operation at all.
@@ -88,23 +100,38 @@ impl AdmissionChain {
 
     /// The first half: plugins may change the object. The first refusal ends it.
     pub async fn mutate(&self, request: &mut AdmissionRequest<'_>) -> Result<(), Status> {
-        let operation = request.operation;
-        for plugin in self.plugins.iter().filter(|plugin| plugin.handles(operation)) {
-            if plugin.concerns(Phase::Mutate, request) {
-                plugin.mutate(request).await?;
+        let (operation, began) = (request.operation, Instant::now());
+        let mut done = Ok(());
+        for (index, plugin) in self.plugins.iter().enumerate() {
+            if plugin.handles(operation) && plugin.concerns(Phase::Mutate, request) {
+                let began = Instant::now();
+                done = plugin.mutate(request).await;
+                self.timing.plugin(index, operation, Phase::Mutate, done.is_err(), began);
+                if done.is_err() {
+                    break;
+                }
             }
         }
-        Ok(())
+        self.timing.step(operation, Phase::Mutate, done.is_err(), began);
+        done
     }
 
     /// The second half, on the object as it will be stored.
     pub async fn validate(&self, request: &AdmissionRequest<'_>) -> Result<(), Status> {
-        for plugin in self.plugins.iter().filter(|plugin| plugin.handles(request.operation)) {
-            if plugin.concerns(Phase::Validate, request) {
-                plugin.validate(request).await?;
+        let (operation, began) = (request.operation, Instant::now());
+        let mut done = Ok(());
+        for (index, plugin) in self.plugins.iter().enumerate() {
+            if plugin.handles(operation) && plugin.concerns(Phase::Validate, request) {
+                let began = Instant::now();
+                done = plugin.validate(request).await;
+                self.timing.plugin(index, operation, Phase::Validate, done.is_err(), began);
+                if done.is_err() {
+                    break;
+                }
             }
         }
-        Ok(())
+        self.timing.step(operation, Phase::Validate, done.is_err(), began);
+        done
     }
 }
 
