@@ -76,5 +76,16 @@ const CLOSED: &[&str] = &[
 
 /// Whether the documents list the values of a named string type.
 pub(super) fn is_closed(name: &str) -> bool {
-    name.strip_prefix("io.k8s.api.").is_some_and(|short| CLOSED.contains(&short))
+    name == REASONS || name.strip_prefix("io.k8s.api.").is_some_and(|short| CLOSED.contains(&short))
+}
+
+/// Of validation rules.
+const REASONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.FieldValueErrorReason";
+
+/// The values of a named string type that the table has none of.
+pub(super) fn further_values(name: &str) -> &'static [&'static str] {
+    match name {
+        "io.k8s.api.networking.v1.PathType" => &["Exact", "ImplementationSpecific", "Prefix"],
+        _ => &[],
+    }
 }

@@ -3,12 +3,14 @@
 //! A document is a function of the table and of which resources are served; it is streamed into bytes piece by piece and
 //! nothing of it stays in memory here. The prose comes from `descriptions`, unpacked for the time of one document.
 
+mod columns;
 mod custom;
 mod descriptions;
 mod enums;
 mod operations;
 mod parameters;
 mod paths;
+mod roots;
 mod schema;
 
 use std::collections::BTreeMap;
@@ -18,10 +20,13 @@ use serde_json::{Value, json};
 
 use crate::gvk::join_api_version;
 use crate::table::{Resource, Table};
+pub use columns::column_description;
 pub use custom::CustomApi;
 use descriptions::Descriptions;
 use operations::Api;
+pub use operations::deletion_gives_object;
 use paths::Writer;
+use roots::Root;
 use schema::Schemas;
 
 /// Which of the two forms is written.
@@ -32,13 +37,15 @@ enum Version {
 }
 
 const TITLE: &str = "Kubernetes";
-const API_VERSION: &str = "v1.36.0";
+const API_VERSION: &str = "1.36";
 
 /// The documents of one set of served resources.
 pub struct OpenApi {
     table: &'static Table,
     /// By path below the root: `api/v1`, `apis/apps/v1`.
     groups: BTreeMap<String, Group>,
+    roots: Vec<Root>,
+    enums: bool,
     builtin_hash: OnceLock<Fnv>,
 }
 
@@ -63,7 +70,16 @@ impl OpenApi {
         for resource in table.resources().iter().filter(|resource| served(resource)) {
             groups.entry(root_path(resource.group, resource.version)).or_default().builtin.push(resource);
         }
-        Self { table, groups, builtin_hash: OnceLock::new() }
+        let names = groups.values().flat_map(|group| &group.builtin).map(|resource| resource.group);
+        let roots = roots::all(names);
+        Self { table, groups, roots, enums: true, builtin_hash: OnceLock::new() }
+    }
+
+    /// Without the closed sets of strings. (OpenAPIEnums)
+    #[must_use]
+    pub fn with_enums(mut self, enums: bool) -> Self {
+        self.enums = enums;
+        self
     }
 
     /// With custom resources: every version that is served.
@@ -82,26 +98,48 @@ impl OpenApi {
             let hash = digits(group.hash(builtin.clone(), path));
             (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
         };
-        json!({"paths": self.groups.iter().map(entry).collect::<serde_json::Map<String, Value>>()})
+        let hash = self.root_fingerprint();
+        let root = |root: &Root| {
+            let path = &root.path;
+            (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
+        };
+        let entries = self.groups.iter().map(entry).chain(self.roots.iter().map(root));
+        json!({"paths": entries.collect::<serde_json::Map<String, Value>>()})
     }
 
     /// The hash in the address of one document of v3.
     pub fn v3_fingerprint(&self, path: &str) -> Option<String> {
-        let group = self.groups.get(path)?;
+        let Some(group) = self.groups.get(path) else {
+            return self.root(path).map(|_| self.root_fingerprint());
+        };
         Some(digits(group.hash(self.builtin_hash.get_or_init(|| self.hash_builtin()).clone(), path)))
     }
 
     /// A document by its path in the index (`apis/apps/v1`), as JSON.
     pub fn v3_document(&self, path: &str) -> Option<Vec<u8>> {
-        let group = self.groups.get(path)?;
-        Some(self.write(Version::V3, &[(path, group)]))
+        match self.groups.get(path) {
+            Some(group) => Some(self.write(Version::V3, &[(path, group)], &[])),
+            None => self.root(path).map(|root| self.write(Version::V3, &[], std::slice::from_ref(root))),
+        }
+    }
+
+    fn root(&self, path: &str) -> Option<&Root> {
+        self.roots.iter().find(|root| root.path == path)
+    }
+
+    /// Their documents change with the program alone.
+    fn root_fingerprint(&self) -> String {
+        let mut hash = Fnv::default();
+        hash.write(env!("CARGO_PKG_VERSION").as_bytes());
+        hash.write(descriptions::packed());
+        digits(hash)
     }
 
     /// The one document of all groups, as JSON.
     pub fn v2_document(&self) -> Vec<u8> {
         let all: Vec<(&str, &Group)> =
             self.groups.iter().map(|(path, group)| (path.as_str(), group)).collect();
-        self.write(Version::V2, &all)
+        self.write(Version::V2, &all, &self.roots)
     }
 
     /// Sixteen hexadecimal digits that change with what is told; also good as an ETag.
@@ -117,6 +155,7 @@ impl OpenApi {
     /// Of the table, its prose and what of it is served.
     fn hash_builtin(&self) -> Fnv {
         let mut hash = Fnv::default();
+        hash.write(&[u8::from(self.enums)]);
         hash.write(env!("CARGO_PKG_VERSION").as_bytes());
         hash.write(descriptions::packed());
         for (path, group) in self.groups.iter().filter(|(_, group)| !group.builtin.is_empty()) {
@@ -136,11 +175,18 @@ impl OpenApi {
         hash
     }
 
-    fn write(&self, version: Version, groups: &[(&str, &Group)]) -> Vec<u8> {
+    fn write(&self, version: Version, groups: &[(&str, &Group)], roots: &[Root]) -> Vec<u8> {
         let prose = Descriptions::load();
         let mut writer = Writer::new();
-        let builtin = self.groups.values().flat_map(|group| &group.builtin).copied();
-        let mut schemas = Schemas::new(self.table, version, &prose, builtin);
+        // The documents of v3 name options and events as those of their own group, and of the oldest.
+        let named = |group: &&Group| match version {
+            Version::V2 => true,
+            Version::V3 => groups.iter().any(|(_, own)| std::ptr::eq(*own, *group)),
+        };
+        let core = self.groups.get("api/v1").filter(|_| version == Version::V3 && !groups.is_empty());
+        let builtin =
+            self.groups.values().filter(named).chain(core).flat_map(|group| &group.builtin).copied();
+        let mut schemas = Schemas::new(self.table, version, &prose, builtin, self.enums);
         for api in groups.iter().flat_map(|(_, group)| &group.custom) {
             schemas.add_custom(&**api);
         }
@@ -150,7 +196,14 @@ impl OpenApi {
             Version::V3 => writer.open(&[("openapi", json!("3.0.0")), ("info", info)]),
         }
         writer.begin("paths");
+        for root in roots {
+            root.write(version, &mut writer, &mut schemas);
+        }
         for (root, group) in groups {
+            if let Some(resource) = group.builtin.first() {
+                let list = roots::resources(root, resource.group, resource.version);
+                list.write(version, &mut writer, &mut schemas);
+            }
             let builtin = group.builtin.iter().map(|resource| Api::from(*resource));
             for api in builtin.chain(group.custom.iter().map(|api| Api::from(&**api))) {
                 operations::write_resource(self.table, version, root, &api, &mut writer, &mut schemas);

@@ -9,7 +9,8 @@ use super::paths::Writer;
 use super::schema::{META, Schemas};
 use crate::table::{Resource, Table};
 
-const BODIES: [&str; 3] = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
+pub(super) const BODIES: [&str; 3] =
+    ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf"];
 const STREAMS: [&str; 2] =
     ["application/json;stream=watch", "application/vnd.kubernetes.protobuf;stream=watch"];
 const PATCHES: [&str; 4] = [
@@ -26,6 +27,31 @@ const CUSTOM_PATCHES: [&str; 3] =
 const CUSTOM_VERBS: [&str; 8] =
     ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 const CUSTOM_SUB_VERBS: [&str; 3] = ["get", "patch", "update"];
+
+/// Deletions answer with the deleted object.
+const GIVEN_BACK: [(&str, &str); 16] = [
+    ("", "persistentvolumeclaims"),
+    ("", "persistentvolumes"),
+    ("", "pods"),
+    ("", "podtemplates"),
+    ("", "resourcequotas"),
+    ("", "serviceaccounts"),
+    ("", "services"),
+    ("resource.k8s.io", "deviceclasses"),
+    ("resource.k8s.io", "resourceclaims"),
+    ("resource.k8s.io", "resourceclaimtemplates"),
+    ("resource.k8s.io", "resourceslices"),
+    ("storage.k8s.io", "csidrivers"),
+    ("storage.k8s.io", "csinodes"),
+    ("storage.k8s.io", "storageclasses"),
+    ("storage.k8s.io", "volumeattachments"),
+    ("storage.k8s.io", "volumeattributesclasses"),
+];
+
+/// Whether the deletion of one of these objects answers with it; of the others it answers with a Status.
+pub fn deletion_gives_object(group: &str, plural: &str) -> bool {
+    GIVEN_BACK.contains(&(group, plural))
+}
 
 /// A resource as paths tell of it, wherever it comes from.
 pub(super) struct Api<'r> {
@@ -88,7 +114,7 @@ impl<'r> From<&'r dyn CustomApi> for Api<'r> {
 }
 
 /// The group as it stands in operation ids and tags: `rbac.authorization.k8s.io` is `rbacAuthorization`.
-fn group_name(group: &str) -> String {
+pub(super) fn group_name(group: &str) -> String {
     if group.is_empty() {
         return "core".to_string();
     }
@@ -96,7 +122,7 @@ fn group_name(group: &str) -> String {
     parts.enumerate().map(|(i, part)| if i == 0 { part.to_string() } else { title(part) }).collect()
 }
 
-fn title(word: &str) -> String {
+pub(super) fn title(word: &str) -> String {
     let mut chars = word.chars();
     chars.next().map(|first| first.to_uppercase().chain(chars).collect()).unwrap_or_default()
 }
@@ -261,8 +287,10 @@ impl Place<'_> {
                 operation.as_object_mut().expect("it was made as an object").remove("schemes");
                 if let Some((schema, required)) = body {
                     let types: &[&str] = if action == Action::Patch { patches } else { &["*/*"] };
-                    operation["requestBody"] =
-                        json!({"content": content(types, &schema), "required": required});
+                    operation["requestBody"] = json!({"content": content(types, &schema)});
+                    if required {
+                        operation["requestBody"]["required"] = true.into();
+                    }
                 }
             }
         }
@@ -318,9 +346,14 @@ impl Place<'_> {
                 };
                 schemas.reference(&self.type_name(&list))
             }
+            Action::Delete if self.gives_back() => schemas.reference(&self.type_name(self.gvk().2)),
             Action::Delete | Action::DeleteCollection => schemas.reference(&format!("{META}Status")),
             _ => schemas.reference(&self.type_name(self.gvk().2)),
         }
+    }
+
+    fn gives_back(&self) -> bool {
+        self.sub.is_none() && deletion_gives_object(self.resource.group, self.resource.plural)
     }
 
     fn responses(&self, action: Action, result: &Value) -> Value {
@@ -384,6 +417,6 @@ impl Place<'_> {
     }
 }
 
-fn content(types: &[&str], schema: &Value) -> Value {
+pub(super) fn content(types: &[&str], schema: &Value) -> Value {
     Value::Object(types.iter().map(|media| ((*media).to_string(), json!({"schema": schema}))).collect())
 }

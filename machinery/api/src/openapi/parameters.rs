@@ -49,6 +49,7 @@ const LIST: &[Query] = &[
     ("resourceVersion", "string", "Which versions the request may be served from."),
     ("resourceVersionMatch", "string", "How resourceVersion is applied to lists."),
     ("sendInitialEvents", "boolean", "Begin a watch with events for all existing objects."),
+    ("shardSelector", "string", "Restrict the objects to a share of them; only where sharding is on."),
     ("timeoutSeconds", "integer", "Limits the duration of the call."),
     ("watch", "boolean", "Watch for changes and return them as a stream of events."),
 ];

@@ -14,6 +14,8 @@ pub(super) const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 const QUANTITY: &str = "io.k8s.apimachinery.pkg.api.resource.Quantity";
 const INT_OR_STRING: &str = "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
 const RAW_EXTENSION: &str = "io.k8s.apimachinery.pkg.runtime.RawExtension";
+/// What `/version` tells; it is in no group.
+pub(super) const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 const APIEXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.";
 /// Options and events that every group version has a name for.
 const EVERYWHERE: [&str; 2] = ["DeleteOptions", "WatchEvent"];
@@ -32,6 +34,8 @@ pub(super) struct Schemas<'d> {
     custom: HashMap<String, (&'d dyn CustomApi, bool)>,
     group_versions: BTreeSet<(&'static str, &'static str)>,
     wanted: BTreeSet<String>,
+    /// Whether closed sets of strings are told.
+    enums: bool,
 }
 
 impl<'d> Schemas<'d> {
@@ -40,9 +44,10 @@ impl<'d> Schemas<'d> {
         version: Version,
         prose: &'d Descriptions,
         served: impl Iterator<Item = &'static Resource>,
+        enums: bool,
     ) -> Self {
         let group_versions = served.map(|r| (r.group, r.version)).collect();
-        Self { table, version, prose, custom: HashMap::new(), group_versions, wanted: BTreeSet::new() }
+        Self { table, version, prose, custom: HashMap::new(), group_versions, wanted: BTreeSet::new(), enums }
     }
 
     /// Knows the definitions of a custom resource from now on.
@@ -121,10 +126,15 @@ impl<'d> Schemas<'d> {
                 _,
                 "JSON" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrStringArray",
             ) => json!({}),
+            (VERSION_INFO, _) => version_info(v3),
             (_, "WatchEvent") => {
                 let object = self.reference(RAW_EXTENSION);
+                let mut kind = json!({"type": "string"});
+                if v3 {
+                    kind["default"] = "".into();
+                }
                 json!({"type": "object", "required": ["type", "object"],
-                    "properties": {"type": {"type": "string"}, "object": object}})
+                    "properties": {"type": kind, "object": object}})
             }
             _ => return None,
         })
@@ -221,11 +231,11 @@ impl<'d> Schemas<'d> {
             FieldKind::String => json!({"type": "string"}),
             FieldKind::Enum(id) => {
                 let named = self.table.named_string(*id);
-                let values = &named.values;
+                let values: BTreeSet<&str> =
+                    named.values.iter().chain(super::enums::further_values(named.name)).copied().collect();
                 let mut schema = json!({"type": "string"});
-                if !values.is_empty() && super::enums::is_closed(named.name) {
-                    let sorted: BTreeSet<&&str> = values.iter().collect();
-                    schema["enum"] = json!(sorted);
+                if self.enums && !values.is_empty() && super::enums::is_closed(named.name) {
+                    schema["enum"] = json!(values);
                 }
                 schema
             }
@@ -274,6 +284,29 @@ impl<'d> Schemas<'d> {
             schema["x-kubernetes-group-version-kind"] = Value::Array(kinds);
         }
     }
+}
+
+/// Texts, of which those about emulation may be missing.
+fn version_info(v3: bool) -> Value {
+    let always = [
+        "major",
+        "minor",
+        "gitVersion",
+        "gitCommit",
+        "gitTreeState",
+        "buildDate",
+        "goVersion",
+        "compiler",
+        "platform",
+    ];
+    let sometimes = ["emulationMajor", "emulationMinor", "minCompatibilityMajor", "minCompatibilityMinor"];
+    let mut properties = Map::new();
+    for name in always {
+        let text = if v3 { json!({"type": "string", "default": ""}) } else { json!({"type": "string"}) };
+        properties.insert(name.to_string(), text);
+    }
+    properties.extend(sometimes.map(|name| (name.to_string(), json!({"type": "string"}))));
+    json!({"type": "object", "required": always, "properties": properties})
 }
 
 /// Go's zero value as upstream's documents tell it; `None` where they tell none.

@@ -30,7 +30,9 @@ fn every_v3_document_is_closed() {
     let api = served();
     let index = api.v3_index();
     let paths = index["paths"].as_object().expect("the index has paths");
-    assert!(paths.contains_key("api/v1") && paths.contains_key("apis/apps/v1"));
+    for path in ["api", "apis", "api/v1", "apis/apps", "apis/apps/v1", "version", "openid/v1/jwks"] {
+        assert!(paths.contains_key(path), "{path}");
+    }
     for (path, entry) in paths {
         let url = entry["serverRelativeURL"].as_str().expect("an address");
         assert!(url.starts_with(&format!("/openapi/v3/{path}?hash=")), "{url}");
@@ -255,4 +257,35 @@ fn addresses_change_with_what_is_told() {
     assert_ne!(one.fingerprint(), other.fingerprint());
     let hash = one.v3_fingerprint(custom).expect("it is served");
     assert!(address(&one, custom).contains(&hash));
+}
+
+#[test]
+fn discovery_is_told_of_too() {
+    let check = |path: &str, operation: &str, answer: &str| {
+        let document = v3(path);
+        let get = &document["paths"][format!("/{path}/")]["get"];
+        assert_eq!(get["operationId"], operation, "{path}");
+        let schema = &get["responses"]["200"]["content"]["application/json"]["schema"]["$ref"];
+        assert_eq!(schema, &format!("#/components/schemas/{answer}"), "{path}");
+    };
+    check("api", "getCoreAPIVersions", &format!("{}APIVersions", schema::META));
+    check("apis/apps", "getAppsAPIGroup", &format!("{}APIGroup", schema::META));
+    check(
+        "apis/rbac.authorization.k8s.io",
+        "getRbacAuthorizationAPIGroup",
+        &format!("{}APIGroup", schema::META),
+    );
+    check("apis/apps/v1", "getAppsV1APIResources", &format!("{}APIResourceList", schema::META));
+    check("version", "getCodeVersion", schema::VERSION_INFO);
+    let keys = v3("openid/v1/jwks");
+    let answer = &keys["paths"]["/openid/v1/jwks/"]["get"]["responses"]["200"]["content"];
+    assert_eq!(answer["application/jwk-set+json"]["schema"], json!({"type": "string"}));
+}
+
+#[test]
+fn closed_sets_can_be_left_out() {
+    let api = served().with_enums(false);
+    let document = api.v3_document("api/v1").expect("it is served");
+    assert!(!String::from_utf8(document).expect("text").contains("\"enum\":"));
+    assert_ne!(api.v3_fingerprint("api/v1"), served().v3_fingerprint("api/v1"));
 }
