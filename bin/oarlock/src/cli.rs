@@ -1,10 +1,11 @@
 //! The command line.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use oarlock_base::Shutdown;
 
 use crate::commands;
@@ -105,6 +106,9 @@ pub(crate) struct ClientArguments {
     /// Whether several of these take turns by a Lease
     #[arg(long, value_name = "BOOL", default_value_t = true, action = clap::ArgAction::Set)]
     pub leader_elect: bool,
+    /// Features to turn on or off: NAME=true|false
+    #[arg(long, value_name = "PAIRS")]
+    pub feature_gates: Vec<String>,
     /// Verbosity of the log: 0 to 10
     #[arg(long, short = 'v', value_name = "N", default_value_t = 0)]
     pub v: u8,
@@ -162,6 +166,9 @@ pub(crate) struct KubeletArguments {
     /// Static pods
     #[arg(long, value_name = "DIR")]
     pub pod_manifest_path: Option<PathBuf>,
+    /// Features to turn on or off: NAME=true|false
+    #[arg(long, value_name = "PAIRS")]
+    pub feature_gates: Vec<String>,
     /// Verbosity of the log: 0 to 10
     #[arg(long, short = 'v', value_name = "N", default_value_t = 0)]
     pub v: u8,
@@ -252,13 +259,34 @@ pub(crate) enum ImageCommand {
     },
 }
 
+impl Command {
+    /// What is not read flag by flag: the API server tells of all flags, and the others know features by name alone.
+    fn finish(&mut self, shown: BTreeMap<String, String>) -> Result<()> {
+        match self {
+            Self::Up(up) => up.server.api.shown = shown,
+            Self::Server(server) | Self::KubeApiserver(server) => server.server.api.shown = shown,
+            Self::KubeScheduler(one) => settings::check_features(&one.feature_gates)?,
+            Self::KubeControllerManager(one) => settings::check_features(&one.client.feature_gates)?,
+            Self::KubeProxy(one) => settings::check_features(&one.client.feature_gates)?,
+            Self::Kubelet(one) => settings::check_features(&one.feature_gates)?,
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
 /// Reads the arguments and runs the command to its end.
 pub(crate) fn run(arguments: Vec<OsString>) -> Result<()> {
     let arguments = settings::arguments(arguments)?;
-    let cli = match Cli::try_parse_from(&arguments) {
-        Ok(cli) => cli,
+    let read = Cli::command().try_get_matches_from(&arguments);
+    let read = read.and_then(|matches| {
+        Ok((Cli::from_arg_matches(&matches)?, settings::shown(&Cli::command(), &matches)))
+    });
+    let (mut cli, shown) = match read {
+        Ok(read) => read,
         Err(e) => e.exit(),
     };
+    cli.command.finish(shown)?;
     match cli.command {
         Command::Up(up) => serve(up.common.v, 2, |stop| commands::up::run(*up, stop)),
         Command::Server(server) => serve(server.common.v, 2, |stop| commands::server::run(server, stop)),
@@ -345,10 +373,47 @@ fn once(command: impl Future<Output = Result<()>>) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+    fn finished(arguments: &[&str]) -> Result<Cli, String> {
+        let matches = Cli::command().try_get_matches_from(arguments).expect("known flags");
+        let mut cli = Cli::from_arg_matches(&matches).expect("known flags");
+        cli.command.finish(settings::shown(&Cli::command(), &matches)).map_err(|error| error.to_string())?;
+        Ok(cli)
+    }
+
+    #[test]
+    fn the_api_server_knows_its_flags() {
+        let cli =
+            finished(&["oarlock", "kube-apiserver", "--etcd-servers", "http://a:1,http://b:2", "-v", "3"]);
+        let Ok(Cli { command: Command::KubeApiserver(server) }) = cli else { panic!("an API server") };
+        let shown = &server.server.api.shown;
+        let told = |name: &str| shown.get(name).map(String::as_str);
+        assert_eq!(told("etcd-servers"), Some("[http://a:1,http://b:2]"));
+        assert_eq!(told("event-ttl"), Some("1h"));
+        assert_eq!(told("feature-gates"), Some("[]"));
+        assert_eq!(told("audit-policy-file"), Some(""));
+        assert_eq!(told("v"), Some("3"));
+        assert_eq!(told("help"), None);
+    }
+
+    #[test]
+    fn every_component_refuses_features_that_it_cannot_switch() {
+        for command in ["kube-scheduler", "kube-proxy", "kubelet"] {
+            let check = |gate: &str| {
+                let told = format!("--feature-gates={gate}");
+                finished(&["oarlock", command, "--kubeconfig", "k", &told]).map(drop)
+            };
+            assert_eq!(check("Odd=true").expect_err("unknown"), "unrecognized feature gate: Odd");
+            assert!(
+                check("WatchList=false")
+                    .expect_err("no switch")
+                    .contains("this component only knows it as true")
+            );
+            assert_eq!(check("WatchList=true,AllAlpha=false"), Ok(()));
+        }
     }
 }

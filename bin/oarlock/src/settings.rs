@@ -1,13 +1,14 @@
 //! Flag over file over default. A file of `--config` holds the same names as the flags; it becomes arguments that stand
 //! before those of the command line, so the later, typed ones win and an unknown key is refused like an unknown flag.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use oarlock_base::Cidr;
+use oarlock_base::{Cidr, Features};
 use serde_json::Value;
 
 use crate::api_flags::ApiFlags;
@@ -89,6 +90,29 @@ pub(crate) struct NodeFlags {
     /// Registries spoken to over plain HTTP: host:port
     #[arg(long, value_name = "HOST", value_delimiter = ',')]
     pub insecure_registries: Vec<String>,
+}
+
+/// Features of a component that can do with none but the defaults.
+pub(crate) fn check_features(told: &[String]) -> Result<()> {
+    Features::parse(told, &[]).map(drop).map_err(|faults| {
+        anyhow::anyhow!(faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+    })
+}
+
+/// The flags of the chosen command and their values; `[a,b]` where there may be several.
+pub(crate) fn shown(command: &clap::Command, matches: &clap::ArgMatches) -> BTreeMap<String, String> {
+    let chosen = matches.subcommand().and_then(|(name, of)| Some((command.find_subcommand(name)?, of)));
+    let Some((command, matches)) = chosen else { return BTreeMap::new() };
+    let flags = command.get_arguments().filter_map(|argument| Some((argument.get_long()?, argument)));
+    let value = |argument: &clap::Arg| {
+        let raw = matches.try_get_raw(argument.get_id().as_str()).ok().flatten().into_iter().flatten();
+        let told: Vec<_> = raw.map(|value| value.to_string_lossy().into_owned()).collect();
+        match argument.get_action() {
+            clap::ArgAction::Append => format!("[{}]", told.join(",")),
+            _ => told.join(","),
+        }
+    };
+    flags.map(|(name, argument)| (name.to_string(), value(argument))).collect()
 }
 
 /// The arguments with those of the `--config` file put before the typed ones.

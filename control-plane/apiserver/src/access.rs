@@ -110,8 +110,8 @@ fn audiences(config: &Config) -> Vec<String> {
 }
 
 /// Where the keys of service account tokens are published.
-pub(crate) fn jwks_uri(config: &Config) -> String {
-    let own = || format!("{}/openid/v1/jwks", config.service_accounts.issuer);
+pub(crate) fn jwks_uri(config: &Config, port: u16) -> String {
+    let own = || format!("https://{}/openid/v1/jwks", std::net::SocketAddr::new(config.advertise, port));
     config.running.jwks_uri.clone().unwrap_or_else(own)
 }
 

@@ -13,6 +13,7 @@ use oarlock_apiserver_admission::{
     ValidatingAdmissionWebhook, World,
 };
 use oarlock_apiserver_webhook::Clients;
+use oarlock_base::Features;
 use serde_json::Value;
 
 use crate::config::{Admission, Error};
@@ -38,7 +39,7 @@ impl Ground {
     }
 
     /// The chain as it is configured; all faults of the configuration come together.
-    pub(crate) fn chain(self, configured: &Admission) -> Result<AdmissionChain, Error> {
+    pub(crate) fn chain(self, configured: &Admission, features: &Features) -> Result<AdmissionChain, Error> {
         let choice = PluginChoice::new(&configured.enable, &configured.disable);
         let config = read(configured.config_file.as_deref());
         let (choice, config) = match (choice, config) {
@@ -56,6 +57,7 @@ impl Ground {
             Arc::new(ValidatingAdmissionPolicy::new(world.clone())),
             Arc::new(validating),
         ];
+        let metrics = self.metrics.clone();
         let parts = AdmissionParts {
             objects: self.objects,
             rbac: self.rbac,
@@ -69,10 +71,16 @@ impl Ground {
             others,
         };
         let mut plugins = parts.build(&choice);
+        plugins.retain(|plugin| gate_of(plugin.name()).is_none_or(|gate| features.is_on(gate)));
         // Upstream has this in its storage layer: nobody can turn it off.
         plugins.push(Arc::new(PolicyParamAccess::new(world)));
-        Ok(AdmissionChain::new(plugins))
+        Ok(AdmissionChain::new(plugins).timed(metrics))
     }
+}
+
+/// The feature without which a plugin does nothing.
+fn gate_of(plugin: &str) -> Option<&'static str> {
+    (plugin == "PodTopologyLabels").then_some("PodTopologyLabelsAdmission")
 }
 
 /// The plugins that call webhooks, with the credentials that their configuration names.

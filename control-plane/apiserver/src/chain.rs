@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::future::BoxFuture;
-use http::header::{CACHE_CONTROL, HeaderName, HeaderValue};
-use http::{Request, Response};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, HeaderName, HeaderValue};
+use http::{Method, Request, Response};
+use http_body::Body as _;
 use oarlock_api::Status;
 use oarlock_apiserver_access::{Annotations, User};
 use oarlock_apiserver_admission::truncate_warnings;
@@ -14,10 +15,11 @@ use oarlock_apiserver_audit::Record;
 use oarlock_apiserver_flow::Classified;
 use rustls_pki_types::CertificateDer;
 
-use crate::body::Body;
+use crate::body::{Body, empty};
 use crate::duration::parse_duration;
 use crate::encode::{self, Accepted};
 use crate::endpoints::{self, Call};
+use crate::metrics::Asked;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
 use crate::{aggregate, audit, authenticate, authorise, discovery, flow_control, impersonate};
@@ -67,6 +69,8 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
     let accepted = encode::negotiate(request.headers(), &query, false).unwrap_or(Accepted::JSON);
+    let bodiless = request.method() == Method::HEAD;
+    let asked = Asked::of(request.method(), request.headers(), &query);
     let mut traces = Traces::default();
     let answered = bounded(server, peer, &info, &query, request, &mut traces).await;
     let mut response = answered.unwrap_or_else(|status| {
@@ -100,7 +104,18 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
             }
         }
     }
-    server.metrics.observe(&info, response.status(), started.elapsed());
+    let size = response.body().size_hint().exact();
+    server.metrics.observe(&info, asked, response.status(), size, started.elapsed());
+    if bodiless { without_body(response) } else { response }
+}
+
+/// What HEAD is told: how long the answer would be. HTTP/2 would send it.
+fn without_body(response: Response<Body>) -> Response<Body> {
+    let size = response.body().size_hint().exact();
+    let mut response = response.map(|_| empty());
+    if let Some(size) = size {
+        response.headers_mut().entry(CONTENT_LENGTH).or_insert(HeaderValue::from(size));
+    }
     response
 }
 
@@ -188,7 +203,12 @@ async fn steps(
     if let Some(record) = record {
         record.annotations(annotations.all());
     }
-    let warnings = truncate_warnings(annotations.take_warnings());
+    let mut warnings = annotations.take_warnings();
+    if let Some(old) = endpoints::deprecation(&served) {
+        server.metrics.deprecated(info, endpoints::removed_release(&served));
+        warnings.push(old.into_owned());
+    }
+    let warnings = truncate_warnings(warnings);
     let mut response = match answered {
         Ok(response) => response,
         Err(status) => {
@@ -199,8 +219,5 @@ async fn steps(
         }
     };
     encode::warn(&mut response, &warnings);
-    if let Some(warning) = endpoints::deprecation(&served) {
-        encode::warn(&mut response, &[warning.into_owned()]);
-    }
     Ok(response)
 }

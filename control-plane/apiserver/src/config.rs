@@ -1,5 +1,6 @@
 //! What a server is told before it starts.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -9,6 +10,7 @@ use std::time::Duration;
 use oarlock_api::Status;
 use oarlock_apiserver_access::authentication::{AuthenticationConfig, RequestHeaderConfig};
 use oarlock_apiserver_access::authorization::AuthorizationConfig;
+use oarlock_base::Features;
 use oarlock_pki::{Identity, PkiError};
 use oarlock_store::{Store, StoreError};
 
@@ -83,6 +85,18 @@ impl Default for RequestLimits {
     }
 }
 
+/// Features that this server can do with and without.
+pub const SWITCHES: [&str; 8] = [
+    "APIResponseCompression",
+    "APIServerIdentity",
+    "AuthorizePodWebsocketUpgradeCreatePermission",
+    "ComponentFlagz",
+    "ComponentStatusz",
+    "OpenAPIEnums",
+    "PodTopologyLabelsAdmission",
+    "WatchList",
+];
+
 /// How the server goes about requests, and which files it follows while it runs.
 #[derive(Debug, Clone)]
 pub struct Running {
@@ -110,8 +124,12 @@ pub struct Running {
     pub tokens: TokenLimits,
     /// `--service-account-issuer` after the first: their tokens are believed, too.
     pub further_issuers: Vec<String>,
-    /// `--service-account-jwks-uri`, where it is not the issuer's own.
+    /// `--service-account-jwks-uri`, where it is not at this server's own address.
     pub jwks_uri: Option<String>,
+    /// `--feature-gates`, of those in [`SWITCHES`].
+    pub features: Features,
+    /// Flags and their values, as `/flagz` tells them.
+    pub flags: BTreeMap<String, String>,
 }
 
 impl Default for Running {
@@ -132,6 +150,8 @@ impl Default for Running {
             tokens: TokenLimits::default(),
             further_issuers: Vec::new(),
             jwks_uri: None,
+            features: Features::default(),
+            flags: BTreeMap::new(),
         }
     }
 }

@@ -36,11 +36,12 @@ mod registry;
 mod request_info;
 mod server;
 mod start;
+mod zpages;
 
 pub use aggregate::FrontProxy;
 pub use config::{
     Admission, Audit, AuditLog, AuthorityFile, CertificateFiles, Config, Encryption, Error, RequestLimits,
-    Running, ServiceAccountKeys, ServingFiles, StorageMediaType, TokenLimits,
+    Running, SWITCHES, ServiceAccountKeys, ServingFiles, StorageMediaType, TokenLimits,
 };
 pub use duration::{DurationError, parse_duration};
 pub use kubelet::KubeletTls;

@@ -1,6 +1,6 @@
 //! The server put together: what the steps of the request chain share, and the tasks that keep it going.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures::future::BoxFuture;
 use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response};
+use jiff::Timestamp;
 use oarlock_api::Status;
 use oarlock_apiserver_access::authentication::{ReloadableAuthentication, VerifyingKey};
 use oarlock_apiserver_access::authorization::forbidden;
@@ -19,7 +20,7 @@ use oarlock_apiserver_access::{Authorizer, Decision, Objects, User};
 use oarlock_apiserver_audit::Audit;
 use oarlock_apiserver_encryption::Encryption;
 use oarlock_apiserver_flow::Flow;
-use oarlock_base::{Shutdown, TaskSpawner, Tasks};
+use oarlock_base::{Features, Shutdown, TaskSpawner, Tasks};
 use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -81,6 +82,13 @@ pub(crate) struct Server {
     pub(crate) request_timeout: Duration,
     pub(crate) min_request_timeout: Duration,
     pub(crate) goaway_chance: f64,
+    /// `--feature-gates`
+    pub(crate) features: Features,
+    /// APIResponseCompression
+    pub(crate) compresses: bool,
+    /// What `/flagz` tells.
+    pub(crate) flags: BTreeMap<String, String>,
+    pub(crate) started: Timestamp,
     pub(crate) tasks: TaskSpawner,
     /// Definitions whose instances are being deleted, by uid.
     pub(crate) cleaning: Mutex<HashSet<String>>,

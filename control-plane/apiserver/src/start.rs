@@ -70,6 +70,8 @@ impl Foundation {
 /// A server whose tasks run among `tasks`.
 pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> Result<Arc<Server>, Error> {
     let metrics = Metrics::new();
+    metrics.features(&config.running.features);
+    metrics.build(&crate::discovery::version());
     let ground = Foundation::read(config, &metrics, tasks).await?;
     let access_metrics = AccessMetrics::new();
     access_metrics.register(metrics.registry())?;
@@ -95,7 +97,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         metrics: access_metrics,
     };
     let world = admission.world();
-    let admission = admission.chain(&config.admission)?;
+    let admission = admission.chain(&config.admission, &config.running.features)?;
     oarlock_apiserver_admission::register_metrics(metrics.registry())?;
     let flow = match config.in_flight.fair {
         true => Some(flow(config, &ground.objects, &metrics, tasks)?),
@@ -113,7 +115,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         tokens: accounts.issuer,
         keys: accounts.keys,
         issuer: config.service_accounts.issuer.clone(),
-        jwks_uri: access::jwks_uri(config),
+        jwks_uri: access::jwks_uri(config, port),
         external_address: std::net::SocketAddr::new(config.advertise, port).to_string(),
         dialer: Dialer::new(Some(client_tls(&config.kubelet)?), tasks.spawner()),
         metrics,
@@ -131,6 +133,10 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         request_timeout: config.running.request_timeout,
         min_request_timeout: config.running.min_request_timeout,
         goaway_chance: config.running.goaway_chance,
+        features: config.running.features.clone(),
+        compresses: config.running.features.is_on("APIResponseCompression"),
+        flags: config.running.flags.clone(),
+        started: jiff::Timestamp::now(),
         tasks: tasks.spawner(),
         cleaning: Mutex::default(),
         registry: Registry::new(ground.store, admission, services, Caller(clients), world)

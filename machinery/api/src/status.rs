@@ -229,13 +229,19 @@ impl Status {
         Self::new(406, "NotAcceptable", message)
     }
 
-    /// What a path that nothing serves answers.
     /// What upstream's router says where it has nothing that the client accepts.
     pub fn not_routed(available: &str) -> Self {
         let words = format!("406: Not Acceptable\n\nAvailable representations: {available}");
         Self { details: Some(Box::default()), ..Self::new(406, "NotAcceptable", words) }
     }
 
+    /// What upstream's router says to a method that it has nothing for.
+    pub fn method_is_not_allowed() -> Self {
+        let words = "the server does not allow this method on the requested resource";
+        Self { details: Some(Box::default()), ..Self::new(405, "MethodNotAllowed", words) }
+    }
+
+    /// What a path that nothing serves answers.
     pub fn page_not_found() -> Self {
         let mut status = Self::new(404, "NotFound", "the server could not find the requested resource");
         status.details = Some(Box::default());

@@ -6,6 +6,7 @@ mod authorization;
 mod faults;
 mod serving;
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -15,9 +16,9 @@ use anyhow::{Context, Result};
 use clap::{ArgAction, Args};
 use oarlock_apiserver::{
     Admission, Audit, AuditLog, AuthenticationConfig, AuthorizationConfig, Encryption, RequestLimits,
-    Running, RuntimeConfig, StorageMediaType, TokenLimits, parse_duration,
+    Running, RuntimeConfig, SWITCHES, StorageMediaType, TokenLimits, parse_duration,
 };
-use oarlock_base::Shutdown;
+use oarlock_base::{Features, Shutdown};
 use oarlock_pki::Identity;
 use oarlock_store::{Embedded, EmbeddedOptions, Etcd, Store, etcd, open_embedded};
 
@@ -74,6 +75,9 @@ pub(crate) struct ApiFlags {
     /// APIs to serve or not: GROUP/VERSION=true|false, GROUP/VERSION/RESOURCE=…, and api/all, api/ga, api/beta, api/alpha for all such versions
     #[arg(long, value_name = "PAIRS")]
     pub runtime_config: Vec<String>,
+    /// Features to turn on or off: NAME=true|false
+    #[arg(long, value_name = "PAIRS")]
+    pub feature_gates: Vec<String>,
     /// What the audit writes down (Policy); without it there is none
     #[arg(long, value_name = "FILE")]
     pub audit_policy_file: Option<PathBuf>,
@@ -115,6 +119,9 @@ pub(crate) struct ApiFlags {
     pub authentication: AuthenticationFlags,
     #[command(flatten)]
     pub authorization: AuthorizationFlags,
+    /// All flags and their values.
+    #[arg(skip)]
+    pub shown: BTreeMap<String, String>,
 }
 
 /// What the flags and the files that they name say, checked.
@@ -182,7 +189,14 @@ impl ApiFlags {
             tokens,
             further_issuers: self.accounts.service_account_issuer.iter().skip(1).cloned().collect(),
             jwks_uri: self.accounts.service_account_jwks_uri.clone(),
+            features: self.features(faults),
+            flags: self.shown.clone(),
         }
+    }
+
+    fn features(&self, faults: &mut Faults) -> Features {
+        let read = Features::parse(&self.feature_gates, &SWITCHES);
+        read.map_err(|all| all.iter().for_each(|fault| faults.add(fault))).unwrap_or_default()
     }
 
     pub(crate) fn storage_media_type(&self) -> StorageMediaType {

@@ -61,7 +61,7 @@ pub(super) async fn keep(server: &Arc<Server>, plan: &Plan) {
 async fn repair(server: &Arc<Server>, plan: &Plan, identity: &Identity) -> Result<(), Error> {
     create_namespaces(server).await?;
     trust::publish(server).await?;
-    if server.registry.store.is_shared() {
+    if server.registry.store.is_shared() && server.features.is_on("APIServerIdentity") {
         identity.renew(server).await?;
     }
     kubernetes::publish_service(server, plan).await?;

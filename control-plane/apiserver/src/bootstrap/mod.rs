@@ -15,14 +15,16 @@ use std::sync::Arc;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use oarlock_api::Status;
+use oarlock_api::apply::{OneVersion, Request, Reset, track};
 use oarlock_apiserver_access::{Annotations, User};
 use oarlock_base::{Backoff, Shutdown};
 use serde_json::{Value, json};
 
 use crate::config::{Config, Error};
 use crate::registry::services::parse_ranges;
-use crate::registry::{Registry, Write};
+use crate::registry::{Registry, Served, Write};
 use crate::server::Server;
 
 /// What the objects depend on.
@@ -153,8 +155,12 @@ async fn ensure(
     let mut new = match action {
         Action::Create => object,
         Action::Replace(new) => {
-            let replaced =
-                registry.update(&served, (&namespace, &name), &mut write, None, |_| Ok(new.clone())).await;
+            let replaced = registry.update(&served, (&namespace, &name), &mut write, None, |current| {
+                let mut new = new.clone();
+                own(&served, Some(current), &mut new);
+                Ok(new)
+            });
+            let replaced = replaced.await;
             return replaced.map(drop).map_err(failed);
         }
         Action::Recreate(new) => {
@@ -164,11 +170,28 @@ async fn ensure(
         }
     };
     crate::decode::default(&served, &mut new);
+    own(&served, None, &mut new);
     match registry.create(&served, &namespace, new, &mut write).await {
         // Another server was quicker, which is as good.
         Err(status) if status.reason == "AlreadyExists" => Ok(()),
         other => other.map(drop).map_err(failed),
     }
+}
+
+/// Records what this server writes as its own.
+fn own(served: &Served, live: Option<&Value>, new: &mut Value) {
+    let api_version = served.gvk.api_version();
+    let request = Request {
+        schema: &served.schema(),
+        api_version: &api_version,
+        kind: &served.gvk.kind,
+        manager: "kube-apiserver",
+        subresource: "",
+        reset: &Reset::Nothing,
+        versions: &OneVersion,
+        now: Timestamp::now(),
+    };
+    track(&request, live, new);
 }
 
 /// The server's own identity. (`system:apiserver`)

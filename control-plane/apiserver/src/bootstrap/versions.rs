@@ -38,6 +38,10 @@ pub(super) fn services(defaults: Vec<Value>, resources: &Resources) -> Vec<Value
     all.retain(|service| resources.serves_version(&text(service, "group"), &text(service, "version")));
     for served in resources.served().iter().filter(|served| served.custom.is_none()) {
         let (group, version) = (served.api.group, served.api.version);
+        // Who serves APIServices needs none of its own.
+        if group == "apiregistration.k8s.io" {
+            continue;
+        }
         if !all.iter().any(|known| (&*text(known, "group"), &*text(known, "version")) == (group, version)) {
             let listed = FURTHER.iter().find(|(g, v, ..)| (*g, *v) == (group, version));
             let priorities = listed.map_or(OTHER, |(_, _, of_group, own)| (*of_group, *own));

@@ -125,10 +125,15 @@ pub(crate) fn object(
         Format::Json => {
             let meta = json::type_meta(bytes).map_err(unrecognised)?;
             check_version(expected, &meta)?;
+            let bytes: &[u8] = if bytes.trim_ascii() == b"null" { b"{}" } else { bytes };
             (json_as(expected.schema, bytes), meta)
         }
         Format::Yaml => {
-            let (tree, duplicate) = yaml::parse_lenient(bytes).map_err(unrecognised)?;
+            let (mut tree, duplicate) = yaml::parse_lenient(bytes).map_err(unrecognised)?;
+            if !tree.is_object() {
+                json::type_meta(tree.to_string().as_bytes()).map_err(unrecognised)?;
+                tree = Value::Object(serde_json::Map::new());
+            }
             let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
             let meta = json::TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
             check_version(expected, &meta)?;
@@ -170,10 +175,11 @@ fn take_in(custom: &Custom, decoded: &mut Decoded) -> Result<(), Status> {
     Ok(())
 }
 
-/// A tree made by a patch, as an object of its type.
+/// A tree made by a patch, as an object of its type; `shown` is what a refusal tells of it.
 pub(crate) fn tree(
     expected: &Expected<'_>,
     tree: Value,
+    shown: &dyn Fn(&Value) -> String,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     // Nothing can be said of a tree that is in normal form.
@@ -187,7 +193,7 @@ pub(crate) fn tree(
         }
     };
     let unfit = |why: String| {
-        let error = FieldError::invalid(Path::new("patch"), tree.to_string(), why);
+        let error = FieldError::invalid(Path::new("patch"), shown(&tree), why);
         Status::invalid(&GroupKind::new("", ""), "", &[error])
     };
     let mut decoded = decoded.map_err(|error| unfit(error.to_string()))?;
@@ -209,14 +215,18 @@ pub(crate) fn tree(
 }
 
 /// A patch may not make an object one of another kind or version.
-pub(crate) fn check_tree_version(expected: &Expected<'_>, tree: &Value) -> Result<(), Status> {
+pub(crate) fn check_tree_version(
+    expected: &Expected<'_>,
+    tree: &Value,
+    shown: &dyn Fn(&Value) -> String,
+) -> Result<(), Status> {
     let text = |field: &str| tree[field].as_str().unwrap_or_default().to_string();
     let meta = json::TypeMeta { api_version: text("apiVersion"), kind: text("kind") };
     let Err(status) = check_version(expected, &meta) else { return Ok(()) };
     let why =
         status.message.split_once(" cannot be handled as a ").and_then(|(_, rest)| rest.split_once(": "));
     let why = why.map_or(status.message.as_str(), |(_, why)| why).to_string();
-    let error = FieldError::invalid(Path::new("patch"), tree.to_string(), why);
+    let error = FieldError::invalid(Path::new("patch"), shown(tree), why);
     Err(Status::invalid(&GroupKind::new("", ""), "", &[error]))
 }
 
@@ -252,8 +262,8 @@ fn check_version(expected: &Expected<'_>, meta: &json::TypeMeta) -> Result<(), S
 const SCHEME: &str = "pkg/api/legacyscheme/scheme.go:30";
 
 /// How upstream's messages call the unversioned types of a group.
-fn internal_package(group: &str) -> &str {
-    if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() }
+pub(crate) fn internal_package(group: &str) -> &str {
+    if matches!(group, "" | "events.k8s.io") { "core" } else { group.split('.').next().unwrap_or_default() }
 }
 
 const SUMMARY: usize = 30;

@@ -21,7 +21,7 @@ pub(crate) struct View {
 }
 
 /// What `/version` says.
-pub(super) fn version() -> Value {
+pub(crate) fn version() -> Value {
     json!({
         "major": "1", "minor": "36", "emulationMajor": "1", "emulationMinor": "36", "minCompatibilityMajor": "1",
         "minCompatibilityMinor": "35", "gitVersion": oarlock_base::VERSION, "gitCommit": "", "gitTreeState": "clean",
@@ -100,7 +100,7 @@ fn order(group: &str) -> u8 {
 
 pub(super) fn core_versions(server: &str) -> Value {
     json!({
-        "kind": "APIVersions", "apiVersion": "v1", "versions": ["v1"],
+        "kind": "APIVersions", "versions": ["v1"],
         "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": server }],
     })
 }
@@ -139,10 +139,14 @@ pub(super) fn resource_list(view: &View, group: &str, version: &str) -> Option<V
     }
     listed.sort_by(|a, b| a["name"].as_str().cmp(&b["name"].as_str()));
     (!listed.is_empty()).then(|| {
-        json!({
-            "kind": "APIResourceList", "apiVersion": "v1",
-            "groupVersion": join_api_version(group, version), "resources": listed,
-        })
+        let mut list = json!({
+            "kind": "APIResourceList", "groupVersion": join_api_version(group, version), "resources": listed,
+        });
+        // Upstream does not say it of the oldest group.
+        if !group.is_empty() {
+            list["apiVersion"] = "v1".into();
+        }
+        list
     })
 }
 
@@ -265,9 +269,12 @@ pub(super) fn paths(view: &View, health: impl Iterator<Item = String>) -> Vec<St
         "/api",
         "/api/v1",
         "/apis",
+        "/apis/",
         "/metrics",
+        "/metrics/slis",
         "/openapi/v2",
         "/openapi/v3",
+        "/openapi/v3/",
         "/openid/v1/jwks",
         "/version",
     ];

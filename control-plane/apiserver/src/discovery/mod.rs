@@ -20,8 +20,9 @@ use crate::encode::{self, Accepted};
 use crate::health;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
+use crate::zpages;
 use documents::View;
-pub(crate) use documents::priority;
+pub(crate) use documents::{priority, version};
 
 /// Aggregated discovery of one root, ready to send.
 struct Aggregated {
@@ -66,20 +67,20 @@ impl Discovery {
         {
             return known.clone();
         }
-        let ready = Arc::new(Ready::new(view, generation));
+        let ready = Arc::new(Ready::new(view, generation, server.features.is_on("OpenAPIEnums")));
         self.ready.store(Some(ready.clone()));
         ready
     }
 }
 
 impl Ready {
-    fn new(view: View, generation: u64) -> Self {
+    fn new(view: View, generation: u64, enums: bool) -> Self {
         let ready = |core: bool| {
             let bytes = Bytes::from(documents::aggregated(&view, core).to_string());
             let etag = HeaderValue::from_str(&format!("\"{}\"", hex::encode_upper(Sha256::digest(&bytes))));
             Aggregated { bytes, etag: etag.expect("hexadecimal digits are a header value") }
         };
-        let openapi = openapi::Documents::new(&view);
+        let openapi = openapi::Documents::new(&view, enums);
         Self { core: ready(true), groups: ready(false), openapi, view, generation }
     }
 }
@@ -92,14 +93,15 @@ pub(crate) async fn serve(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Status> {
-    if !matches!(*method, Method::GET | Method::HEAD) {
-        return Err(not_found_or_allowed(info));
-    }
     let path = info.path.trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    if *method != Method::GET && is_routed(&segments) {
+        return Err(Status::method_is_not_allowed());
+    }
     match segments.as_slice() {
         [] => {
-            let paths = documents::paths(&server.discovery.ready(server).view, server.health.paths());
+            let further = server.health.paths().chain(zpages::paths(server));
+            let paths = documents::paths(&server.discovery.ready(server).view, further);
             Ok(json_text(&json!({ "paths": paths })))
         }
         ["api"] => Ok(root(server, headers, query, true)?),
@@ -112,22 +114,48 @@ pub(crate) async fn serve(
             health::serve(server, &segments, query).await.ok_or_else(Status::page_not_found)
         }
         ["metrics"] => Ok(metrics(server)),
+        ["metrics", "slis"] => Ok(prometheus_text(server.health.print())),
         ["debug", "api_priority_and_fairness", page] => flow_page(server, page),
         [".well-known", "openid-configuration"] => {
-            Ok(json_text(&openid_configuration(&server.issuer, &server.jwks_uri, &server.keys)))
+            openid(headers, JSON, &openid_configuration(&server.issuer, &server.jwks_uri, &server.keys))
         }
-        ["openid", "v1", "jwks"] => {
-            let mut response = json_text(&jwks(&server.keys));
-            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/jwk-set+json"));
-            Ok(response)
-        }
+        ["openid", "v1", "jwks"] => openid(headers, JWKS, &jwks(&server.keys)),
         ["openapi", "v2"] => server.discovery.ready(server).openapi.v2(headers).await,
         ["openapi", "v3"] => Ok(server.discovery.ready(server).openapi.index(headers)),
         ["openapi", "v3", path @ ..] => {
             server.discovery.ready(server).openapi.v3(&path.join("/"), headers, query).await
         }
+        [name] => match zpages::Page::of(server, name) {
+            Some(page) => zpages::serve(server, page, headers, query),
+            None => Ok(no_page()),
+        },
         _ => Ok(no_page()),
     }
+}
+
+/// What upstream routes by method; its other handlers take any.
+fn is_routed(segments: &[&str]) -> bool {
+    matches!(segments, ["api"] | ["api", _] | ["apis", _, _] | ["version"] | [".well-known" | "openid", ..])
+}
+
+const JSON: &str = "application/json";
+const JWKS: &str = "application/jwk-set+json";
+
+/// What others need to check our tokens; it may be kept for an hour.
+fn openid(headers: &HeaderMap, media: &'static str, document: &Value) -> Result<Response<Body>, Status> {
+    let accept: Vec<&str> =
+        headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
+    let takes = |clause: &str| {
+        let wanted = clause.split(';').next().unwrap_or_default().trim();
+        wanted == media || wanted == "*/*"
+    };
+    if !accept.is_empty() && !accept.iter().flat_map(|value| value.split(',')).any(takes) {
+        return Err(Status::not_routed(media));
+    }
+    let mut response = json_text(document);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
+    Ok(response)
 }
 
 /// What is no API is answered in plain text, as by upstream's last handler.
@@ -144,18 +172,7 @@ fn flow_page(server: &Server, page: &str) -> Result<Response<Body>, Status> {
         "dump_requests" => flow.dump_requests(std::time::SystemTime::now()),
         _ => return Err(Status::page_not_found()),
     };
-    Ok(encode::text(StatusCode::OK, text))
-}
-
-fn not_found_or_allowed(info: &RequestInfo) -> Status {
-    if info.path.starts_with("/api") || info.path.starts_with("/version") {
-        return Status::new(
-            405,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-        );
-    }
-    Status::page_not_found()
+    Ok(encode::page(text))
 }
 
 fn json_text(value: &Value) -> Response<Body> {
@@ -231,9 +248,12 @@ fn group_document(
 }
 
 fn metrics(server: &Server) -> Response<Body> {
-    let text = server.metrics.print(&server.cache, &server.in_flight);
-    let mut response = encode::text(StatusCode::OK, text);
-    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+    prometheus_text(server.metrics.print(&server.cache, &server.in_flight))
+}
+
+fn prometheus_text(text: Vec<u8>) -> Response<Body> {
+    let mut response = encode::page(text);
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8; escaping=underscores");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response
 }

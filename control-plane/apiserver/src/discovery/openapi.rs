@@ -35,13 +35,14 @@ pub(super) struct Documents {
 const V2: &str = "v2";
 
 impl Documents {
-    pub(super) fn new(view: &View) -> Self {
+    pub(super) fn new(view: &View, enums: bool) -> Self {
         let custom = view.resources.served().iter().filter_map(|served| {
             let version: Arc<dyn CustomApi> = served.custom.as_ref()?.version.clone();
             Some(version)
         });
         let openapi = OpenApi::new(|api| view.resources.find(api.group, api.version, api.plural).is_some())
-            .with_custom(custom);
+            .with_custom(custom)
+            .with_enums(enums);
         let mut index = openapi.v3_index();
         for (group, version) in view.remote.versions() {
             let described = view.remote.described(group, version);

@@ -11,7 +11,7 @@ use oarlock_api::codec::protobuf;
 use oarlock_api::{Schema, Table};
 use serde_json::{Map, Value};
 
-use super::{Accepted, Shape, object, respond, served_value, shape};
+use super::{Accepted, Shape, object, respond, served_value, shape, status};
 use crate::body::{Body, stream as stream_body};
 use crate::cache::Entry;
 use crate::decode::Format;
@@ -198,15 +198,18 @@ pub(crate) fn print_list(
     meta: &ListMeta,
     values: Vec<Value>,
 ) -> Response<Body> {
+    if accepted.shape == Shape::Partial {
+        return status(accepted, &shape::is_a_list(served));
+    }
     object(accepted, StatusCode::OK, &shaped(accepted, served, meta, values))
 }
 
 fn shaped(accepted: &Accepted, served: &Served, meta: &ListMeta, mut values: Vec<Value>) -> Value {
     match accepted.shape {
         Shape::Table => shape::table(accepted, served, meta, values.iter(), true),
-        Shape::Partial => {
-            let items: Vec<Value> = values.iter().map(shape::partial).collect();
-            list_value("PartialObjectMetadataList", shape::META, meta, items)
+        Shape::Partial | Shape::PartialList => {
+            let items: Vec<Value> = values.iter().map(|value| shape::partial(accepted, value)).collect();
+            list_value("PartialObjectMetadataList", shape::meta_version(accepted), meta, items)
         }
         Shape::Object => {
             for fields in values.iter_mut().filter_map(Value::as_object_mut) {

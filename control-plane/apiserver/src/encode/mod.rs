@@ -9,7 +9,7 @@ mod shape;
 mod watch;
 
 pub(crate) use list::{ListMeta, list, print_list};
-pub(crate) use negotiate::{Accepted, Offer, Shape, negotiate, negotiate_of};
+pub(crate) use negotiate::{Accepted, Offer, Shape, by_quality, negotiate, negotiate_of};
 pub(crate) use open::{Encoded, Open};
 pub(crate) use watch::WatchEncoder;
 
@@ -95,7 +95,8 @@ pub(crate) fn object_in_shape(
 ) -> Response<Body> {
     match accepted.shape {
         Shape::Object => object(accepted, code, &value),
-        Shape::Partial => object(accepted, code, &shape::partial(&value)),
+        Shape::Partial => object(accepted, code, &shape::partial(accepted, &value)),
+        Shape::PartialList => status(accepted, &shape::not_a_list(served)),
         Shape::Table => {
             let revision = value["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_string();
             let meta = ListMeta { revision, ..ListMeta::default() };
@@ -162,6 +163,13 @@ pub(crate) fn text(code: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// A text that is no failure.
+pub(crate) fn page(text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = respond(StatusCode::OK, Format::Json, text);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }
 

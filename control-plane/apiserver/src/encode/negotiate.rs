@@ -11,7 +11,10 @@ use crate::request_info::Query;
 pub(crate) enum Shape {
     Object,
     Table,
+    /// The metadata of an object.
     Partial,
+    /// The metadata of a list's objects.
+    PartialList,
 }
 
 /// What `includeObject` puts into the rows of a table.
@@ -29,6 +32,8 @@ pub(crate) struct Accepted {
     pub(crate) pretty: bool,
     pub(crate) rows: RowObject,
     pub(crate) gzip: bool,
+    /// Of tables and metadata: `meta.k8s.io/v1beta1`.
+    pub(crate) beta: bool,
 }
 
 impl Accepted {
@@ -39,6 +44,7 @@ impl Accepted {
         pretty: false,
         rows: RowObject::Metadata,
         gzip: false,
+        beta: false,
     };
 
     pub(crate) fn is_plain_json(&self) -> bool {
@@ -78,25 +84,23 @@ pub(crate) fn negotiate_of(headers: &HeaderMap, query: &Query, offer: Offer) -> 
         headers.get_all(http::header::ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok()).any(
             |value| value.split(',').any(|part| part.split(';').next().unwrap_or_default().trim() == "gzip"),
         );
-    let accepted = |format, shape| Accepted { format, shape, pretty, rows, gzip };
+    let accepted = |format, shape, beta| Accepted { format, shape, pretty, rows, gzip, beta };
     if header.iter().all(|value| value.trim().is_empty()) {
-        return Ok(accepted(Format::Json, Shape::Object));
+        return Ok(accepted(Format::Json, Shape::Object, false));
     }
-    let mut clauses: Vec<(u32, &str)> =
-        header.iter().flat_map(|value| value.split(',')).map(|clause| (quality(clause), clause)).collect();
-    clauses.sort_by_key(|(quality, _)| std::cmp::Reverse(*quality));
+    let clauses = by_quality(&header);
     if let Some(streams) = routed(offer)
-        && !clauses.iter().any(|(_, clause)| is_known(clause))
+        && !clauses.iter().any(|clause| is_known(clause))
     {
         return Err(Status::not_routed(&format!("{MEDIA_TYPES}{streams}")));
     }
-    for (_, clause) in clauses {
-        let Some((format, shape)) = read_clause(clause, offer != Offer::Plain) else { continue };
+    for clause in clauses {
+        let Some((format, shape, beta)) = read_clause(clause, offer != Offer::Plain) else { continue };
         if (offer, format, shape) != (Offer::WithoutProtobuf, Format::Protobuf, Shape::Object) {
             if shape == Shape::Table {
                 check_rows(query)?;
             }
-            return Ok(accepted(format, shape));
+            return Ok(accepted(format, shape, beta));
         }
     }
     if offer == Offer::WithoutProtobuf {
@@ -136,6 +140,13 @@ fn check_rows(query: &Query) -> Result<(), Status> {
     }
 }
 
+/// The clauses of an Accept header, best first.
+pub(crate) fn by_quality<'a>(header: &[&'a str]) -> Vec<&'a str> {
+    let mut clauses: Vec<&str> = header.iter().flat_map(|value| value.split(',')).collect();
+    clauses.sort_by_key(|clause| std::cmp::Reverse(quality(clause)));
+    clauses
+}
+
 /// `q` in thousandths.
 fn quality(clause: &str) -> u32 {
     let q =
@@ -144,7 +155,7 @@ fn quality(clause: &str) -> u32 {
     q.map_or(1000, |q| (q.clamp(0.0, 1.0) * 1000.0) as u32)
 }
 
-fn read_clause(clause: &str, shapes: bool) -> Option<(Format, Shape)> {
+fn read_clause(clause: &str, shapes: bool) -> Option<(Format, Shape, bool)> {
     let mut parts = clause.split(';').map(str::trim);
     let media_type = parts.next()?;
     let format = match media_type {
@@ -160,15 +171,17 @@ fn read_clause(clause: &str, shapes: bool) -> Option<(Format, Shape)> {
             _ => {}
         }
     }
-    let Some(kind) = kind else { return Some((format, Shape::Object)) };
+    let Some(kind) = kind else { return Some((format, Shape::Object, false)) };
     if !shapes || group != Some("meta.k8s.io") || !matches!(version, Some("v1" | "v1beta1")) {
         return None;
     }
-    match kind {
-        "Table" if format != Format::Protobuf => Some((format, Shape::Table)),
-        "PartialObjectMetadata" | "PartialObjectMetadataList" => Some((format, Shape::Partial)),
-        _ => None,
-    }
+    let shape = match kind {
+        "Table" if format != Format::Protobuf => Shape::Table,
+        "PartialObjectMetadata" => Shape::Partial,
+        "PartialObjectMetadataList" => Shape::PartialList,
+        _ => return None,
+    };
+    Some((format, shape, version == Some("v1beta1")))
 }
 
 #[cfg(test)]

@@ -33,8 +33,9 @@ impl WatchEncoder {
 
     pub(crate) fn event(&mut self, served: &Served, event: &WatchEvent) -> Bytes {
         match event {
-            WatchEvent::Bookmark { revision, initial_events_end } => self
-                .object("BOOKMARK", &bookmark(self.accepted.shape, served, *revision, *initial_events_end)),
+            WatchEvent::Bookmark { revision, initial_events_end } => {
+                self.object("BOOKMARK", &bookmark(&self.accepted, served, *revision, *initial_events_end))
+            }
             WatchEvent::Change { kind, entry, shared } => {
                 self.change(served, kind.as_str(), entry, shared.as_deref())
             }
@@ -75,7 +76,7 @@ impl WatchEncoder {
         let value = served_value(served, entry);
         let value = match self.accepted.shape {
             Shape::Object => value,
-            Shape::Partial => shape::partial(&value),
+            Shape::Partial | Shape::PartialList => shape::partial(&self.accepted, &value),
             Shape::Table => {
                 let meta = ListMeta { revision: entry.revision.to_string(), ..ListMeta::default() };
                 let columns = !std::mem::replace(&mut self.columns_sent, true);
@@ -123,18 +124,18 @@ fn put_frame(frame: &mut BytesMut, kind: &str, object: &[u8]) {
     frame.put_slice(b"}\n");
 }
 
-fn bookmark(in_shape: Shape, served: &Served, revision: u64, initial_events_end: bool) -> Value {
+fn bookmark(accepted: &Accepted, served: &Served, revision: u64, initial_events_end: bool) -> Value {
     let mut meta = json!({ "resourceVersion": revision.to_string() });
     if initial_events_end {
         meta["annotations"] = json!({ "k8s.io/initial-events-end": "true" });
     }
     let object = json!({ "kind": served.api.kind, "apiVersion": served.gvk.api_version(), "metadata": meta });
-    match in_shape {
+    match accepted.shape {
         Shape::Object => object,
-        Shape::Partial => shape::partial(&object),
+        Shape::Partial | Shape::PartialList => shape::partial(accepted, &object),
         Shape::Table => {
-            let mut table = json!({ "kind": "Table", "apiVersion": shape::META, "metadata": { "resourceVersion": revision.to_string() } });
-            table["rows"] = json!([{ "cells": [], "object": shape::partial(&object) }]);
+            let mut table = json!({ "kind": "Table", "apiVersion": shape::meta_version(accepted), "metadata": { "resourceVersion": revision.to_string() } });
+            table["rows"] = json!([{ "cells": [], "object": shape::partial(accepted, &object) }]);
             table
         }
     }

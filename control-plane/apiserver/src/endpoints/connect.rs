@@ -96,7 +96,8 @@ pub(super) async fn stream(call: Call<'_>, request: Request<Body>) -> Result<Res
         return Err(super::not_allowed());
     }
     admit(&call).await?;
-    if request.method() == Method::GET {
+    let gate = "AuthorizePodWebsocketUpgradeCreatePermission";
+    if request.method() == Method::GET && call.server.features.is_on(gate) {
         may_create(&call).await?;
     }
     let pod = pod(&call).await?;

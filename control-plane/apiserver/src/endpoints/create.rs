@@ -18,13 +18,22 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let format = Format::of_body(call.headers)?;
     let mut object = decode::object(&expected, format, &body, &mut write.warnings)?;
     decode::default(call.served, &mut object);
-    check_namespace(&call, &mut object)?;
+    check_namespace(&call, &mut object).map_err(|status| status.with_warnings(&mut write.warnings))?;
+    wipe(&mut object);
     call.recorded(&object);
     Owner::of(&call).track(None, &mut object);
     let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await;
     let created = created.map_err(|status| status.with_warnings(&mut write.warnings))?;
     let warnings = std::mem::take(&mut write.warnings);
     call.answer(StatusCode::CREATED, created, &warnings)
+}
+
+/// What only the server says of an object: nobody who creates it owns that.
+fn wipe(object: &mut serde_json::Value) {
+    let meta = crate::registry::meta_mut(object);
+    for field in ["creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "uid", "selfLink"] {
+        meta.remove(field);
+    }
 }
 
 /// The object's namespace is the path's; where it says nothing it is given the path's.

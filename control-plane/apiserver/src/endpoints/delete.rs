@@ -3,23 +3,13 @@
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use oarlock_api::Status;
+use oarlock_api::openapi::deletion_gives_object;
 use serde_json::{Value, json};
 
 use super::{Call, options};
 use crate::body::Body;
 use crate::encode;
 use crate::registry::{Written, store_failed};
-
-/// Kinds whose deletion answers with the deleted object; the others answer with a Status.
-const RETURN_OBJECT: [&str; 7] = [
-    "pods",
-    "podtemplates",
-    "resourcequotas",
-    "serviceaccounts",
-    "persistentvolumes",
-    "persistentvolumeclaims",
-    "services",
-];
 
 pub(super) async fn delete(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     let accepted = call.accepted()?;
@@ -28,8 +18,8 @@ pub(super) async fn delete(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let mut write = call.write(&sent);
     let deleted = call.server.registry.delete(call.served, call.place(), &options, &mut write).await?;
     let warnings = std::mem::take(&mut write.warnings);
-    let core = call.served.api.group.is_empty();
-    if !deleted.gone || (core && RETURN_OBJECT.contains(&call.served.api.plural)) {
+    let api = &call.served.api;
+    if !deleted.gone || deletion_gives_object(api.group, api.plural) {
         let written = Written { object: deleted.object, json: None };
         return call.answer(StatusCode::OK, written, &warnings);
     }

@@ -34,6 +34,15 @@ pub(crate) fn deprecation(served: &Served) -> Option<Cow<'_, str>> {
     }
 }
 
+/// The release that does not serve it any more; empty where that is not said.
+pub(crate) fn removed_release(served: &Served) -> &'static str {
+    let (group, version) = (served.api.group, served.api.version);
+    if served.custom.is_some() || served.api.served_by_default {
+        return "";
+    }
+    OLD.iter().find(|(g, v, ..)| (*g, *v) == (group, version)).map_or("", |(.., until)| until)
+}
+
 fn of_version(group: &str, version: &str, kind: &str) -> Option<String> {
     let (.., since, until) = OLD.iter().find(|(g, v, ..)| (*g, *v) == (group, version))?;
     if YOUNG.contains(&(version, kind)) {

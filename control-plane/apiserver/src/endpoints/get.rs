@@ -31,6 +31,7 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     }
     let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
     let (namespace, name) = call.place();
+    check_segment(name)?;
     let entry = match stored.cache.get(namespace, name) {
         Some(entry) => entry,
         None => missing(call, stored, namespace, name).await?,
@@ -54,6 +55,16 @@ async fn missing(
     }
     let found = stored.cache.get(namespace, name);
     found.ok_or_else(|| Status::not_found(&call.served.group_resource, name))
+}
+
+/// A name is one segment of a key. (`path.IsValidPathSegmentName`)
+fn check_segment(name: &str) -> Result<(), Status> {
+    let why = match name {
+        "." | ".." => format!("may not be '{name}'"),
+        _ if name.contains('%') => "may not contain '%'".to_string(),
+        _ => return Ok(()),
+    };
+    Err(Status::bad_request(format!("Name parameter invalid: {name:?}: {why}")))
 }
 
 /// Waits until the cache has seen a revision, but not for ever.

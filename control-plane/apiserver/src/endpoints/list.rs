@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::alphabet;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, URL_SAFE_NO_PAD};
 use http::{Response, StatusCode};
 use oarlock_api::selector::{FieldRequirement, FieldSelector, LabelSelector};
 use oarlock_api::{FieldError, GroupKind, Path, Status};
@@ -24,6 +26,15 @@ struct Continue {
     rv: i64,
     start: String,
 }
+
+/// As Go reads base 64: what the last digit says too much is not looked at.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new()
+        .with_encode_padding(false)
+        .with_decode_padding_mode(DecodePaddingMode::RequireNone)
+        .with_decode_allow_trailing_bits(true),
+);
 
 const TOKEN_VERSION: &str = "meta.k8s.io/v1";
 
@@ -112,6 +123,10 @@ pub(super) fn filter(call: &Call<'_>) -> Result<Filter, Status> {
         None => FieldSelector::everything(),
         Some(text) => FieldSelector::parse(text).map_err(|error| Status::bad_request(error.to_string()))?,
     };
+    let said =
+        |requirement: &&FieldRequirement| !requirement.field.is_empty() || !requirement.value.is_empty();
+    let fields = fields.requirements().iter().filter(said).cloned().collect();
+    let fields = FieldSelector::from_requirements(fields);
     for requirement in fields.requirements() {
         check_field(call, &requirement.field)?;
     }
@@ -172,12 +187,13 @@ async fn source(call: &Call<'_>, limit: Option<usize>) -> Result<(Source, Option
     let matching = call.query.get("resourceVersionMatch").unwrap_or_default();
     check_match(call, revision, matching)?;
     if let Some(text) = call.query.get("continue").filter(|text| !text.is_empty()) {
+        let (at, start) = continued(text)?;
         if !revision.is_empty() && revision != "0" {
             return Err(Status::bad_request(
                 "specifying resource version is not allowed when using continue",
             ));
         }
-        let (revision, start) = continued(text)?;
+        let revision = at;
         let Ok(revision) = u64::try_from(revision) else {
             call.server.cache.fresh().await.map_err(store_failed)?;
             return Ok((Source::Snapshot, Some(start)));
@@ -204,13 +220,14 @@ fn continued(text: &str) -> Result<(i64, String), Status> {
     let bad = |why: String| {
         Status::bad_request(format!("invalid continue token: continue key is not valid: {why}"))
     };
-    let bytes = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).map_err(|error| {
+    let bytes = LENIENT.decode(text.trim_end_matches('=')).map_err(|error| {
         bad(match error {
             base64::DecodeError::InvalidByte(at, _) => format!("illegal base64 data at input byte {at}"),
             _ => format!("illegal base64 data at input byte {}", text.len()),
         })
     })?;
-    let token: Continue = serde_json::from_slice(&bytes).map_err(|error| bad(error.to_string()))?;
+    let token = oarlock_api::codec::json::parse(&bytes).map_err(|error| bad(error.to_string()))?;
+    let token: Continue = serde_json::from_value(token).map_err(|error| bad(error.to_string()))?;
     if token.v != TOKEN_VERSION {
         return Err(bad(format!("server does not recognize this encoded version {:?}", token.v)));
     }

@@ -22,11 +22,11 @@ mod update;
 mod watch;
 mod websocket;
 
-pub(crate) use deprecation::deprecation;
+pub(crate) use deprecation::{deprecation, removed_release};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use oarlock_api::Status;
 use oarlock_apiserver_access::{Annotations, User};
 use oarlock_apiserver_audit::Record;
@@ -71,7 +71,8 @@ impl Call<'_> {
             "list" | "watch" => encode::Offer::Collection,
             _ => encode::Offer::All,
         };
-        encode::negotiate_of(self.headers, self.query, objects)
+        let accepted = encode::negotiate_of(self.headers, self.query, objects)?;
+        Ok(Accepted { gzip: accepted.gzip && self.server.compresses, ..accepted })
     }
 
     /// Tells the audit what was asked for.
@@ -123,6 +124,9 @@ pub(crate) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Resp
 async fn route(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>, Status> {
     let verb = call.info.verb.as_str();
     check_scope(&call, verb)?;
+    if *request.method() == Method::HEAD && call.info.subresource != "proxy" {
+        return Err(not_allowed());
+    }
     if !call.info.subresource.is_empty() && call.served.api.subresource(&call.info.subresource).is_none() {
         return Err(Status::page_not_found());
     }
@@ -182,7 +186,7 @@ async fn subresource(call: Call<'_>, request: Request<Body>) -> Result<Response<
 fn check_scope(call: &Call<'_>, verb: &str) -> Result<(), Status> {
     let (api, info) = (&call.served.api, call.info);
     let is_namespaces = api.group.is_empty() && api.plural == "namespaces";
-    if !api.namespaced && !info.namespace.is_empty() && !is_namespaces {
+    if (!api.namespaced && !info.namespace.is_empty() && !is_namespaces) || info.name.contains('/') {
         return Err(Status::page_not_found());
     }
     let aims_wrong = match verb {
@@ -211,13 +215,7 @@ fn is_served(call: &Call<'_>, verb: &str) -> bool {
 }
 
 fn not_allowed() -> Status {
-    let mut status = Status::new(
-        405,
-        "MethodNotAllowed",
-        "the server does not allow this method on the requested resource",
-    );
-    status.details = Some(Box::default());
-    status
+    Status::method_is_not_allowed()
 }
 
 async fn body(request: Request<Body>) -> Result<Bytes, Status> {

@@ -130,6 +130,9 @@ pub(super) fn delete_options(call: &Call<'_>, body: &Bytes) -> Result<(Value, De
     Ok((sent, options))
 }
 
+/// How upstream's messages call the place where its types of options are registered.
+const OPTIONS_SCHEME: &str = "pkg/apis/meta/internalversion/scheme/register.go:27";
+
 fn from_body(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
     let table = Table::builtin();
     let ty = table
@@ -142,7 +145,16 @@ fn from_body(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
             let unknown = protobuf::unwrap(body).map_err(bad)?;
             protobuf::decode(table, ty, unknown.raw).map_err(bad)
         }
-        Format::Json => Ok(json::decode(table, ty, body).map_err(bad)?.value),
+        Format::Json => {
+            let meta = json::type_meta(body).map_err(bad)?;
+            if !meta.kind.is_empty() && meta.kind != "DeleteOptions" {
+                let (kind, version) = (&meta.kind, &meta.api_version);
+                return Err(Status::bad_request(format!(
+                    "no kind {kind:?} is registered for version {version:?} in scheme {OPTIONS_SCHEME:?}"
+                )));
+            }
+            Ok(json::decode(table, ty, body).map_err(bad)?.value)
+        }
         Format::Yaml => Ok(oarlock_api::codec::yaml::decode(table, ty, body).map_err(bad)?.value),
     }
 }

@@ -113,6 +113,16 @@ impl Patch {
     }
 }
 
+impl Patch {
+    /// What a refusal tells: a strategic patch as Go prints it; of the others what they made.
+    fn shown(&self, patched: &Value) -> String {
+        if self.kind == Kind::Strategic {
+            return oarlock_api::go::plain(&self.tree);
+        }
+        patched.to_string()
+    }
+}
+
 /// Faults of a JSON patch as a whole, in the words that clients know.
 fn check_operations(body: &[u8]) -> Result<(), Status> {
     let bad = |why: &dyn std::fmt::Display| Err(Status::bad_request(format!("error decoding patch: {why}")));
@@ -151,7 +161,12 @@ fn go_type(tree: &Value) -> &'static str {
 }
 
 fn unknown_format(typed: bool) -> Status {
-    let all: &[&str] = if typed { &[JSON, MERGE, STRATEGIC, APPLY] } else { &[JSON, MERGE, APPLY] };
+    if typed {
+        // Upstream's router says this before anything looks at the patch.
+        let said = Status::unsupported_media_type("415: Unsupported Media Type");
+        return Status { details: Some(Box::default()), ..said };
+    }
+    let all = [JSON, MERGE, APPLY];
     Status::unsupported_media_type(format!(
         "the body of the request was in an unknown format - accepted media types include: {}",
         all.join(", ")
@@ -174,11 +189,12 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
     let transform = |current: &Value| {
         let patched = patch.apply(current, &served.shape).map_err(|error| error.to_status())?;
         let mut warnings = Vec::new();
+        let shown = |tree: &Value| patch.shown(tree);
         let versioned = match patch.kind {
             Kind::Strategic => Ok(()),
-            _ => decode::check_tree_version(&call.expected(strictness), &patched),
+            _ => decode::check_tree_version(&call.expected(strictness), &patched, &shown),
         };
-        let mut object = as_object(&call, patched, strictness, &mut warnings)?;
+        let mut object = as_object(&call, patched, &shown, strictness, &mut warnings)?;
         *lenient.lock() = warnings;
         versioned?;
         check_identity(&object, current)?;
@@ -197,11 +213,12 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
 fn as_object(
     call: &Call<'_>,
     tree: Value,
+    shown: &dyn Fn(&Value) -> String,
     strictness: Strictness,
     warnings: &mut Vec<String>,
 ) -> Result<Value, Status> {
     let served = call.served;
-    let mut object = decode::tree(&call.expected(strictness), tree, warnings)?;
+    let mut object = decode::tree(&call.expected(strictness), tree, shown, warnings)?;
     decode::default(served, &mut object);
     Ok(object)
 }
@@ -244,7 +261,7 @@ async fn apply_to_live(
         let applied = owner.apply(Some(current), patch.configuration(), force);
         let applied = applied.map_err(|error| error.to_status())?;
         patch.check_text(strictness, &mut Vec::new())?;
-        let object = as_object(call, applied.object, Strictness::Ignore, &mut Vec::new())?;
+        let object = as_object(call, applied.object, &Value::to_string, Strictness::Ignore, &mut Vec::new())?;
         check_identity(&object, current)?;
         check_uid(served, &object, current)?;
         Ok(object)
@@ -269,7 +286,13 @@ async fn apply_as_creation(
     let applied = Owner::of(call).apply(None, patch.configuration(), force);
     let applied = applied.map_err(|error| error.to_status())?;
     patch.check_text(strictness, &mut warnings)?;
-    let mut object = as_object(call, applied.object, Strictness::Ignore, &mut Vec::new())?;
+    let mut object = as_object(call, applied.object, &Value::to_string, Strictness::Ignore, &mut Vec::new())?;
+    if let Some(uid) = object["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty()) {
+        let why = format!(
+            "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        );
+        return Err(Status::conflict(&call.served.group_resource, &call.info.name, why));
+    }
     super::create::check_namespace(call, &mut object)?;
     super::update::check_name(call, &object)?;
     let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await?;
@@ -284,8 +307,9 @@ fn check_uid(served: &Served, object: &Value, current: &Value) -> Result<(), Sta
         return Ok(());
     }
     let name = current["metadata"]["name"].as_str().unwrap_or_default();
+    // Upstream finds it twice: for all kinds, and for this one.
     let error = FieldError::invalid(Path::new("metadata").child("uid"), said.clone(), IMMUTABLE);
-    Err(Status::invalid(&served.group_kind, name, &[error]))
+    Err(Status::invalid(&served.group_kind, name, &[error.clone(), error]))
 }
 
 const IMMUTABLE: &str = "field is immutable";

@@ -26,6 +26,7 @@ pub(super) async fn serve(call: Call<'_>, request: Request<Body>) -> Result<Resp
         Some(query) => format!("{rest}?{query}"),
         None => rest,
     };
+    check_target(call.served.api.kind, &call.info.name)?;
     let target = match call.served.api.plural {
         "nodes" => node_target(&call, name_and_port(&call.info.name).1).await?,
         "pods" => pod_target(&call).await?,
@@ -43,6 +44,20 @@ fn onward_path(path: &str, segments: usize) -> String {
         return if trailing { "/".into() } else { String::new() };
     }
     format!("/{}{}", rest.join("/"), if trailing { "/" } else { "" })
+}
+
+/// Upstream's form of `scheme:name:port` and its shorter ones.
+fn check_target(kind: &str, text: &str) -> Result<(), Status> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let good = match parts.as_slice() {
+        [name] | [name, _] => !name.is_empty(),
+        [scheme, name, _] => matches!(*scheme, "" | "http" | "https") && !name.is_empty(),
+        _ => false,
+    };
+    if good {
+        return Ok(());
+    }
+    Err(Status::bad_request(format!("invalid {} request {text:?}", kind.to_lowercase())))
 }
 
 /// `scheme:name:port`, `name:port`, `name`.
@@ -94,6 +109,24 @@ async fn service_target(call: &Call<'_>) -> Result<Target, Status> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn targets_are_names_with_schemes_and_ports() {
+        for (text, good) in [
+            ("a", true),
+            ("a:80", true),
+            ("https:a:web", true),
+            ("http:a:", true),
+            ("", false),
+            ("ftp:a:80", false),
+            (":80", false),
+            ("a:b:c:d", false),
+        ] {
+            assert_eq!(check_target("Service", text).is_ok(), good, "{text}");
+        }
+        let said = check_target("Service", "a:b:c:d").expect_err("too many parts").message;
+        assert_eq!(said, "invalid service request \"a:b:c:d\"");
+    }
 
     #[test]
     fn the_path_goes_on_after_proxy() {

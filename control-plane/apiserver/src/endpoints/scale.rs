@@ -42,10 +42,10 @@ pub(super) async fn serve(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
                 if patch.is_apply() {
                     let applied = owner.apply_scale(&schema, current, patch.configuration(), force);
                     let applied = applied.map_err(|error| error.to_status())?;
-                    return decode::tree(&expected, applied.object, &mut Vec::new());
+                    return decode::tree(&expected, applied.object, &Value::to_string, &mut Vec::new());
                 }
                 let patched = patch.apply(current, &schema).map_err(|error| error.to_status())?;
-                let mut wanted = decode::tree(&expected, patched, &mut Vec::new())?;
+                let mut wanted = decode::tree(&expected, patched, &Value::to_string, &mut Vec::new())?;
                 owner.track_scale(&schema, current, &mut wanted);
                 Ok(wanted)
             });

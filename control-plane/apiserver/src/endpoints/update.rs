@@ -20,8 +20,8 @@ pub(super) async fn update(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let format = Format::of_body(call.headers)?;
     let mut object = decode::object(&expected, format, &body, &mut write.warnings)?;
     decode::default(call.served, &mut object);
-    super::create::check_namespace(&call, &mut object)?;
-    check_name(&call, &object)?;
+    let fits = super::create::check_namespace(&call, &mut object).and_then(|()| check_name(&call, &object));
+    fits.map_err(|status| status.with_warnings(&mut write.warnings))?;
     call.recorded(&object);
     let owner = Owner::of(&call);
     let served = call.served;

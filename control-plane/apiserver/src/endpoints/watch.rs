@@ -18,6 +18,7 @@ use crate::body::{Body, full, stream};
 use crate::cache::{Batch, Change, ChangeKind, Entry, Filter, Told, WatchEvent, WatchReader, WatchStart};
 use crate::decode::Format;
 use crate::encode::{Accepted, WatchEncoder};
+use crate::metrics::{Running, WatchLabels};
 use crate::registry::{Served, store_failed};
 use crate::server::Server;
 
@@ -58,6 +59,8 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         over: over(Instant::now() + timeout(call), call.server.draining.clone()),
         ended: false,
         bookmarks,
+        listing: listing(call),
+        _running: call.server.metrics.watching(call.info),
     };
     let mut response = Response::new(stream(futures::stream::unfold(feed, |mut feed| async move {
         feed.next().await.map(|bytes| (Ok(bytes), feed))
@@ -72,6 +75,11 @@ fn timeout(call: &Call<'_>) -> Duration {
         Some(seconds) => Duration::from_secs(seconds),
         None => call.server.min_request_timeout.mul_f64(1.0 + rand::rng().random::<f64>()),
     }
+}
+
+/// A watch that begins with a list is timed.
+fn listing(call: &Call<'_>) -> Option<(Instant, WatchLabels)> {
+    call.query.flag("sendInitialEvents").then(|| (Instant::now(), WatchLabels::of(call.info)))
 }
 
 /// When a watch is over.
@@ -138,6 +146,10 @@ fn check_options(call: &Call<'_>) -> Result<(), Status> {
     let initial = call.query.get("sendInitialEvents").is_some();
     let path = || Path::new("resourceVersionMatch");
     let mut errors = Vec::new();
+    if initial && !call.server.features.is_on("WatchList") {
+        let detail = "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+        errors.push(FieldError::forbidden(Path::new("sendInitialEvents"), detail));
+    }
     if initial && matching != "NotOlderThan" {
         let detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan";
         errors.push(FieldError::forbidden(path(), detail));
@@ -171,6 +183,9 @@ struct Feed {
     over: Over,
     ended: bool,
     bookmarks: bool,
+    /// Until the initial events are told: since when.
+    listing: Option<(Instant, WatchLabels)>,
+    _running: Running,
 }
 
 impl Feed {
@@ -221,8 +236,18 @@ impl Feed {
         bytes.freeze()
     }
 
+    /// The initial events end with a bookmark that says so.
+    fn note_listed(&mut self, event: &WatchEvent) {
+        if let WatchEvent::Bookmark { initial_events_end: true, .. } = event
+            && let Some((began, labels)) = self.listing.take()
+        {
+            self.server.metrics.watch_listed(&labels, began.elapsed());
+        }
+    }
+
     /// One event as bytes. An object of another version is converted before; where that fails, the watch ends.
     async fn encode(&mut self, event: WatchEvent) -> Bytes {
+        self.note_listed(&event);
         let event = match event {
             WatchEvent::Change { kind, entry, shared } if self.late.is_some() => {
                 match self.selected(kind, entry, shared).await {

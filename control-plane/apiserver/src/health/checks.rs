@@ -47,6 +47,7 @@ impl Check {
             At::Everywhere => true,
             At::Ready => endpoint == Endpoint::Readyz,
             At::NotLive => endpoint != Endpoint::Livez,
+            At::NotReady => endpoint != Endpoint::Readyz,
         }
     }
 }
@@ -57,6 +58,7 @@ enum At {
     Everywhere,
     Ready,
     NotLive,
+    NotReady,
 }
 
 /// What a check looks at.
@@ -79,7 +81,7 @@ pub(super) enum Probe {
 }
 
 /// Upstream's hooks that run after its start, by what stands for them here.
-const HOOKS: [(&str, Probe); 26] = [
+const HOOKS: [(&str, Probe); 32] = [
     ("start-apiserver-admission-initializer", Probe::Answering),
     ("generic-apiserver-start-informers", Probe::Following),
     ("priority-and-fairness-config-consumer", Probe::Answering),
@@ -90,7 +92,11 @@ const HOOKS: [(&str, Probe); 26] = [
     ("start-apiextensions-controllers", Probe::Answering),
     ("crd-informer-synced", Probe::Following),
     ("start-system-namespaces-controller", Probe::SystemObjects),
+    ("peer-endpoint-reconciler-controller", Probe::Answering),
     ("start-cluster-authentication-info-controller", Probe::SystemObjects),
+    ("start-kube-apiserver-identity-lease-controller", Probe::Answering),
+    ("start-kube-apiserver-identity-lease-garbage-collector", Probe::Answering),
+    ("storage-readiness", Probe::Following),
     ("start-legacy-token-tracking-controller", Probe::Answering),
     ("start-service-ip-repair-controllers", Probe::Answering),
     ("rbac/bootstrap-roles", Probe::SystemObjects),
@@ -98,10 +104,12 @@ const HOOKS: [(&str, Probe); 26] = [
     ("priority-and-fairness-config-producer", Probe::FlowObjects),
     ("bootstrap-controller", Probe::SystemObjects),
     ("start-kubernetes-service-cidr-controller", Probe::SystemObjects),
+    ("aggregator-reload-proxy-client-cert", Probe::Answering),
     ("start-kube-aggregator-informers", Probe::Following),
     ("apiservice-status-local-available-controller", Probe::SystemObjects),
     ("apiservice-status-remote-available-controller", Probe::Answering),
     ("apiservice-registration-controller", Probe::Answering),
+    ("apiservice-wait-for-first-sync", Probe::Following),
     ("apiservice-discovery-controller", Probe::Answering),
     ("kube-apiserver-autoregistration", Probe::SystemObjects),
     ("apiservice-openapi-controller", Probe::Answering),
@@ -119,6 +127,7 @@ pub(super) fn of(parts: &Parts) -> Vec<Check> {
     let mut all = vec![
         check("ping", At::Everywhere, Probe::Answering),
         check("log", At::Everywhere, Probe::Answering),
+        check("loopback-serving-certificate", At::NotReady, Probe::Answering),
         check("etcd", At::Everywhere, Probe::Store),
         check("etcd-readiness", At::Ready, Probe::Store),
     ];

@@ -3,6 +3,7 @@
 
 mod checks;
 mod remembered;
+mod told;
 
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::server::Server;
 use checks::{Check, Probe};
 pub(crate) use checks::{Endpoint, Parts};
 use remembered::Remembered;
+use told::Told;
 
 /// How long the store may take to read one key.
 const STORE_PATIENCE: Duration = Duration::from_secs(2);
@@ -25,11 +27,12 @@ const STORE_MEMORY: Duration = Duration::from_secs(1);
 pub(crate) struct Health {
     checks: Vec<Check>,
     store: Remembered,
+    told: Told,
 }
 
 impl Health {
     pub(crate) fn new(parts: &Parts) -> Self {
-        Self { checks: checks::of(parts), store: Remembered::new(STORE_MEMORY) }
+        Self { checks: checks::of(parts), store: Remembered::new(STORE_MEMORY), told: Told::new() }
     }
 
     /// The paths of all checks, without the query.
@@ -39,6 +42,11 @@ impl Health {
             let each = self.of(endpoint).map(move |check| format!("/{root}/{}", check.name));
             std::iter::once(format!("/{root}")).chain(each)
         })
+    }
+
+    /// The text of `/metrics/slis`.
+    pub(crate) fn print(&self) -> Vec<u8> {
+        self.told.print()
     }
 
     fn of(&self, endpoint: Endpoint) -> impl Iterator<Item = &Check> {
@@ -55,13 +63,8 @@ pub(crate) async fn serve(server: &Server, segments: &[&str], query: &Query) -> 
     }
     let wanted = rest.join("/");
     let check = server.health.of(endpoint).find(|check| check.name == wanted)?;
-    Some(match ask(server, check).await {
-        Ok(()) => {
-            let mut ok = encode::text(StatusCode::OK, "ok");
-            // Only of one check that is well upstream does not say so.
-            ok.headers_mut().remove("x-content-type-options");
-            ok
-        }
+    Some(match ask(server, endpoint, check).await {
+        Ok(()) => encode::page("ok"),
         Err(why) => {
             encode::text(StatusCode::INTERNAL_SERVER_ERROR, format!("internal server error: {why}\n"))
         }
@@ -78,7 +81,7 @@ async fn all(server: &Server, endpoint: Endpoint, query: &Query) -> Response<Bod
             told.push_str(&format!("[+]{name} excluded: ok\n"));
             continue;
         }
-        match ask(server, check).await {
+        match ask(server, endpoint, check).await {
             Ok(()) => told.push_str(&format!("[+]{name} ok\n")),
             Err(why) => {
                 tracing::warn!(check = name, %why, "a health check failed");
@@ -114,7 +117,13 @@ fn unknown(server: &Server, endpoint: Endpoint, excluded: &[&str]) -> String {
 }
 
 /// One check; the error is why it fails.
-async fn ask(server: &Server, check: &Check) -> Result<(), String> {
+async fn ask(server: &Server, endpoint: Endpoint, check: &Check) -> Result<(), String> {
+    let answer = look(server, check).await;
+    server.health.told.note(endpoint.name(), &check.name, answer.is_ok());
+    answer
+}
+
+async fn look(server: &Server, check: &Check) -> Result<(), String> {
     let done = |done: bool| done.then_some(()).ok_or_else(|| "not finished".to_string());
     match check.probe {
         Probe::Answering => Ok(()),

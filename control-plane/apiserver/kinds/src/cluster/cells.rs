@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::print::{NONE, UNSET, age, human_duration, int_or_string, name_of, selector, text_or};
+use crate::print::{NONE, UNSET, age, human_duration, int_or_string, name_of, text_or};
 use crate::value::{int, is_true, items, text};
 
 pub(super) fn lease(lease: &Value, now: Timestamp) -> Vec<Value> {
@@ -79,12 +79,34 @@ pub(super) fn policy_binding(binding: &Value, now: Timestamp) -> Vec<Value> {
     let parameter = &binding["spec"]["paramRef"];
     let (name, namespace) = (text(&parameter["name"]), text(&parameter["namespace"]));
     let told: Value = match parameter {
-        Value::Object(_) if name.is_empty() => selector(&parameter["selector"]),
-        Value::Object(_) if namespace.is_empty() => name.into(),
+        Value::Object(_) if name.is_empty() => go_selector(&parameter["selector"]).into(),
+        Value::Object(_) if namespace.is_empty() => format!("*/{name}").into(),
         Value::Object(_) => format!("{namespace}/{name}").into(),
         _ => UNSET.into(),
     };
     vec![name_of(binding), text(&binding["spec"]["policyName"]).into(), told, age(binding, now)]
+}
+
+/// A label selector as upstream's own type prints itself.
+fn go_selector(selector: &Value) -> String {
+    if !selector.is_object() {
+        return UNSET.into();
+    }
+    let labels = selector["matchLabels"].as_object().into_iter().flatten();
+    let labels: String = labels.map(|(key, value)| format!("{key}: {},", text(value))).collect();
+    let rule = |rule: &Value| {
+        let values: Vec<&str> = items(&rule["values"]).iter().map(text).collect();
+        format!(
+            "LabelSelectorRequirement{{Key:{},Operator:{},Values:[{}],}},",
+            text(&rule["key"]),
+            text(&rule["operator"]),
+            values.join(" ")
+        )
+    };
+    let rules: String = items(&selector["matchExpressions"]).iter().map(rule).collect();
+    format!(
+        "&LabelSelector{{MatchLabels:map[string]string{{{labels}}},MatchExpressions:[]LabelSelectorRequirement{{{rules}}},}}"
+    )
 }
 
 pub(super) fn api_service(service: &Value, now: Timestamp) -> Vec<Value> {

@@ -91,7 +91,10 @@ pub(super) fn node(node: &Value, now: Timestamp) -> Vec<Value> {
         address("InternalIP").into(),
         address("ExternalIP").into(),
         text_or(&info["osImage"], UNKNOWN),
-        text_or(&info["kernelVersion"], UNKNOWN),
+        match text(&info["architecture"]) {
+            "" => text_or(&info["kernelVersion"], UNKNOWN),
+            machine => format!("{} ({machine})", or(text(&info["kernelVersion"]), UNKNOWN)).into(),
+        },
         text_or(&info["containerRuntimeVersion"], UNKNOWN),
     ]
 }

@@ -87,6 +87,10 @@ pub fn type_meta(bytes: &[u8]) -> Result<TypeMeta, DecodeError> {
         kind: Option<String>,
     }
     let text = utf8(bytes);
+    if text.trim_ascii_start().starts_with('[') {
+        // The reader would take a list for the fields in their order.
+        return type_meta_of_odd_object(&text);
+    }
     match serde_json::from_str::<Peek>(&text) {
         Ok(peek) => Ok(TypeMeta {
             api_version: peek.api_version.unwrap_or_default(),
@@ -108,7 +112,12 @@ fn type_meta_of_odd_object(text: &str) -> Result<TypeMeta, DecodeError> {
             "couldn't get version/kind; json parse error: json: cannot unmarshal {message}"
         ))
     };
-    let value = parse(text.as_bytes())?;
+    let value = parse(text.as_bytes()).map_err(|error| {
+        DecodeError::Syntax(format!("couldn't get version/kind; json parse error: {error}"))
+    })?;
+    if value.is_null() {
+        return Ok(TypeMeta::default());
+    }
     if !value.is_object() {
         return Err(failed(format!("{} into Go value of type {WHOLE}", go::value_name(&value))));
     }

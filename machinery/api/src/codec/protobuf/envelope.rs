@@ -36,9 +36,11 @@ pub fn wrap(api_version: &str, kind: &str, message: &[u8]) -> Vec<u8> {
 
 /// Takes a message out of its envelope.
 pub fn unwrap(bytes: &[u8]) -> Result<Unknown<'_>, DecodeError> {
-    let body = bytes.strip_prefix(&MAGIC).ok_or(DecodeError::Protobuf(
-        "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]",
-    ))?;
+    let body = bytes.strip_prefix(&MAGIC).ok_or_else(|| {
+        DecodeError::Syntax(
+            "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]".into(),
+        )
+    })?;
     let mut unknown = Unknown::default();
     let mut reader = Reader::new(body);
     while let Some((tag, payload)) = reader.next()? {
