@@ -13,7 +13,7 @@ mod snapshot;
 mod watcher;
 
 pub(crate) use changes::Changes;
-pub(crate) use draft::Drafts;
+pub(crate) use draft::{Drafts, Offer};
 pub(crate) use entry::{Entry, Filter, Unreadable};
 pub(crate) use objects::CachedObjects;
 pub(crate) use resource::{ResourceCache, WatchStart};

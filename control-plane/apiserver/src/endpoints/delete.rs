@@ -20,7 +20,7 @@ pub(super) async fn delete(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let warnings = std::mem::take(&mut write.warnings);
     let api = &call.served.api;
     if !deleted.gone || deletion_gives_object(api.group, api.plural) {
-        let written = Written { object: deleted.object, json: None };
+        let written = Written::Tree(deleted.object);
         return call.answer(StatusCode::OK, written, &warnings);
     }
     let mut details = json!({

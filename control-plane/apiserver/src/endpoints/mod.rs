@@ -104,9 +104,9 @@ impl Call<'_> {
         warnings: &[String],
     ) -> Result<Response<Body>, Status> {
         let accepted = self.accepted()?;
-        let mut response = match written.json {
-            Some(json) if accepted.is_plain_json() => encode::respond(code, Format::Json, json),
-            _ => encode::object_in_shape(&accepted, self.served, code, written.object),
+        let mut response = match written {
+            Written::Json(json) if accepted.is_plain_json() => encode::respond(code, Format::Json, json),
+            written => encode::object_in_shape(&accepted, self.served, code, written.into_tree()),
         };
         encode::warn(&mut response, warnings);
         Ok(response)

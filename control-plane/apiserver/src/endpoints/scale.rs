@@ -148,7 +148,7 @@ async fn write(call: &Call<'_>, options: &Value, scale: Box<Rescale<'_>>) -> Res
     };
     let registry = &call.server.registry;
     let updated = registry.update(call.served, call.place(), &mut write, None, transform).await?;
-    answer(call, &updated.written.object)
+    answer(call, &updated.written.into_tree())
 }
 
 fn entries(object: &Value) -> Vec<Value> {

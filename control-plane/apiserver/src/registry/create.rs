@@ -84,7 +84,7 @@ impl Registry {
             if let Some(kv) = taken {
                 return Err((self.taken(served, &name, Some(kv)).await, true));
             }
-            return Ok(Written { object: served.outward(object), json: None });
+            return Ok(Written::Tree(served.outward(object)));
         }
         if has_revision(&object) {
             let why = "resourceVersion should not be set on objects to be created";

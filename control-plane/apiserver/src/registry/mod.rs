@@ -11,6 +11,7 @@ mod keys;
 mod leases;
 pub(crate) mod meta;
 mod names;
+mod put;
 mod quota;
 mod resources;
 pub(crate) mod services;
@@ -21,6 +22,7 @@ pub(crate) use catalogue::Catalogue;
 pub(crate) use delete::{DeleteOptions, check_preconditions};
 pub use enabled::RuntimeConfig;
 pub(crate) use keys::{ROOT, key_of};
+pub(crate) use put::{Put, Written};
 pub(crate) use quota::QuotaWriter;
 pub(crate) use resources::{
     Behaviour, Custom, Resources, ScalePaths, ScaleSelector, Served, Storage, Stored,
@@ -30,14 +32,13 @@ pub(crate) use surface::ServedSurface;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 use oarlock_api::{FieldErrors, Status};
 use oarlock_apiserver_access::admission::AdmissionChain;
 use oarlock_apiserver_access::{AdmissionRequest, Annotations, Operation, User};
 use oarlock_apiserver_admission::World;
 use oarlock_apiserver_kinds::Context;
-use oarlock_store::{Compare, KeyValue, Op, Revision, Store, StoreError, Txn, TxnReply};
+use oarlock_store::{KeyValue, Revision, Store, StoreError};
 use serde_json::Value;
 
 use crate::custom::{Caller, to_version};
@@ -73,29 +74,6 @@ pub(crate) struct Write<'a> {
 pub(crate) struct Found {
     pub(crate) object: Value,
     pub(crate) kv: KeyValue,
-}
-
-/// A write that has been done.
-pub(crate) struct Put {
-    pub(crate) revision: Revision,
-    /// The object as JSON, where it was written as it is.
-    pub(crate) json: Option<Bytes>,
-}
-
-/// What a write made of an object.
-pub(crate) struct Written {
-    pub(crate) object: Value,
-    /// The same as JSON, where it is at hand.
-    pub(crate) json: Option<Bytes>,
-}
-
-impl Put {
-    /// With the object that was written, in the served version.
-    fn of(self, served: &Served, mut object: Value) -> Written {
-        set_revision(&mut object, self.revision.0);
-        let json = self.json.filter(|_| served.conversion.is_none());
-        Written { object: served.outward(object), json }
-    }
 }
 
 impl Registry {
@@ -196,48 +174,6 @@ impl Registry {
             return Ok(Encoded::converted(crate::encode::stored(storage, converted)));
         }
         Ok(Encoded::of(storage, object))
-    }
-
-    /// Writes one key if it is still at `expected`; the inner error is what stands there instead. `encoded` is `object`.
-    async fn put(
-        &self,
-        storage: &Storage,
-        key: &Bytes,
-        encoded: Encoded,
-        expected: Revision,
-        object: &Value,
-    ) -> Result<Result<Put, Option<KeyValue>>, Status> {
-        let lease = match self.event_ttl.filter(|_| storage.passing) {
-            Some(ttl) => Some(self.leases.lease(ttl).await.map_err(store_failed)?),
-            None => None,
-        };
-        let offer = storage.drafts.offer(storage, key, &encoded, object);
-        let ops = vec![Op::Put { key: key.clone(), value: encoded.stored, lease }];
-        Ok(self.swap(key, ops, expected).await?.map(|revision| {
-            offer.accepted();
-            Put { revision, json: encoded.open.map(|open| open.at_revision(revision.0)) }
-        }))
-    }
-
-    async fn remove(
-        &self,
-        key: &Bytes,
-        expected: Revision,
-    ) -> Result<Result<Revision, Option<KeyValue>>, Status> {
-        self.swap(key, vec![Op::Delete { key: key.clone() }], expected).await
-    }
-
-    async fn swap(
-        &self,
-        key: &Bytes,
-        ops: Vec<Op>,
-        expected: Revision,
-    ) -> Result<Result<Revision, Option<KeyValue>>, Status> {
-        let guards = vec![Compare { key: key.clone(), mod_revision: expected }];
-        match self.store.transact(Txn { guards, ops }).await.map_err(store_failed)? {
-            TxnReply::Done { revision } => Ok(Ok(revision)),
-            TxnReply::Failed { mut current, .. } => Ok(Err(current.pop().flatten())),
-        }
     }
 }
 

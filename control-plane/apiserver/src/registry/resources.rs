@@ -138,6 +138,10 @@ pub(crate) struct Served {
 const WITH_BODIES: [&str; 7] = ["binding", "eviction", "token", "exec", "attach", "portforward", "proxy"];
 
 impl Served {
+    fn place(&self) -> Place<'static> {
+        (self.api.group, self.api.version, self.api.plural)
+    }
+
     /// What is known of its objects. A custom resource's schema is unpacked when first asked for.
     pub(crate) fn schema(&self) -> Schema {
         match &self.custom {
@@ -199,11 +203,16 @@ pub(crate) struct Stored {
     pub(crate) cache: Arc<ResourceCache>,
 }
 
+/// Group, version, plural name.
+type Place<'a> = (&'a str, &'a str, &'a str);
+
 #[derive(Clone, Default)]
 pub(crate) struct Resources {
     by_name: HashMap<GroupResource, Arc<ResourceCache>>,
     /// Sorted by group, version, plural name.
     served: Vec<Arc<Served>>,
+    /// Where in it a group, version and plural name are: every request asks for one.
+    places: HashMap<Place<'static>, usize>,
     /// Built-in resources that are served by default, but turned off: the server itself goes on using them.
     unserved: Vec<Arc<Served>>,
     /// How many resources are custom.
@@ -246,6 +255,7 @@ impl Resources {
                 conversion,
             }));
         }
+        resources.sort();
         resources
     }
 
@@ -260,6 +270,7 @@ impl Resources {
                 .map(|(n, c)| (n.clone(), c.clone()))
                 .collect(),
             served: other.served.iter().filter(|served| served.custom.is_none()).cloned().collect(),
+            places: HashMap::new(),
             unserved: other.unserved.clone(),
             customs: 0,
         };
@@ -268,8 +279,13 @@ impl Resources {
             resources.by_name.insert(rows.cache.storage.group_resource.clone(), rows.cache.clone());
             resources.served.extend(rows.served.iter().cloned());
         }
-        resources.served.sort_by_key(|s| (s.api.group, s.api.version, s.api.plural));
+        resources.sort();
         resources
+    }
+
+    fn sort(&mut self) {
+        self.served.sort_by_key(|served| served.place());
+        self.places = self.served.iter().enumerate().map(|(at, served)| (served.place(), at)).collect();
     }
 
     pub(crate) fn customs(&self) -> usize {
@@ -311,24 +327,19 @@ impl Resources {
     }
 
     pub(crate) fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
-        look_up(&self.served, (group, version, plural))
+        self.places.get(&(group, version, plural)).map(|at| &self.served[*at])
     }
 
     /// A built-in resource, also where it is not served.
     pub(crate) fn known(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Served>> {
-        let key = (group, version, plural);
-        look_up(&self.served, key).or_else(|| look_up(&self.unserved, key))
+        let place = (group, version, plural);
+        let off = || self.unserved.iter().find(|unserved| unserved.place() == place);
+        self.find(group, version, plural).or_else(off)
     }
 
     pub(crate) fn serves_version(&self, group: &str, version: &str) -> bool {
         self.served.iter().any(|served| (served.api.group, served.api.version) == (group, version))
     }
-}
-
-/// In rows that are sorted.
-fn look_up<'a>(rows: &'a [Arc<Served>], key: (&str, &str, &str)) -> Option<&'a Arc<Served>> {
-    let found = rows.binary_search_by(|s| (s.api.group, s.api.version, s.api.plural).cmp(&key)).ok()?;
-    Some(&rows[found])
 }
 
 fn type_of(table: &Table, api: &Resource) -> TypeId {

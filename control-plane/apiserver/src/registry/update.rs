@@ -115,7 +115,7 @@ impl Registry {
         served.complete(&mut new);
         keep_times(old, &mut new);
         if write.dry_run {
-            return Ok(Ok(Written { object: served.outward(new), json: None }));
+            return Ok(Ok(Written::Tree(served.outward(new))));
         }
         let done = if is_finished(storage, &new, old) {
             let held = self.services.for_delete(storage, old);
@@ -125,9 +125,12 @@ impl Registry {
             if (encoded.holds(kv) || new == *old)
                 && !self.store.is_stale(key).await.map_err(super::store_failed)?
             {
-                return Ok(Ok(Written { object: current.into_shown(), json: None }));
+                return Ok(Ok(Written::Tree(current.into_shown())));
             }
-            self.put_with(storage, key, encoded, kv.mod_revision, &mut new, &mut held).await?
+            let expected = kv.mod_revision;
+            // As what is written: it shall be dropped here.
+            drop(current);
+            self.put_with(storage, key, encoded, expected, &mut new, &mut held).await?
         };
         match done {
             Ok(put) => Ok(Ok(put.of(served, new))),

@@ -42,7 +42,7 @@ impl Change<'_> {
 type Done<T> = Result<T, Option<KeyValue>>;
 
 impl Registry {
-    /// Like `put`, with what was held for the object. The object may be given something else than was chosen for it.
+    /// Like `put_away`, with what was held for the object. The object may be given something else than was chosen for it.
     pub(in crate::registry) async fn put_with(
         &self,
         storage: &Storage,
@@ -57,7 +57,7 @@ impl Registry {
                 let done = allocator.commit(key, expected, Change::Put(storage, object), held).await?;
                 Ok(done.map(|revision| Put { revision, json: None }))
             }
-            None => self.put(storage, key, encoded, expected, object).await,
+            None => self.put_away(storage, key, encoded, expected, object).await,
         }
     }
 
