@@ -357,3 +357,5 @@ fn check_source(object: &EncryptedObject) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod upstream_tests;
