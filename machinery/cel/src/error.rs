@@ -70,6 +70,11 @@ impl CompileError {
                 (line, column, start) = (line + 1, 0, byte + 1);
             }
         }
+        if self.source.is_empty() {
+            // There is no place in it, and nothing to show.
+            text.push_str(&format!("ERROR: <input>:1:0: {}", issue.message));
+            return;
+        }
         text.push_str(&format!("ERROR: <input>:{line}:{}: {}", column + 1, issue.message));
         let snippet = self.source[start..].split('\n').next().unwrap_or_default();
         if snippet.len() <= SNIPPET_BYTES_MAX {

@@ -63,10 +63,22 @@ fn expression(expression: &str, path: &Path, errors: &mut FieldErrors) {
                 return errors.push(FieldError::forbidden(path.clone(), "too complex, exceeds cost limit"));
             }
             Type::Bool | Type::Any => return,
-            other => format!("must evaluate to bool or the unknown type, not {other}"),
+            other => format!("must evaluate to bool or the unknown type, not {}", told(other)),
         },
     };
     errors.push(FieldError::invalid(path.clone(), expression, fault));
+}
+
+/// A type as upstream tells it here: by the names of protobuf, which the messages of the compiler do not use.
+fn told(of: &Type) -> String {
+    match of {
+        Type::Any => "google.protobuf.Any".into(),
+        Type::Null | Type::Timestamp | Type::Duration => of.runtime_name().into(),
+        Type::List(list) => format!("list({})", told(&list.element.ty)),
+        Type::Map(map) => format!("map({}, {})", told(&map.key.ty), told(&map.value.ty)),
+        Type::Optional(of) => format!("optional_type({})", told(of)),
+        other => other.to_string(),
+    }
 }
 
 #[cfg(test)]

@@ -64,7 +64,24 @@ fn what_is_wrong_is_told_as_upstream_tells_it() {
         ("1", "must evaluate to bool or the unknown type, not int"),
         ("dyn(true)", "must evaluate to bool or the unknown type, not dyn"),
         ("device", "must evaluate to bool or the unknown type, not kubernetes.DRADevice"),
-        ("device.attributes", "must evaluate to bool or the unknown type, not map(string, map(string, any))"),
+        (
+            "device.attributes",
+            "must evaluate to bool or the unknown type, not map(string, map(string, google.protobuf.Any))",
+        ),
+        (
+            "[device.attributes['d'].x]",
+            "must evaluate to bool or the unknown type, not list(google.protobuf.Any)",
+        ),
+        (
+            "device.attributes['d'].?x",
+            "must evaluate to bool or the unknown type, not optional_type(google.protobuf.Any)",
+        ),
+        (
+            "timestamp('2020-01-01T00:00:00Z')",
+            "must evaluate to bool or the unknown type, not google.protobuf.Timestamp",
+        ),
+        ("null", "must evaluate to bool or the unknown type, not null_type"),
+        ("", "compilation failed: ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>' expecting {"),
         ("?!", "Syntax error"),
         ("device.nothing", "undefined field 'nothing'"),
         (
