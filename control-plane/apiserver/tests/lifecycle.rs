@@ -11,7 +11,7 @@ use oarlock_apiserver::{CertificateFiles, TokenLimits};
 use oarlock_pki::{Authority, Identity, Profile, SubjectName};
 use oarlock_store::MemoryStore;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use common::{TestServer, start_with};
 
@@ -151,6 +151,10 @@ async fn before_the_end_requests_are_still_taken_while_readyz_fails() {
 /// A request of HTTP/1.1 as these bytes, and what is answered until the server has nothing more to say.
 async fn spoken(server: &TestServer, text: &str, until: &str) -> String {
     let mut stream = server.bare(b"http/1.1").await;
+    said(&mut stream, text, until).await
+}
+
+async fn said<S: AsyncRead + AsyncWrite + Unpin>(stream: &mut S, text: &str, until: &str) -> String {
     stream.write_all(text.as_bytes()).await.expect("sent");
     let mut answer = Vec::new();
     let read = async {
@@ -160,6 +164,25 @@ async fn spoken(server: &TestServer, text: &str, until: &str) -> String {
     };
     tokio::time::timeout(PATIENCE, read).await.expect("an answer in time");
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn a_connection_outlives_a_body_that_nobody_wanted() {
+    let server = common::start().await;
+    let mut stream = server.bare(b"http/1.1").await;
+    for _ in 0..3 {
+        let head = "POST /apis/none.test/v1/things HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n";
+        let refused = said(&mut stream, head, "page not found").await;
+        assert!(refused.starts_with("HTTP/1.1 404 "), "{refused}");
+        // The body comes after the answer, and the next request after it.
+        let next = "0123456789GET /version HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let version = said(&mut stream, next, "gitVersion").await;
+        assert!(version.contains("HTTP/1.1 200 "), "{version}");
+        // What is left of that answer.
+        let ready = said(&mut stream, "GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n", "\r\n\r\nok").await;
+        assert!(ready.contains("HTTP/1.1 200 "), "{ready}");
+    }
+    server.stop().await;
 }
 
 const LATE: &str = "Timeout: request did not complete within requested timeout - context deadline exceeded";

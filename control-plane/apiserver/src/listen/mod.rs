@@ -24,7 +24,7 @@ use oarlock_base::TaskSpawner;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use crate::body::wrap;
+use crate::body::{Leftover, wrap};
 use crate::chain::{Peer, handle};
 use crate::server::Server;
 
@@ -80,7 +80,12 @@ async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream, from: Ip
         if chance > 0.0 && request.version() == http::Version::HTTP_2 && rand::random::<f64>() < chance {
             leave.notify_one();
         }
-        let answer = handle(server.clone(), peer.clone(), request.map(wrap));
+        let request = match request.version() {
+            // A stream of HTTP/2 ends alone.
+            http::Version::HTTP_2 => request.map(wrap),
+            _ => request.map(|body| wrap(Leftover::new(body, server.tasks.clone()))),
+        };
+        let answer = handle(server.clone(), peer.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let mut builder = auto::Builder::new(Spawn(server.tasks.clone()));
