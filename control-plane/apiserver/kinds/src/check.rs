@@ -282,21 +282,15 @@ pub(crate) fn conditions(conditions: &Value, path: &Path, errors: &mut FieldErro
     for (index, condition) in items(conditions).iter().enumerate() {
         let at = path.index(index);
         seen.add(text(&condition["type"]), &at.child("type"), errors);
-        if text(&condition["type"]).is_empty() {
-            errors.push(FieldError::required(at.child("type"), "must be set"));
-        } else {
-            syntax(text(&condition["type"]), names::qualified, &at.child("type"), errors);
-        }
+        syntax(text(&condition["type"]), names::qualified, &at.child("type"), errors);
         let status = text(&condition["status"]);
         if !STATUSES.contains(&status) {
             errors.push(FieldError::not_supported(at.child("status"), status, &STATUSES));
         }
-        not_negative(&condition["observedGeneration"], &at.child("observedGeneration"), errors);
-        for (field, words) in [("lastTransitionTime", "must be set"), ("reason", "must be set")] {
-            if text(&condition[field]).is_empty() {
-                errors.push(FieldError::required(at.child(field), words));
-            }
-        }
+        let words = "must be greater than or equal to zero";
+        at_least(&condition["observedGeneration"], 0, words, &at.child("observedGeneration"), errors);
+        required(&condition["lastTransitionTime"], &at.child("lastTransitionTime"), errors);
+        named(&condition["reason"], names::condition_reason, &at.child("reason"), errors);
     }
 }
 

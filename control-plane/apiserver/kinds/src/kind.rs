@@ -6,8 +6,11 @@ use serde_json::Value;
 
 use crate::names::Faults;
 use crate::strategy::{Context, GracefulDelete, SelectableField, Strategy};
-use crate::value::text;
+use crate::value::{keep, text};
 use crate::{check, names};
+
+/// What the endpoint of a status would change, but may not. (`ResetObjectMetaForStatus`)
+pub(crate) const STATUS_ALONE: &[&str] = &["labels", "annotations", "finalizers", "ownerReferences"];
 
 type Cells = fn(&Value, Timestamp) -> Vec<Value>;
 
@@ -20,6 +23,8 @@ pub(crate) struct Kind {
     pub(crate) propagation: &'static str,
     pub(crate) prepare_create: fn(&Context<'_>, &mut Value),
     pub(crate) prepare_update: fn(&Context<'_>, &mut Value, &Value),
+    /// Of the metadata, what `/status` leaves as it was.
+    pub(crate) status_keeps: &'static [&'static str],
     /// The syntax of a new object's name.
     pub(crate) name: fn(&str) -> Faults,
     /// Whole objects, new and changed; not what comes by `/status`.
@@ -48,6 +53,7 @@ impl Kind {
         propagation: "Background",
         prepare_create: |_, _| {},
         prepare_update: |_, _, _| {},
+        status_keeps: &[],
         name: names::subdomain,
         validate: |_, _| {},
         validate_version: |_, _, _, _| {},
@@ -87,6 +93,11 @@ impl Strategy for Kind {
     }
 
     fn prepare_for_update(&self, context: &Context<'_>, new: &mut Value, old: &Value) {
+        if context.subresource == "status" {
+            for field in self.status_keeps {
+                keep(&mut new["metadata"], &old["metadata"], field);
+            }
+        }
         (self.prepare_update)(context, new, old);
     }
 

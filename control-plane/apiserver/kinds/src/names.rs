@@ -85,6 +85,21 @@ pub(crate) fn long_name(value: &str) -> Faults {
         .collect()
 }
 
+const REASON: &str = "a condition reason must start with alphabetic character, optionally followed by a string of \
+     alphanumeric characters or '_,:', and must end with an alphanumeric character or '_' (e.g. 'my_name',  or 'MY_NAME',  \
+     or 'MyName',  or 'ReasonA,ReasonB',  or 'ReasonA:ReasonB', regex used for validation is \
+     '[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?')";
+
+/// Why a condition is as it is, in one word.
+pub(crate) fn condition_reason(reason: &str) -> Faults {
+    let bytes = reason.as_bytes();
+    let plain = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
+    let good = bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes.last().is_some_and(plain)
+        && bytes.iter().all(|b| plain(b) || matches!(b, b',' | b':'));
+    if good { Faults::new() } else { vec![REASON.into()] }
+}
+
 /// Names that need only be segments of a path; the registry has seen to that.
 pub(crate) fn anything(_value: &str) -> Faults {
     Faults::new()

@@ -71,6 +71,7 @@ fn count_template(set: &mut Value, generation: i64) {
 }
 
 static DEPLOYMENT: Kind = Kind {
+    status_keeps: &["labels"],
     // Annotations count: the controller copies them.
     generation_changes: Some(|new, old| {
         new["spec"] != old["spec"] || new["metadata"]["annotations"] != old["metadata"]["annotations"]

@@ -5,6 +5,7 @@ mod cron;
 mod job;
 mod policies;
 mod schedule;
+mod status;
 mod validate;
 
 use crate::kind::Kind;

@@ -164,36 +164,46 @@ fn success_rule(rule: &Value, completions: i64, path: &Path, errors: &mut FieldE
 }
 
 /// How many indexes `1,3-5,7` names, each greater than the one before and less than the completions.
-fn counted(indexes: &str, completions: i64) -> Result<i64, String> {
+pub(super) fn counted(indexes: &str, completions: i64) -> Result<i64, String> {
+    let (mut total, mut last) = (0, None::<i64>);
+    if indexes.is_empty() {
+        return Ok(0);
+    }
+    for part in indexes.split(',') {
+        let (first, end) = interval(part, completions)?;
+        if let Some(last) = last.filter(|last| *last >= first) {
+            return Err(format!("non-increasing order, previous: {last}, current: {first}"));
+        }
+        total += end - first + 1;
+        last = Some(end);
+    }
+    Ok(total)
+}
+
+/// The intervals of such a text that can be read.
+pub(super) fn intervals(indexes: &str, completions: i64) -> impl Iterator<Item = (i64, i64)> {
+    indexes.split(',').filter_map(move |part| interval(part, completions).ok())
+}
+
+fn interval(part: &str, completions: i64) -> Result<(i64, i64), String> {
     let number = |text: &str| -> Result<i64, String> {
         let number = text
             .parse::<i64>()
             .map_err(|_| format!("cannot convert string to integer for index: {text:?}"))?;
         if number >= completions { Err(format!("too large index: {text:?}")) } else { Ok(number) }
     };
-    let (mut total, mut last) = (0, None::<i64>);
-    if indexes.is_empty() {
-        return Ok(0);
+    let ends: Vec<&str> = part.split('-').collect();
+    if ends.len() > 2 {
+        return Err(format!(
+            "the fragment {part:?} violates the requirement that an index interval can have at most two parts separated by '-'"
+        ));
     }
-    for part in indexes.split(',') {
-        let ends: Vec<&str> = part.split('-').collect();
-        if ends.len() > 2 {
-            return Err(format!(
-                "the fragment {part:?} violates the requirement that an index interval can have at most two parts separated by '-'"
-            ));
-        }
-        let first = number(ends[0])?;
-        if let Some(last) = last.filter(|last| *last >= first) {
-            return Err(format!("non-increasing order, previous: {last}, current: {first}"));
-        }
-        let end = ends.get(1).map_or(Ok(first), |end| number(end))?;
-        if ends.len() > 1 && first >= end {
-            return Err(format!("non-increasing order, previous: {first}, current: {end}"));
-        }
-        total += end - first + 1;
-        last = Some(end);
+    let first = number(ends[0])?;
+    let end = ends.get(1).map_or(Ok(first), |end| number(end))?;
+    if ends.len() > 1 && first >= end {
+        return Err(format!("non-increasing order, previous: {first}, current: {end}"));
     }
-    Ok(total)
+    Ok((first, end))
 }
 
 #[cfg(test)]

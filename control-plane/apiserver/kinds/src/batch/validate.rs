@@ -173,7 +173,7 @@ fn generated_selector(job: &Value, errors: &mut FieldErrors) {
 
 pub(super) fn job_changes(context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldErrors) {
     if context.subresource == "status" {
-        return status(&new["status"], errors);
+        return super::status::changes(new, old, errors);
     }
     let (now, was, path) = (&new["spec"], &old["spec"], Path::new("spec"));
     completions(now, was, &path.child("completions"), errors);
@@ -228,18 +228,4 @@ fn template_differs(now: &Value, was: &Value, free: bool) -> bool {
         || differ_but(&now["spec"]["affinity"], &was["spec"]["affinity"], &["nodeAffinity"])
         || containers("containers")
         || containers("initContainers")
-}
-
-fn status(status: &Value, errors: &mut FieldErrors) {
-    let path = Path::new("status");
-    for field in ["active", "succeeded", "failed", "ready", "terminating"] {
-        check::not_negative(&status[field], &path.child(field), errors);
-    }
-    let both =
-        |kind: &str| items(&status["conditions"]).iter().any(|c| c["type"] == kind && c["status"] == "True");
-    if both("Complete") && both("Failed") {
-        let words = "cannot set Complete=True and Failed=true conditions";
-        let told = status["conditions"].clone();
-        errors.push(FieldError::invalid(path.child("conditions"), told, words));
-    }
 }

@@ -26,6 +26,7 @@ pub(super) static TRUST_BUNDLE: Kind = Kind {
 };
 
 pub(super) static POD_REQUEST: Kind = Kind {
+    status_keeps: crate::kind::STATUS_ALONE,
     fields: |request| {
         let field = |name: &str| text(&request["spec"][name]).to_string();
         vec![

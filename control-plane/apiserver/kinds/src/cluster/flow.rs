@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
+use crate::check::Seen;
+use crate::strategy::Context;
 use crate::value::{differ_but, int, is_set, is_true, items, name, text, texts};
 use crate::{check, names};
 
@@ -69,6 +71,19 @@ pub(super) fn schema(schema: &Value, errors: &mut FieldErrors) {
     if fixed("flowschemas", called).is_some_and(|fixed| fixed != spec) {
         let words = format!("spec of '{called}' must equal the fixed value");
         errors.push(FieldError::invalid(path, spec.clone(), words));
+    }
+}
+
+/// Conditions have a type, and each its own.
+pub(super) fn status(context: &Context<'_>, new: &Value, _old: &Value, errors: &mut FieldErrors) {
+    if context.subresource != "status" {
+        return;
+    }
+    let (mut seen, path) = (Seen::new(), Path::new("status").child("conditions"));
+    for (index, condition) in items(&new["status"]["conditions"]).iter().enumerate() {
+        let at = path.index(index).child("type");
+        seen.add(text(&condition["type"]), &at, errors);
+        check::required(&condition["type"], &at, errors);
     }
 }
 

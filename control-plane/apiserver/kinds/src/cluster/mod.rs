@@ -13,7 +13,7 @@ mod signing;
 mod trust;
 mod validate;
 
-use crate::kind::Kind;
+use crate::kind::{Kind, STATUS_ALONE};
 
 pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     Some(match resource {
@@ -44,9 +44,20 @@ pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     })
 }
 
-static FLOW_SCHEMA: Kind = Kind { validate: flow::schema, cells: Some(cells::flow_schema), ..Kind::COUNTED };
-static PRIORITY_LEVEL: Kind =
-    Kind { validate: flow::level, cells: Some(cells::priority_level), ..Kind::COUNTED };
+static FLOW_SCHEMA: Kind = Kind {
+    status_keeps: STATUS_ALONE,
+    validate: flow::schema,
+    changes: flow::status,
+    cells: Some(cells::flow_schema),
+    ..Kind::COUNTED
+};
+static PRIORITY_LEVEL: Kind = Kind {
+    status_keeps: STATUS_ALONE,
+    validate: flow::level,
+    changes: flow::status,
+    cells: Some(cells::priority_level),
+    ..Kind::COUNTED
+};
 static PRIORITY_CLASS: Kind = Kind {
     // It is one for ever.
     generation_changes: Some(|_, _| false),
@@ -82,7 +93,9 @@ static RUNTIME_CLASS: Kind = Kind {
     ..Kind::CONDITIONAL
 };
 static WEBHOOKS: Kind = Kind { cells: Some(cells::webhooks), ..Kind::COUNTED_CONDITIONAL };
-static POLICY: Kind = Kind { cells: Some(cells::policy), ..Kind::COUNTED_CONDITIONAL };
+static POLICY: Kind =
+    Kind { status_keeps: STATUS_ALONE, cells: Some(cells::policy), ..Kind::COUNTED_CONDITIONAL };
 static POLICY_BINDING: Kind = Kind { cells: Some(cells::policy_binding), ..Kind::COUNTED_CONDITIONAL };
-static STORAGE_VERSION: Kind = Kind { name: crate::names::anything, ..Kind::CONDITIONAL };
+static STORAGE_VERSION: Kind =
+    Kind { status_keeps: STATUS_ALONE, name: crate::names::anything, ..Kind::CONDITIONAL };
 static WORKLOAD: Kind = Kind::COUNTED;

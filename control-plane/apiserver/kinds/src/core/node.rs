@@ -13,9 +13,13 @@ use crate::{check, names};
 
 pub(crate) static NODE: Kind = Kind {
     prepare_create: |_, node| same_ranges(node),
-    prepare_update: |context, new, _| {
+    prepare_update: |context, new, old| {
         if context.subresource.is_empty() {
             same_ranges(new);
+        } else if old["status"]["config"].is_null()
+            && let Some(status) = new.get_mut("status")
+        {
+            remove(status, "config");
         }
     },
     validate,
@@ -89,7 +93,8 @@ fn changes(_context: &Context<'_>, new: &Value, old: &Value, errors: &mut FieldE
     let addresses = items(&new["status"]["addresses"]);
     for index in check::repeats(addresses, |address| [address]) {
         let at = Path::new("status").child("addresses").index(index);
-        errors.push(FieldError::duplicate(at, addresses[index].clone()));
+        let told = dump::object("io.k8s.api.core.v1.NodeAddress", &addresses[index]);
+        errors.push(FieldError::duplicate_of(at, &told, ""));
     }
     let path = Path::new("spec");
     let (now, was) = (&new["spec"], &old["spec"]);

@@ -6,7 +6,7 @@ mod policy;
 mod ranges;
 mod slice;
 
-use crate::kind::{Kind, content_differs};
+use crate::kind::{Kind, STATUS_ALONE, content_differs};
 
 pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     Some(match resource {
@@ -61,6 +61,7 @@ static IP_ADDRESS: Kind = Kind {
     ..Kind::PLAIN
 };
 static SERVICE_CIDR: Kind = Kind {
+    status_keeps: STATUS_ALONE,
     validate_new: ranges::range,
     changes: ranges::range_changes,
     cells: Some(cells::service_cidr),

@@ -167,5 +167,10 @@ pub(super) fn attachment_changes(context: &Context<'_>, new: &Value, old: &Value
         if text(&status[field]["message"]).len() > MESSAGE_MAX {
             errors.push(FieldError::too_long(path.child(field).child("message"), MESSAGE_MAX));
         }
+        let code = &status[field]["errorCode"];
+        if code.as_i64().is_some_and(|code| code < 0) {
+            let words = "must be between 0 and 2147483647, inclusive";
+            errors.push(FieldError::invalid(path.child(field).child("errorCode"), code.clone(), words));
+        }
     }
 }

@@ -4,7 +4,7 @@ mod cells;
 mod csi;
 mod validate;
 
-use crate::kind::Kind;
+use crate::kind::{Kind, STATUS_ALONE};
 
 pub(crate) fn kind(resource: &str) -> Option<&'static Kind> {
     Some(match resource {
@@ -52,6 +52,7 @@ static CSI_NODE: Kind =
     Kind { validate: csi::node, changes: csi::node_changes, cells: Some(cells::node), ..Kind::CONDITIONAL };
 static MIGRATION: Kind = Kind::CONDITIONAL;
 static VOLUME_ATTACHMENT: Kind = Kind {
+    status_keeps: STATUS_ALONE,
     validate: csi::attachment,
     changes: csi::attachment_changes,
     cells: Some(cells::attachment),

@@ -11,6 +11,7 @@ mod rest;
 mod rows;
 mod services;
 mod spoilt;
+mod statuses;
 mod storage;
 mod subresources;
 mod warnings;

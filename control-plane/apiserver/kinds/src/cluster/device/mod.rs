@@ -9,7 +9,7 @@ mod status;
 
 use oarlock_api::Path;
 
-use crate::kind::Kind;
+use crate::kind::{Kind, STATUS_ALONE};
 use crate::value::text;
 
 pub(super) static CLASS: Kind = Kind {
@@ -28,9 +28,10 @@ pub(super) static CLAIM_TEMPLATE: Kind = Kind {
     ..Kind::PLAIN
 };
 
-pub(super) static TAINT_RULE: Kind = Kind::COUNTED;
+pub(super) static TAINT_RULE: Kind = Kind { status_keeps: STATUS_ALONE, ..Kind::COUNTED };
 
 pub(super) static CLAIM: Kind = Kind {
+    status_keeps: STATUS_ALONE,
     validate_new: claim::claim,
     changes: status::changes,
     cells: Some(super::cells::claim),

@@ -1,11 +1,13 @@
 //! What the server sets on a pod, and what each endpoint may not change.
 
+use std::collections::{HashMap, VecDeque};
+
 use serde_json::{Value, json};
 
 use super::qos;
 use crate::podspec::{EPHEMERAL, drop_disabled};
 use crate::strategy::Context;
-use crate::value::{items, items_mut, keep, remove, text};
+use crate::value::{int, items, items_mut, keep, remove, text};
 
 const REQUIRED: &str = "requiredDuringSchedulingIgnoredDuringExecution";
 const PREFERRED: &str = "preferredDuringSchedulingIgnoredDuringExecution";
@@ -105,6 +107,25 @@ fn keep_all(new: &mut Value, old: &Value) {
     }
 }
 
+/// Who does not know of observed generations does not clear them; conditions of one type are taken in their order.
+fn keep_generations(new: &mut Value, old: &Value) {
+    const FIELD: &str = "observedGeneration";
+    if int(&new[FIELD]) == 0 && int(&old[FIELD]) != 0 {
+        new[FIELD] = old[FIELD].clone();
+    }
+    let mut before: HashMap<&str, VecDeque<i64>> = HashMap::new();
+    for condition in items(&old["conditions"]) {
+        before.entry(text(&condition["type"])).or_default().push_back(int(&condition[FIELD]));
+    }
+    for condition in items_mut(new, "conditions").iter_mut().filter(|condition| condition.is_object()) {
+        let of_type = before.get_mut(text(&condition["type"]));
+        let seen = of_type.and_then(VecDeque::pop_front).unwrap_or_default();
+        if int(&condition[FIELD]) == 0 && seen != 0 {
+            condition[FIELD] = seen.into();
+        }
+    }
+}
+
 fn status(new: &mut Value, old: &Value) {
     if !new["status"].is_object() {
         new["status"] = json!({});
@@ -112,6 +133,7 @@ fn status(new: &mut Value, old: &Value) {
     if text(&new["status"]["qosClass"]).is_empty() && !old["status"]["qosClass"].is_null() {
         new["status"]["qosClass"] = old["status"]["qosClass"].clone();
     }
+    keep_generations(&mut new["status"], &old["status"]);
     keep(&mut new["metadata"], &old["metadata"], "ownerReferences");
     same_addresses(&mut new["status"]);
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use oarlock_api::{FieldError, FieldErrors, Path};
+use oarlock_api::{FieldError, FieldErrors, Path, dump};
 use serde_json::Value;
 
 use crate::value::{items, text};
@@ -15,11 +15,12 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
     for (index, condition) in items(&status["conditions"]).iter().enumerate() {
         let kind = text(&condition["type"]);
         if !SYSTEM_CONDITIONS.contains(&kind) {
-            // Told under metadata: so upstream does it.
-            let at = Path::new("metadata").child("conditions").index(index).child("Type");
+            let at = path.child("conditions").index(index).child("Type");
             check::syntax(kind, names::qualified, &at, errors);
         }
     }
+    let words = "must be a non-negative integer";
+    check::at_least(&status["observedGeneration"], 0, words, &path.child("observedGeneration"), errors);
     if new["spec"]["nodeName"] != old["spec"]["nodeName"] {
         errors.push(FieldError::forbidden(path.child("nodeName"), "may not be changed directly"));
     }
@@ -40,12 +41,12 @@ pub(super) fn validate(new: &Value, old: &Value, errors: &mut FieldErrors) {
         transitions(&status[list], old, list, policy, &path.child(list), errors);
     }
     claims(status, &new["spec"], &path.child("resourceClaimStatuses"), errors);
-    addresses(&status["podIPs"], &path.child("podIPs"), errors);
+    addresses(&status["podIPs"], "io.k8s.api.core.v1.PodIP", &path.child("podIPs"), errors);
     let (first, at) = (&status["hostIPs"][0]["ip"], path.child("hostIPs"));
     if !first.is_null() && *first != status["hostIP"] {
         errors.push(FieldError::invalid(at.index(0).child("ip"), first.clone(), "must be equal to `hostIP`"));
     }
-    addresses(&status["hostIPs"], &at, errors);
+    addresses(&status["hostIPs"], "io.k8s.api.core.v1.HostIP", &at, errors);
 }
 
 /// What has ended runs again only where it may restart.
@@ -90,18 +91,22 @@ fn claims(status: &Value, spec: &Value, path: &Path, errors: &mut FieldErrors) {
 }
 
 /// At most one address of each family.
-fn addresses(list: &Value, path: &Path, errors: &mut FieldErrors) {
+fn addresses(list: &Value, told_as: &str, path: &Path, errors: &mut FieldErrors) {
     let all = items(list);
     for (index, address) in all.iter().enumerate() {
         check::syntax(text(&address["ip"]), names::ip, &path.index(index), errors);
     }
-    for index in check::repeats(all, |address| [&address["ip"]]) {
-        errors.push(FieldError::duplicate(path.index(index), all[index].clone()));
+    let unread = all.iter().position(|address| !names::ip(text(&address["ip"])).is_empty());
+    if let Some(index) = unread.filter(|_| all.len() > 1) {
+        let fault = format!("invalid IP[{index}]: {}", text(&all[index]["ip"]));
+        let words = format!("failed to check for dual stack with error:{fault}");
+        errors.push(FieldError::internal(path.clone(), words));
     }
     let of_v4 = |address: &Value| text(&address["ip"]).parse::<IpAddr>().is_ok_and(|ip| ip.is_ipv4());
     let v4 = all.iter().filter(|address| of_v4(address)).count();
-    if all.len() > 2 || all.len() == 2 && v4 != 1 {
+    if all.len() > 2 || all.len() == 2 && (v4 != 1 || unread.is_some()) {
         let words = "may specify no more than one IP for each IP family";
-        errors.push(FieldError::invalid(path.clone(), list.clone(), words));
+        let told = dump::list(told_as, list);
+        errors.push(FieldError::invalid(path.clone(), "", words).told_as(&told));
     }
 }

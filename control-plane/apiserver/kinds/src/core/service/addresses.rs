@@ -137,7 +137,7 @@ fn balancer_status(service: &Value, errors: &mut FieldErrors) {
     let ingress = items(&service["status"]["loadBalancer"]["ingress"]);
     if !ingress.is_empty() && service["spec"]["type"] != "LoadBalancer" {
         let words = "may only be used when `spec.type` is 'LoadBalancer'";
-        errors.push(FieldError::forbidden(path.clone(), words));
+        return errors.push(FieldError::forbidden(path, words));
     }
     for (index, given) in ingress.iter().enumerate() {
         check::load_balancer_ingress(given, &path.index(index), errors);

@@ -166,14 +166,61 @@ fn attributes_class(new: &Value, old: &Value, path: &Path, errors: &mut FieldErr
 }
 
 fn status(status: &Value, errors: &mut FieldErrors) {
-    for field in ["capacity", "allocatedResources"] {
-        for (name, value) in entries(&status[field]) {
-            if let Some(amount) = quantity(value).filter(|q| q.is_negative() || q.milli_value() % 1000 != 0) {
-                let words = if amount.is_negative() { check::NOT_NEGATIVE } else { "must be an integer" };
-                let at = Path::new("status").child(field).key(name);
-                errors.push(FieldError::invalid(at, amount.to_string(), words));
-            }
+    let path = Path::new("status");
+    for (name, value) in entries(&status["capacity"]) {
+        basic(value, &path.child("capacity").key(name), errors);
+    }
+    let at = path.child("allocatedResourceStatuses");
+    for (name, value) in entries(&status["allocatedResourceStatuses"]) {
+        resource_key(name, &at, errors);
+        if !RESIZES.contains(&text(value)) {
+            errors.push(FieldError::not_supported(at.clone(), name, &RESIZES));
         }
+    }
+    let at = path.child("allocatedResources");
+    for (name, value) in entries(&status["allocatedResources"]) {
+        let before = errors.len();
+        resource_key(name, &at, errors);
+        if errors.len() == before {
+            amount(value, &at.key(name), errors);
+        }
+    }
+}
+
+const RESIZES: [&str; 5] = [
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
+];
+
+/// An amount of anything; true if it is one.
+fn basic(value: &Value, at: &Path, errors: &mut FieldErrors) -> bool {
+    let negative = quantity(value).map(|amount| amount.value()).filter(|amount| *amount < 0);
+    if let Some(amount) = negative {
+        errors.push(FieldError::invalid(at.clone(), amount, "must be a valid resource quantity"));
+    }
+    negative.is_none()
+}
+
+/// An amount of whole bytes.
+fn amount(value: &Value, at: &Path, errors: &mut FieldErrors) {
+    if !basic(value, at, errors) {
+        return;
+    }
+    if let Some(amount) = quantity(value).filter(|amount| amount.milli_value() % 1000 != 0) {
+        errors.push(FieldError::invalid(at.clone(), amount.to_string(), "must be an integer"));
+    }
+}
+
+/// What of a claim can be resized: its storage, or what a driver calls by a name of its own.
+fn resource_key(name: &str, at: &Path, errors: &mut FieldErrors) {
+    let before = errors.len();
+    check::syntax(name, names::qualified, at, errors);
+    let own = name.split_once('/').is_some_and(|(domain, _)| !domain.contains("kubernetes.io"));
+    if errors.len() == before && name != "storage" && !own {
+        errors.push(FieldError::not_supported(at.clone(), name, &["storage"]));
     }
 }
 
