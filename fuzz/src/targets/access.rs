@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oarlock_api::{GroupResource, Status};
 use oarlock_apiserver_access::authentication::{
     BootstrapTokens, ClientCertificates, ServiceAccountTokens, SigningKey, StaticTokens, TokenAuthenticator,
-    VerifiedCertificates, VerifyingKey, jwks,
+    VerifyingKey, jwks, user_of,
 };
 use oarlock_apiserver_access::{Authenticator, Credentials, ObjectEvent, Objects};
 use ring::rand::SystemRandom;
@@ -189,11 +189,11 @@ pub(super) fn token_file(input: &[u8]) -> Seen {
 }
 
 /// Trusts the one authority of the corpus.
-fn verified() -> &'static VerifiedCertificates {
-    static VERIFIED: LazyLock<VerifiedCertificates> = LazyLock::new(|| {
+fn verified() -> &'static ClientCertificates {
+    static VERIFIED: LazyLock<ClientCertificates> = LazyLock::new(|| {
         let pem =
             std::fs::read_to_string(crate::corpus::folder().join("key/ca.pem")).expect("a seed is there");
-        VerifiedCertificates::from_pem(&pem).expect("the seed is an authority")
+        ClientCertificates::from_pem(&pem).expect("the seed is an authority")
     });
     &VERIFIED
 }
@@ -202,7 +202,7 @@ pub(super) fn certificate(input: &[u8]) -> Seen {
     let chain = [CertificateDer::from(input.to_vec())];
     let headers = http::HeaderMap::new();
     let credentials = Credentials { headers: &headers, client_certificates: &chain, path: "/api" };
-    let user = wait(ClientCertificates.authenticate(&credentials));
+    let user = user_of(input, jiff::Timestamp::now());
     let named = |user: &Option<oarlock_api::User>| user.as_ref().is_none_or(|user| !user.name.is_empty());
     assert!(user.as_ref().map_or(true, named));
     let seen = Seen::NOTHING.result("user", &user.map_err(|error| error.0));

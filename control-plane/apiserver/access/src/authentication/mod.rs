@@ -33,6 +33,7 @@ pub use service_account::{LegacyTokenUse, ServiceAccountTokens, TokenHolder};
 pub use token_file::StaticTokens;
 pub use tokens::{BearerTokens, TokenAuthenticator, TokenUnion};
 pub use webhook::WebhookTokens;
+pub use x509::user_of;
 
 use crate::metrics::AccessMetrics;
 use crate::names::{ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED};

@@ -12,8 +12,9 @@ use crate::types::{AuthenticationError, User};
 /// The relative distinguished name that carries a user's UID (KEP-4601's successor for certificates).
 const UID_OID: &str = "1.3.6.1.4.1.57683.2";
 
-/// Common name is the user, organisations are the groups; `None` without a common name.
-pub(super) fn user_of(der: &[u8], now: Timestamp) -> Result<Option<User>, AuthenticationError> {
+/// Who a leaf says its holder is, whoever has issued it: common name is the user, organisations are the groups; `None`
+/// without a common name.
+pub fn user_of(der: &[u8], now: Timestamp) -> Result<Option<User>, AuthenticationError> {
     let (_, leaf) = X509Certificate::from_der(der)
         .map_err(|e| AuthenticationError(format!("x509: malformed certificate: {e}")))?;
     check_validity(&leaf, now)?;
