@@ -183,11 +183,11 @@ fn versions(spec: &Value, options: &Options, path: &Path, errors: &mut FieldErro
     }
     if !unique {
         let detail = "must contain unique version names";
-        errors.push(FieldError::invalid(at.clone(), "", detail).told_as(&told_versions(all)));
+        errors.push(FieldError::invalid(at.clone(), "", detail).told_as(&told_versions(&spec["versions"])));
     }
     if storages != 1 {
         let detail = "must have exactly one version marked as storage version";
-        errors.push(FieldError::invalid(at, "", detail).told_as(&told_versions(all)));
+        errors.push(FieldError::invalid(at, "", detail).told_as(&told_versions(&spec["versions"])));
     }
     // The first version is the one that definitions of old spoke of alone.
     let first = text(&all.first().unwrap_or(&Value::Null)["name"]);
@@ -197,8 +197,10 @@ fn versions(spec: &Value, options: &Options, path: &Path, errors: &mut FieldErro
 }
 
 /// Versions as upstream has them inside: what all of them share stands above them.
-fn told_versions(all: &[Value]) -> String {
-    let mut told = all.to_vec();
+fn told_versions(versions: &Value) -> String {
+    let ty = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionVersion";
+    let Some(all) = versions.as_array() else { return dump::list(ty, versions) };
+    let mut told = all.clone();
     for field in ["schema", "subresources", "additionalPrinterColumns", "selectableFields"] {
         if all.iter().all(|version| version[field] == all[0][field]) {
             told.iter_mut().filter_map(Value::as_object_mut).for_each(|version| {
@@ -206,7 +208,6 @@ fn told_versions(all: &[Value]) -> String {
             });
         }
     }
-    let ty = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionVersion";
     dump::list(ty, &Value::Array(told))
 }
 

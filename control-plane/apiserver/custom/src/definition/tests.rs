@@ -50,6 +50,13 @@ fn property(schema: Value, want: &[&str]) {
 #[test]
 fn names_and_versions_are_checked() {
     check(|_| {}, &[]);
+    for (versions, told) in [(Value::Null, "null"), (json!([]), "[]")] {
+        let want = format!("spec.versions: Invalid value: {told}: must have exactly one version marked");
+        check(
+            |c| c["spec"]["versions"] = versions,
+            &[&want, "status.storedVersions[0]: Invalid value: \"v1\": missing from spec.versions"],
+        );
+    }
     check(
         |c| c["metadata"]["name"] = "x".into(),
         &["metadata.name: Invalid value: \"x\": must be spec.names.plural+\".\"+spec.group"],

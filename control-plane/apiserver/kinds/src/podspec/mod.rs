@@ -23,7 +23,8 @@ pub(crate) use affinity::node_selector;
 pub(crate) use container::EPHEMERAL;
 pub(crate) use disabled::drop_disabled;
 pub(crate) use resources::{
-    is_extended, may_be_overcommitted, not_negative, of_container, of_quota, overhead, resource_name,
+    is_extended, is_standard, may_be_overcommitted, not_negative, of_container, of_quota, overhead,
+    resource_name,
 };
 pub(crate) use scheduling::{TAINT_EFFECTS, tolerations};
 pub(crate) use volume::{inner_path, no_way_up};

@@ -364,6 +364,15 @@ fn connections_are_judged_as_by_upstream() {
 
 const THE_REST: &[Case] = &[
     (
+        "what a quota knows not",
+        r#"{"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "x", "namespace": "default"}, "spec": {"hard": {"bogus": "1", "services": "1"}, "scopes": ["NotBestEffort"]}}"#,
+        &[
+            r#"spec.hard[bogus]: Invalid value: "bogus": must be a standard resource type or fully qualified"#,
+            r#"spec.hard[bogus]: Invalid value: "bogus": must be a standard resource for quota"#,
+            r#"spec.scopes: Invalid value: ["NotBestEffort"]: unsupported scope applied to resource"#,
+        ],
+    ),
+    (
         "volume",
         r#"{"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "x"}, "spec": {"accessModes": [""], "capacity": {"storage": "1Gi"}, "local": {"path": "/x"}, "volumeMode": ""}}"#,
         &[

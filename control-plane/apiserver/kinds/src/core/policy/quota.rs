@@ -57,7 +57,7 @@ fn applies(scope: &str, resource: &str) -> bool {
 }
 
 fn standard(hard: &Value) -> impl Iterator<Item = &str> {
-    entries(hard).map(|(name, _)| name).filter(|name| !name.contains('/') && !name.starts_with("count."))
+    entries(hard).map(|(name, _)| name).filter(|name| podspec::is_standard(name))
 }
 
 fn scopes(spec: &Value, path: &Path, errors: &mut FieldErrors) {
