@@ -1,10 +1,10 @@
 //! What is counted here, under upstream's names.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use oarlock_apiserver_access::Operation;
-use prometheus::{HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry};
 
 const WEBHOOK_BUCKETS: &[f64] = &[0.005, 0.025, 0.1, 0.5, 1.0, 2.5, 10.0, 25.0];
 
@@ -19,11 +19,15 @@ struct Metrics {
     condition_errors: IntCounterVec,
     validating_checks: IntCounterVec,
     mutating_checks: IntCounterVec,
+    compilations: Histogram,
+    evaluations: Histogram,
 }
 
 /// Has everything of this crate printed with the registry's metrics.
 pub fn register_metrics(registry: &Registry) -> Result<(), prometheus::Error> {
     registry.register(Box::new(METRICS.durations.clone()))?;
+    registry.register(Box::new(METRICS.compilations.clone()))?;
+    registry.register(Box::new(METRICS.evaluations.clone()))?;
     for counter in METRICS.counters() {
         registry.register(Box::new(counter.clone()))?;
     }
@@ -32,6 +36,10 @@ pub fn register_metrics(registry: &Registry) -> Result<(), prometheus::Error> {
 
 fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     IntCounterVec::new(Opts::new(name, help), labels).expect("the name and labels are constants")
+}
+
+fn histogram(name: &str, help: &str) -> Histogram {
+    Histogram::with_opts(HistogramOpts::new(name, help)).expect("the name is a constant")
 }
 
 impl Metrics {
@@ -93,6 +101,14 @@ impl Metrics {
                 "Mutation admission policy check total, labeled by policy and further identified by binding and error type.",
                 &check[..3],
             ),
+            compilations: histogram(
+                "apiserver_cel_compilation_duration_seconds",
+                "[BETA] How long expressions took to compile, in seconds.",
+            ),
+            evaluations: histogram(
+                "apiserver_cel_evaluation_duration_seconds",
+                "[BETA] How long expressions took to evaluate, in seconds.",
+            ),
         }
     }
 
@@ -107,6 +123,22 @@ impl Metrics {
             &self.mutating_checks,
         ]
     }
+}
+
+/// Compiles an expression, and tells how long that took.
+pub(crate) fn timed_compilation<T>(compile: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let done = compile();
+    METRICS.compilations.observe(began.elapsed().as_secs_f64());
+    done
+}
+
+/// The same of an evaluation.
+pub(crate) fn timed_evaluation<T>(evaluate: impl FnOnce() -> T) -> T {
+    let began = Instant::now();
+    let done = evaluate();
+    METRICS.evaluations.observe(began.elapsed().as_secs_f64());
+    done
 }
 
 /// `mutating` or not, as the labels of webhooks say it.

@@ -36,6 +36,8 @@ pub(crate) struct ResourceCache {
     state: Mutex<State>,
     /// Grows with every change.
     generation: AtomicU64,
+    /// How many changes the store has told of.
+    told: AtomicU64,
 }
 
 #[derive(Default)]
@@ -56,7 +58,7 @@ struct State {
 
 impl ResourceCache {
     pub(crate) fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, state: Mutex::default(), generation: AtomicU64::new(0) }
+        Self { storage, state: Mutex::default(), generation: AtomicU64::new(0), told: AtomicU64::new(0) }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -72,6 +74,11 @@ impl ResourceCache {
         let state = self.state.lock();
         let first = state.unreadable.range(prefix.to_string()..).next();
         first.filter(|(key, _)| key.starts_with(prefix)).map(|(_, fault)| fault.clone())
+    }
+
+    /// For metrics.
+    pub(crate) fn told(&self) -> u64 {
+        self.told.load(Ordering::Relaxed)
     }
 
     pub(crate) fn generation(&self) -> u64 {
@@ -131,6 +138,7 @@ impl ResourceCache {
 
     /// Takes changes of the store over, in order. Who watches is told of them together.
     pub(super) fn apply(&self, events: &[&Event]) {
+        self.told.fetch_add(events.len() as u64, Ordering::Relaxed);
         let loaded_at = {
             let mut state = self.state.lock();
             if let Some(waiting) = &mut state.waiting {

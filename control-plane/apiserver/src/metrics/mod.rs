@@ -9,8 +9,10 @@ use std::time::Duration;
 use http::StatusCode;
 use oarlock_base::Features;
 use oarlock_telemetry::ProcessMetrics;
+use parking_lot::Mutex;
 use prometheus::{
-    Encoder as _, HistogramOpts, HistogramVec, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
 };
 use serde_json::Value;
 
@@ -34,6 +36,9 @@ pub(crate) struct Metrics {
     long_running: IntGaugeVec,
     deprecated: IntGaugeVec,
     watch_lists: HistogramVec,
+    events: IntCounterVec,
+    /// Of two who print at once the counters are brought up to date by one.
+    printing: Mutex<()>,
 }
 
 /// A request that lasts; it is counted as long as this lives.
@@ -63,7 +68,13 @@ impl Metrics {
             &["group", "resource", "scope", "version"],
         )
         .expect("the name and labels are constants");
+        let events =
+            Opts::new("apiserver_storage_events_received_total", "[BETA] Changes that the store told of.");
+        let events = IntCounterVec::new(events, &["group", "resource"]);
+        let events = events.expect("the name and labels are constants");
         let metrics = Self {
+            events,
+            printing: Mutex::default(),
             requests: Requests::new(&registry),
             in_flight: gauge(
                 "apiserver_current_inflight_requests",
@@ -94,8 +105,12 @@ impl Metrics {
             watch_lists,
             registry,
         };
-        let own = [Box::new(metrics.watch_lists.clone()) as Box<dyn prometheus::core::Collector>];
-        for collector in own.into_iter().chain([Box::new(ProcessMetrics::default()) as _]) {
+        let others: [Box<dyn prometheus::core::Collector>; 3] = [
+            Box::new(metrics.watch_lists.clone()),
+            Box::new(metrics.events.clone()),
+            Box::new(ProcessMetrics::default()),
+        ];
+        for collector in others {
             metrics.registry.register(collector).expect("every name is registered once");
         }
         metrics
@@ -179,6 +194,7 @@ impl Metrics {
 
     /// The text of `/metrics`.
     pub(crate) fn print(&self, cache: &Cache, in_flight: &InFlight) -> Vec<u8> {
+        let _alone = self.printing.lock();
         let (reads, writes) = in_flight.counts();
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
         self.in_flight.with_label_values(&["readOnly"]).set(gauge(reads));
@@ -188,6 +204,8 @@ impl Metrics {
             let (objects, watchers) = resource.counts();
             self.objects.with_label_values(&[&of.to_string()]).set(gauge(objects));
             self.stored.with_label_values(&[&*of.group, &*of.resource]).set(gauge(objects));
+            let events = self.events.with_label_values(&[&*of.group, &*of.resource]);
+            events.inc_by(resource.told().saturating_sub(events.get()));
             let version: &str = &resource.storage.gvk.version;
             self.watchers.with_label_values(&[&*of.group, &*of.resource, version]).set(gauge(watchers));
         }

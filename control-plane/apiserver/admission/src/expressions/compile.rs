@@ -2,6 +2,8 @@
 
 use oarlock_cel::{Environment, Program, Type};
 
+use crate::metrics::timed_compilation;
+
 /// What an expression must evaluate to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Returns {
@@ -20,7 +22,7 @@ pub(crate) type Compiled = Result<Program, String>;
 
 /// The error is upstream's text: `compilation failed: ERROR: …`, `must evaluate to bool but got string`.
 pub(crate) fn compile(environment: &Environment, source: &str, returns: Returns) -> Compiled {
-    let program = environment.compile(source).map_err(|e| e.to_string())?;
+    let program = timed_compilation(|| environment.compile(source)).map_err(|e| e.to_string())?;
     let got = program.result_type();
     let wanted = match returns {
         Returns::Any => return Ok(program),

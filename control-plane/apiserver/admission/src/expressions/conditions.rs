@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Asker, CONDITIONS_BUDGET, Compiled, Inputs, Pending, Returns, Scope, compile};
 use crate::facts::Facts;
+use crate::metrics::timed_evaluation;
 use crate::value::{aggregate, text};
 
 /// The match conditions of one webhook or policy.
@@ -47,7 +48,7 @@ impl Conditions {
                     continue;
                 }
             };
-            let outcome = program.evaluate(&activation, budget);
+            let outcome = timed_evaluation(|| program.evaluate(&activation, budget));
             budget = budget.saturating_sub(outcome.cost);
             match outcome.value {
                 Ok(value) if value.as_bool() == Some(true) => {}

@@ -8,6 +8,7 @@ use super::definition::{Environments, Policy};
 use crate::World;
 use crate::expressions::{Asker, BUDGET, Compiled, Inputs, Pending, Returns, compile};
 use crate::facts::Facts;
+use crate::metrics::timed_evaluation;
 use crate::value::{items, text};
 
 /// All mutations of a policy.
@@ -65,7 +66,8 @@ pub(super) fn mutate<'a>(
     let program = program.as_ref().map_err(|why| Trouble::Failed(why.clone()))?;
     let mut activation = inputs.activation(facts, asker);
     activation.variables(&policy.variables);
-    let value = program.evaluate(&activation, BUDGET).value.map_err(|error| match error {
+    let evaluated = timed_evaluation(|| program.evaluate(&activation, BUDGET));
+    let value = evaluated.value.map_err(|error| match error {
         EvalError::Pending(check) => Trouble::Pending(check),
         EvalError::Budget => Trouble::Failed(error.to_string()),
         error => Trouble::Failed(format!("expression '{source}' resulted in error: {error}")),

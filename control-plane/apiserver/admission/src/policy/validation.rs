@@ -8,6 +8,7 @@ use super::definition::{Environments, Policy};
 use crate::expressions::{Asker, BUDGET, Compiled, Inputs, Outcome, Pending, Returns, compile};
 use crate::facts::Facts;
 use crate::metrics::Holder;
+use crate::metrics::timed_evaluation;
 use crate::value::{items, text};
 
 /// A longer message is not told. (`MaxEvaluatedMessageExpressionSizeBytes`)
@@ -136,7 +137,7 @@ impl<'a> Evaluation<'a, '_> {
     /// The value as JSON: what is asked of it is a boolean, a text or null.
     fn value(&mut self, source: &str, program: &'a Compiled) -> Result<Value, Stop> {
         let program = program.as_ref().map_err(|why| Stop::Error(format!("compilation error: {why}")))?;
-        let outcome = program.evaluate(self.activation, self.budget);
+        let outcome = timed_evaluation(|| program.evaluate(self.activation, self.budget));
         self.budget = self.budget.saturating_sub(outcome.cost);
         let failed = |error: EvalError| match error {
             EvalError::Pending(check) => Stop::Pending(check),
