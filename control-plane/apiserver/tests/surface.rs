@@ -267,6 +267,7 @@ async fn what_the_server_makes_is_its_own() {
         "/api/v1/namespaces/default",
         "/apis/rbac.authorization.k8s.io/v1/clusterroles/view",
         "/api/v1/namespaces/default/services/kubernetes",
+        "/api/v1/namespaces/kube-system/configmaps/kube-apiserver-legacy-service-account-token-tracking",
     ] {
         let (_, object) = server.get(path).await;
         assert_eq!(object["metadata"]["managedFields"][0]["manager"], "kube-apiserver", "{object}");
@@ -369,6 +370,7 @@ async fn cells_are_upstreams() {
             "metadata": {"name": name}, "spec": {"policyName": "p", "validationActions": ["Deny"], "paramRef": reference}})
     };
     let selector = json!({"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "k", "operator": "In", "values": ["x", "y"]}]});
+    let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
     let bindings = "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicybindings";
     for (path, object, cell, want) in [
         (
@@ -392,10 +394,12 @@ async fn cells_are_upstreams() {
         let (code, made) = server.ask(Method::POST, path, object).await;
         assert_eq!(code, 201, "{made}");
         let one = format!("{path}/{}", made["metadata"]["name"].as_str().expect("a name"));
-        let accept = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
         let (_, table) = server.ask_with(Method::GET, &one, &accept, Vec::new()).await;
         assert_eq!(table["rows"][0]["cells"][cell], want, "{table}");
     }
+    let schemas = "/apis/flowcontrol.apiserver.k8s.io/v1/flowschemas";
+    let (_, table) = server.ask_with(Method::GET, schemas, &accept, Vec::new()).await;
+    assert_eq!(table["rows"][0]["cells"][0], "exempt", "{table}");
     let own = "/apis/apiregistration.k8s.io/v1/apiservices/v1.apiregistration.k8s.io";
     assert_eq!(server.get(own).await.0, 404);
     server.stop().await;

@@ -90,6 +90,7 @@ async fn create_all(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     create_namespaces(server).await?;
     let mut work: Vec<BoxFuture<'_, Result<(), Error>>> = Vec::new();
     work.push(trust::publish(server).boxed());
+    work.push(publish_tracking(server).boxed());
     let all = objects::all(server, plan);
     let services = all.iter().filter(|(plural, _)| *plural == "apiservices");
     let services: Vec<Value> = services.map(|(_, service)| service.clone()).collect();
@@ -99,6 +100,19 @@ async fn create_all(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
     }
     stream::iter(work).buffer_unordered(CONCURRENT).try_collect::<()>().await?;
     kubernetes::publish_service(server, plan).await
+}
+
+/// Since when uses of tokens that stand in secrets are written down: whoever cleans them up must not look further back.
+async fn publish_tracking(server: &Arc<Server>) -> Result<(), Error> {
+    let today = Timestamp::now().strftime("%Y-%m-%d").to_string();
+    let object = json!({
+        "apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {
+            "name": "kube-apiserver-legacy-service-account-token-tracking", "namespace": "kube-system",
+        },
+        "data": { "since": today },
+    });
+    ensure(server, "configmaps", object, |existing, _| existing.is_none().then_some(Action::Create)).await
 }
 
 async fn create_namespaces(server: &Arc<Server>) -> Result<(), Error> {

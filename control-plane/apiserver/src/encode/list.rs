@@ -206,7 +206,13 @@ pub(crate) fn print_list(
 
 fn shaped(accepted: &Accepted, served: &Served, meta: &ListMeta, mut values: Vec<Value>) -> Value {
     match accepted.shape {
-        Shape::Table => shape::table(accepted, served, meta, values.iter(), true),
+        Shape::Table => {
+            if served.api.plural == "flowschemas" && served.custom.is_none() {
+                // In the order in which they are tried.
+                values.sort_by_key(|schema| schema["spec"]["matchingPrecedence"].as_i64());
+            }
+            shape::table(accepted, served, meta, values.iter(), true)
+        }
         Shape::Partial | Shape::PartialList => {
             let items: Vec<Value> = values.iter().map(|value| shape::partial(accepted, value)).collect();
             list_value("PartialObjectMetadataList", shape::meta_version(accepted), meta, items)
