@@ -272,6 +272,13 @@ async fn what_the_server_makes_is_its_own() {
         let (_, object) = server.get(path).await;
         assert_eq!(object["metadata"]["managedFields"][0]["manager"], "kube-apiserver", "{object}");
     }
+    let (_, namespace) = server.get("/api/v1/namespaces/default").await;
+    let owned = &namespace["metadata"]["managedFields"][0]["fieldsV1"];
+    assert!(owned.get("f:spec").is_none() && owned.get("f:status").is_none(), "{namespace}");
+    assert_eq!(
+        (&namespace["spec"]["finalizers"], &namespace["status"]["phase"]),
+        (&json!(["kubernetes"]), &json!("Active"))
+    );
     server.stop().await;
 }
 

@@ -122,7 +122,6 @@ async fn create_namespaces(server: &Arc<Server>) -> Result<(), Error> {
             "apiVersion": "v1", "kind": "Namespace", "metadata": {
                 "name": name, "labels": { "kubernetes.io/metadata.name": name },
             },
-            "spec": { "finalizers": ["kubernetes"] }, "status": { "phase": "Active" },
         });
         let create = |existing: Option<&Value>, _: &Value| existing.is_none().then_some(Action::Create);
         namespaces.push(ensure(server, "namespaces", object, create).boxed());
@@ -195,13 +194,17 @@ async fn ensure(
 /// Records what this server writes as its own.
 fn own(served: &Served, live: Option<&Value>, new: &mut Value) {
     let api_version = served.gvk.api_version();
+    let reset = match served.api.subresource("status") {
+        Some(_) => Reset::fields(&[&["status"]]),
+        None => Reset::Nothing,
+    };
     let request = Request {
         schema: &served.schema(),
         api_version: &api_version,
         kind: &served.gvk.kind,
         manager: "kube-apiserver",
         subresource: "",
-        reset: &Reset::Nothing,
+        reset: &reset,
         versions: &OneVersion,
         now: Timestamp::now(),
     };
