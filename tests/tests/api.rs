@@ -266,6 +266,11 @@ fn discovery_and_explain(cluster: &Cluster) {
     for part in ["KIND:       Pod", "FIELD: httpGet <HTTPGetAction>", "port\t<IntOrString> -required-"] {
         assert!(explained.contains(part), "{part}: {explained}");
     }
+    // Read from protobuf, as everything does that asks client-go for the schema.
+    let explained = cluster.kubectl(&["explain", "deployment.spec.replicas", "--output=plaintext-openapiv2"]);
+    for part in ["KIND:     Deployment", "VERSION:  apps/v1", "FIELD:    replicas <integer>"] {
+        assert!(explained.contains(part), "{part}: {explained}");
+    }
 }
 
 fn tables(cluster: &Cluster) {

@@ -102,6 +102,27 @@ async fn odd_reads_are_answered_as_upstream_answers_them() {
     server.stop().await;
 }
 
+/// The second version comes in the first form that a client names and we have.
+#[tokio::test]
+async fn openapi_comes_as_json_or_protobuf() {
+    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    const ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let server = start().await;
+    for (accept, code, kind, begins) in [
+        ("*/*", 200, "application/json", "{\"swagger\":\"2.0\""),
+        (ASKED, 200, PROTOBUF, "\x0a\x032.0"),
+        (PROTOBUF, 200, PROTOBUF, "\x0a\x032.0"),
+        (&format!("text/html, {ASKED};q=0.9, application/json"), 200, PROTOBUF, "\x0a\x032.0"),
+        ("text/html", 406, "application/json", "{"),
+    ] {
+        let answer = server.raw(Method::GET, "/openapi/v2", &[("accept", accept)], Vec::new()).await;
+        let said = answer.headers()["content-type"].to_str().expect("text").to_string();
+        assert_eq!((answer.status().as_u16(), said.as_str()), (code, kind), "{accept}");
+        assert!(answer.body().starts_with(begins.as_bytes()), "{accept}");
+    }
+    server.stop().await;
+}
+
 #[tokio::test]
 async fn odd_writes_are_answered_as_upstream_answers_them() {
     let server = with_map().await;

@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use oarlock_api::Status;
-use oarlock_api::openapi::{CustomApi, OpenApi};
+use oarlock_api::openapi::{CustomApi, OpenApi, encode_v2};
 use parking_lot::Mutex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -33,6 +33,13 @@ pub(super) struct Documents {
 }
 
 const V2: &str = "v2";
+/// The same as protobuf.
+const V2_PROTOBUF: &str = "v2.protobuf";
+
+const JSON: &str = "application/json";
+/// As it is answered; the other is how clients ask.
+const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+const PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 impl Documents {
     pub(super) fn new(view: &View, enums: bool) -> Self {
@@ -69,17 +76,11 @@ impl Documents {
         if self.is_known(headers) {
             return Ok(self.not_modified());
         }
-        let accept = headers.get_all(http::header::ACCEPT).iter().filter_map(|v| v.to_str().ok());
-        let kinds: Vec<&str> = accept.flat_map(|value| value.split(',')).map(str::trim).collect();
-        let json = |kind: &&str| {
-            ["application/json", "*/*", "application/*"].contains(&kind.split(';').next().unwrap_or_default())
-        };
-        if !kinds.is_empty() && !kinds.iter().any(json) {
-            return Err(Status::not_acceptable(
-                "only the following media types are accepted: application/json",
-            ));
-        }
-        self.document(V2, headers).await
+        let path = accepted_v2(headers).ok_or_else(|| {
+            let why = format!("only the following media types are accepted: {JSON}, {PROTOBUF}");
+            Status::not_acceptable(why)
+        })?;
+        self.document(path, headers).await
     }
 
     /// A document of v3 by its path; a stale hash is sent to the current address.
@@ -135,7 +136,8 @@ impl Documents {
         };
         response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
         response.headers_mut().insert(ETAG, self.etag());
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let kind = if path == V2_PROTOBUF { PROTOBUF } else { JSON };
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         Ok(response)
     }
 
@@ -165,10 +167,25 @@ impl Documents {
     }
 }
 
+/// The form of v2 that a client wants most.
+fn accepted_v2(headers: &HeaderMap) -> Option<&'static str> {
+    let accept = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let mut kinds = accept.flat_map(|value| value.split(',')).peekable();
+    if kinds.peek().is_none() {
+        return Some(V2);
+    }
+    kinds.find_map(|kind| match kind.split(';').next().unwrap_or_default().trim() {
+        JSON | "*/*" | "application/*" => Some(V2),
+        PROTOBUF | PROTOBUF_ASKED => Some(V2_PROTOBUF),
+        _ => None,
+    })
+}
+
 fn write(openapi: &OpenApi, others: &[Bytes], path: &str) -> Option<Bytes> {
     let plain = match path {
         V2 if others.is_empty() => openapi.v2_document(),
-        V2 => joined(&openapi.v2_document(), others),
+        V2 => joined(&openapi.v2_document(), others).to_string().into_bytes(),
+        V2_PROTOBUF => encode_v2(&joined(&openapi.v2_document(), others)),
         _ => openapi.v3_document(path)?,
     };
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
@@ -177,8 +194,8 @@ fn write(openapi: &OpenApi, others: &[Bytes], path: &str) -> Option<Bytes> {
 }
 
 /// Our document with those of other servers in it.
-fn joined(ours: &[u8], others: &[Bytes]) -> Vec<u8> {
+fn joined(ours: &[u8], others: &[Bytes]) -> Value {
     let mut document: Value = serde_json::from_slice(ours).expect("the writer prints valid JSON");
     others.iter().for_each(|other| merge_openapi_v2(&mut document, other));
-    document.to_string().into_bytes()
+    document
 }

@@ -10,6 +10,7 @@ mod enums;
 mod operations;
 mod parameters;
 mod paths;
+mod protobuf;
 mod roots;
 mod schema;
 
@@ -26,6 +27,7 @@ use descriptions::Descriptions;
 use operations::Api;
 pub use operations::deletion_gives_object;
 use paths::Writer;
+pub use protobuf::encode_v2;
 use roots::Root;
 use schema::Schemas;
 

@@ -9,7 +9,7 @@ const GROUP_START: u8 = 3;
 const GROUP_END: u8 = 4;
 const FIXED32: u8 = 5;
 
-pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
+pub(crate) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     while n >= 0x80 {
         out.push(n as u8 | 0x80);
         n >>= 7;
@@ -17,16 +17,21 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut n: u64) {
     out.push(n as u8);
 }
 
-pub(super) fn put_tag(out: &mut Vec<u8>, tag: u16, wire: u8) {
+pub(crate) fn put_tag(out: &mut Vec<u8>, tag: u16, wire: u8) {
     put_varint(out, u64::from(tag) << 3 | u64::from(wire));
 }
 
-pub(super) fn put_int(out: &mut Vec<u8>, tag: u16, n: i64) {
+pub(crate) fn put_int(out: &mut Vec<u8>, tag: u16, n: i64) {
     put_tag(out, tag, VARINT);
     put_varint(out, n as u64);
 }
 
-pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u16, bytes: &[u8]) {
+pub(crate) fn put_number(out: &mut Vec<u8>, tag: u16, n: f64) {
+    put_tag(out, tag, FIXED64);
+    out.extend_from_slice(&n.to_le_bytes());
+}
+
+pub(crate) fn put_bytes(out: &mut Vec<u8>, tag: u16, bytes: &[u8]) {
     put_tag(out, tag, BYTES);
     put_varint(out, bytes.len() as u64);
     out.extend_from_slice(bytes);
@@ -34,7 +39,7 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, tag: u16, bytes: &[u8]) {
 
 /// Writes a message whose length is known only afterwards: one byte is kept for it, and the body moves where that is
 /// too little.
-pub(super) fn put_message(out: &mut Vec<u8>, tag: u16, body: impl FnOnce(&mut Vec<u8>)) {
+pub(crate) fn put_message(out: &mut Vec<u8>, tag: u16, body: impl FnOnce(&mut Vec<u8>)) {
     put_tag(out, tag, BYTES);
     let at = out.len();
     out.push(0);
