@@ -203,6 +203,11 @@ async fn odd_writes_are_answered_as_upstream_answers_them() {
     let refused = server.raw(Method::PUT, &one, &json, body.into()).await;
     assert_eq!(refused.status(), 400);
     assert_eq!(refused.headers()["warning"], "299 - \"unknown field \\\"bogus\\\"\"");
+    let patch = r#"{"metadata":{"labels":{"bad key":"x"}},"bogus":1}"#;
+    let merge = [("content-type", "application/merge-patch+json")];
+    let refused = server.raw(Method::PATCH, &one, &merge, patch.into()).await;
+    assert_eq!(refused.status(), 422);
+    assert_eq!(refused.headers()["warning"], "299 - \"unknown field \\\"bogus\\\"\"");
     let dying = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {
         "name": "x", "deletionTimestamp": "2020-01-01T00:00:00Z", "deletionGracePeriodSeconds": 4}});
     let (_, made) = server.ask(Method::POST, &dry, dying).await;

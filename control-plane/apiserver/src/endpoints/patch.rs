@@ -203,9 +203,10 @@ pub(super) async fn patch(call: Call<'_>, body: Bytes) -> Result<Response<Body>,
         Ok(object)
     };
     let registry = &call.server.registry;
-    let updated = registry.update(served, call.place(), &mut write, None, transform).await?;
+    let updated = registry.update(served, call.place(), &mut write, None, transform).await;
     let mut warnings = lenient.into_inner();
     warnings.append(&mut write.warnings);
+    let updated = updated.map_err(|status| status.with_warnings(&mut warnings))?;
     call.answer(StatusCode::OK, updated.written, &warnings)
 }
 
@@ -266,10 +267,12 @@ async fn apply_to_live(
         check_uid(served, &object, current)?;
         Ok(object)
     };
-    let updated = call.server.registry.update(served, call.place(), &mut write, None, transform).await?;
+    let updated = call.server.registry.update(served, call.place(), &mut write, None, transform).await;
     let mut warnings = Vec::new();
-    patch.check_text(strictness, &mut warnings)?;
+    let text = patch.check_text(strictness, &mut warnings);
     warnings.append(&mut write.warnings);
+    let updated = updated.map_err(|status| status.with_warnings(&mut warnings))?;
+    text?;
     call.answer(StatusCode::OK, updated.written, &warnings)
 }
 
@@ -295,8 +298,9 @@ async fn apply_as_creation(
     }
     super::create::check_namespace(call, &mut object)?;
     super::update::check_name(call, &object)?;
-    let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await?;
+    let created = call.server.registry.create(call.served, call.namespace(), object, &mut write).await;
     warnings.append(&mut write.warnings);
+    let created = created.map_err(|status| status.with_warnings(&mut warnings))?;
     call.answer(StatusCode::CREATED, created, &warnings)
 }
 
