@@ -92,7 +92,7 @@ fn bodies(cluster: &Cluster) {
         "configmaps \"dry\" not found",
     );
     let patch = admin(cluster, "PATCH", &format!("{MAPS}/kube-root-ca.crt"), &[JSON], "{}");
-    refused(&patch, 415, "UnsupportedMediaType", "accepted media types include");
+    refused(&patch, 415, "UnsupportedMediaType", "415: Unsupported Media Type");
 }
 
 fn field_validation(cluster: &Cluster) {

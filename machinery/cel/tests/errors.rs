@@ -98,7 +98,7 @@ fn syntax() {
     for (expression, issue) in [
         ("1 +", "ERROR: <input>:1:4: Syntax error: mismatched input '<EOF>' expecting "),
         ("self.", "ERROR: <input>:1:6: Syntax error: "),
-        ("", "ERROR: <input>:1:1: Syntax error: mismatched input '<EOF>' expecting "),
+        ("", "ERROR: <input>:1:0: Syntax error: mismatched input '<EOF>' expecting "),
         ("'abc", "ERROR: <input>:1:1: Syntax error: token recognition error at: ''abc'"),
         ("'éé' + )", "ERROR: <input>:1:8: Syntax error: "),
         ("self.true", "ERROR: <input>:1:6: Syntax error: mismatched input 'true' expecting IDENTIFIER"),
