@@ -16,7 +16,10 @@ pub(super) fn run(input: &[u8]) -> Seen {
     let decoded = json::decode(table, ty, input);
     seen = seen.result("decode", &decoded);
     let from_tree = json::decode_value(table, ty, &tree);
-    assert_eq!(decoded.is_ok(), from_tree.is_ok(), "bytes and tree differ: {decoded:?} {from_tree:?}");
+    // A tree has lost what a later field of the same name replaced.
+    let whole = json::decode_untyped(input).is_ok_and(|untyped| untyped.strict.is_empty());
+    let same = decoded.is_ok() == from_tree.is_ok();
+    assert!(same || !whole, "bytes and tree differ: {decoded:?} {from_tree:?}");
     let Ok(decoded) = decoded else { return seen };
     seen = decoded.strict.iter().fold(seen, |seen, told| seen.and("strict", told));
     // What is printed reads back the same, without complaints.
