@@ -130,6 +130,12 @@ async fn flunders(proxies: &Authority) -> TestServer {
         });
     })
     .await;
+    define_flunders(&server).await;
+    server
+}
+
+/// A definition of the group that an APIService may name another server for.
+async fn define_flunders(server: &TestServer) {
     let definition = json!({
         "metadata": { "name": "flunders.wardle.example.com" },
         "spec": {
@@ -143,7 +149,6 @@ async fn flunders(proxies: &Authority) -> TestServer {
     });
     let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     assert_eq!(server.ask(Method::POST, path, definition).await.0, 201);
-    server
 }
 
 #[tokio::test]
@@ -252,19 +257,7 @@ async fn apiservices_of_this_server_are_kept_as_their_label_says() {
     assert_eq!(priority(&server, "v1.batch").await, json!(15), "it is served again");
 
     // Of a definition: made, put right, and made again.
-    let definition = json!({
-        "metadata": { "name": "flunders.wardle.example.com" },
-        "spec": {
-            "group": "wardle.example.com", "scope": "Namespaced",
-            "names": { "plural": "flunders", "singular": "flunder", "kind": "Flunder" },
-            "versions": [{
-                "name": "v1", "served": true, "storage": true,
-                "schema": { "openAPIV3Schema": { "type": "object" } },
-            }],
-        },
-    });
-    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
-    assert_eq!(server.ask(Method::POST, path, definition).await.0, 201);
+    define_flunders(&server).await;
     let is_kept = async || {
         eventually("it is as it should be", async || {
             (priority(&server, "v1.wardle.example.com").await == json!(100)).then_some(())

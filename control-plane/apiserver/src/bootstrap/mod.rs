@@ -156,15 +156,8 @@ async fn ensure(
     let existing = registry.find(storage, &namespace, &name).await.map_err(failed)?;
     let Some(action) = decide(existing.as_ref().map(|found| &found.object), &object) else { return Ok(()) };
     let user = Arc::new(system_user());
-    let (options, annotations) = (Value::Null, Annotations::default());
-    let mut write = Write {
-        user: &user,
-        subresource: "",
-        dry_run: false,
-        options: &options,
-        warnings: Vec::new(),
-        annotations: &annotations,
-    };
+    let annotations = Annotations::default();
+    let mut write = Write::of_server(&user, &annotations);
     let mut new = match action {
         Action::Create => object,
         Action::Replace(new) => {
@@ -212,6 +205,6 @@ fn own(served: &Served, live: Option<&Value>, new: &mut Value) {
 }
 
 /// The server's own identity. (`system:apiserver`)
-fn system_user() -> User {
+pub(crate) fn system_user() -> User {
     User { name: "system:apiserver".into(), groups: vec!["system:masters".into()], ..User::default() }
 }

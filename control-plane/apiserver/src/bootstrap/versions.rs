@@ -69,14 +69,7 @@ pub(super) async fn remove_others(server: &Arc<Server>, wanted: &[Value]) -> Res
         }
         let uid = service["metadata"]["uid"].as_str().map(str::to_string);
         let options = DeleteOptions { uid, ..DeleteOptions::default() };
-        let mut write = Write {
-            user: &user,
-            subresource: "",
-            dry_run: false,
-            options: &Value::Null,
-            warnings: Vec::new(),
-            annotations: &annotations,
-        };
+        let mut write = Write::of_server(&user, &annotations);
         match server.registry.delete(&served, ("", name), &options, &mut write).await {
             // It went, or is another by now.
             Err(status) if matches!(&*status.reason, "NotFound" | "Conflict") => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use oarlock_api::{GroupResource, Status};
-use oarlock_apiserver_access::{Annotations, User};
+use oarlock_apiserver_access::Annotations;
 use oarlock_apiserver_custom::{Cleanup, after_cleanup, begin_cleanup};
 use serde_json::Value;
 
@@ -83,12 +83,8 @@ async fn delete_instances(server: &Arc<Server>, definition: &Value) -> Cleanup {
 
 /// Deletes every instance that is not being deleted already; gives what went wrong.
 async fn delete_all(server: &Arc<Server>, served: &Served) -> Vec<String> {
-    let user = Arc::new(User {
-        name: "system:apiserver".into(),
-        groups: vec!["system:masters".into()],
-        ..User::default()
-    });
-    let (options, annotations) = (Value::Null, Annotations::default());
+    let user = Arc::new(crate::bootstrap::system_user());
+    let annotations = Annotations::default();
     let stored = served.stored.as_ref().expect("custom resources are stored");
     let snapshot = stored.cache.snapshot();
     let mut faults = Vec::new();
@@ -96,14 +92,7 @@ async fn delete_all(server: &Arc<Server>, served: &Served) -> Vec<String> {
         if !entry.value(false)["metadata"]["deletionTimestamp"].is_null() {
             continue;
         }
-        let mut write = Write {
-            user: &user,
-            subresource: "",
-            dry_run: false,
-            options: &options,
-            warnings: Vec::new(),
-            annotations: &annotations,
-        };
+        let mut write = Write::of_server(&user, &annotations);
         let place = (&*entry.namespace, &*entry.name);
         match server.registry.delete(served, place, &DeleteOptions::default(), &mut write).await {
             Err(status) if &*status.reason != "NotFound" => faults.push(status.message.to_string()),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use oarlock_api::Status;
-use oarlock_apiserver_access::{Annotations, User};
+use oarlock_apiserver_access::Annotations;
 use serde_json::Value;
 
 use crate::aggregate::{Duty, Kept, api_services, duty, registration};
@@ -46,17 +46,9 @@ fn name_of(object: &Value) -> String {
 async fn act(server: &Arc<Server>, name: &str, duty: Duty, existing: Option<&Value>) -> Result<(), Status> {
     let served = server.resources.known("apiregistration.k8s.io", "v1", "apiservices");
     let Some(served) = served else { return Ok(()) };
-    let groups = vec!["system:masters".into()];
-    let user = Arc::new(User { name: "system:apiserver".into(), groups, ..User::default() });
+    let user = Arc::new(crate::bootstrap::system_user());
     let annotations = Annotations::default();
-    let mut write = Write {
-        user: &user,
-        subresource: "",
-        dry_run: false,
-        options: &Value::Null,
-        warnings: Vec::new(),
-        annotations: &annotations,
-    };
+    let mut write = Write::of_server(&user, &annotations);
     let registry = &server.registry;
     tolerate(match duty {
         Duty::Nothing => Ok(()),

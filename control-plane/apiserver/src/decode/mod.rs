@@ -187,9 +187,13 @@ pub(crate) fn tree(
         Schema::Typed(ty) if json::is_normal(Table::builtin(), *ty, &tree) => {
             (Value::Null, Ok(Decoded { value: tree, strict: Vec::new() }))
         }
-        schema => {
-            let decoded = tree_as(schema, tree.clone());
+        Schema::Typed(ty) => {
+            let decoded = json::decode_value(Table::builtin(), *ty, &tree);
             (tree, decoded)
+        }
+        Schema::Structural(_) | Schema::Deduced => {
+            let decoded = Decoded { value: tree.clone(), strict: Vec::new() };
+            (tree, Ok(decoded))
         }
     };
     let unfit = |why: String| {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use oarlock_api::{GroupResource, Status};
-use oarlock_apiserver_access::{Annotations, User};
+use oarlock_apiserver_access::Annotations;
 use oarlock_apiserver_flow::{FLOW_SCHEMAS, Maintenance, PRIORITY_LEVELS, dangling, maintain};
 use oarlock_base::{Backoff, Shutdown};
 use serde_json::{Value, json};
@@ -74,20 +74,9 @@ fn served(server: &Server, resource: &GroupResource) -> Result<Arc<Served>, Stat
 
 async fn act(server: &Arc<Server>, resource: &GroupResource, action: Maintenance) -> Result<(), Status> {
     let served = served(server, resource)?;
-    let user = Arc::new(User {
-        name: "system:apiserver".into(),
-        groups: vec!["system:masters".into()],
-        ..User::default()
-    });
-    let (options, annotations) = (Value::Null, Annotations::default());
-    let mut write = Write {
-        user: &user,
-        subresource: "",
-        dry_run: false,
-        options: &options,
-        warnings: Vec::new(),
-        annotations: &annotations,
-    };
+    let user = Arc::new(crate::bootstrap::system_user());
+    let annotations = Annotations::default();
+    let mut write = Write::of_server(&user, &annotations);
     let done = match action {
         Maintenance::Create(mut object) => {
             crate::decode::default(&served, &mut object);

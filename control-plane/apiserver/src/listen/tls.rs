@@ -18,6 +18,9 @@ use tokio_rustls::server::TlsStream;
 use super::Certificates;
 use crate::config::Error;
 
+/// What is encrypted before it is sent: what is gathered goes into it as one, records and all.
+const ENCRYPTED_MAX: usize = 256 * 1024;
+
 /// As ALPN names it.
 pub(super) const HTTP2: &[u8] = b"h2";
 
@@ -52,7 +55,7 @@ impl Tls {
     pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<Accepted> {
         let current = self.current.load_full();
         let mut stream = current.0.accept(stream).await?;
-        stream.get_mut().1.set_buffer_limit(Some(256 * 1024));
+        stream.get_mut().1.set_buffer_limit(Some(ENCRYPTED_MAX));
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
         Ok((stream, shown))
     }

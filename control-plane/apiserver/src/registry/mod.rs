@@ -70,6 +70,20 @@ pub(crate) struct Write<'a> {
     pub(crate) annotations: &'a Annotations,
 }
 
+impl<'a> Write<'a> {
+    /// A write of a whole object by the server itself, with no options.
+    pub(crate) fn of_server(user: &'a Arc<User>, annotations: &'a Annotations) -> Self {
+        Self {
+            user,
+            subresource: "",
+            dry_run: false,
+            options: &Value::Null,
+            warnings: Vec::new(),
+            annotations,
+        }
+    }
+}
+
 /// An object of the store.
 pub(crate) struct Found {
     pub(crate) object: Value,

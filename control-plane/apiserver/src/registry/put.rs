@@ -73,7 +73,7 @@ impl Registry {
     }
 
     /// As [`put`](Self::put); the object is dropped before the store is waited for, unless it is needed afterwards. Who waits
-    /// often goes on in another thread, and an allocator takes back what another thread gave at twice the price.
+    /// often goes on in another thread, where it costs more to free what this one made.
     pub(super) async fn put_away(
         &self,
         storage: &Storage,

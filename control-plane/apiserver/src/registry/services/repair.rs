@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use oarlock_api::{GroupResource, Status};
-use oarlock_apiserver_access::{Annotations, User};
+use oarlock_apiserver_access::Annotations;
 use oarlock_base::Shutdown;
 use oarlock_store::{Compare, Op, Revision, Txn, TxnReply};
 use serde_json::{Value, json};
@@ -365,17 +365,9 @@ async fn tell(server: &Arc<Server>, finding: &Finding) {
         "firstTimestamp": time_text(now), "lastTimestamp": time_text(now), "count": 1,
         "reportingComponent": "ipallocator-repair-controller", "reportingInstance": "oarlock", "source": {},
     });
-    let user =
-        User { name: "system:apiserver".into(), groups: vec!["system:masters".into()], ..User::default() };
-    let (options, annotations) = (Value::Null, Annotations::default());
-    let mut write = Write {
-        user: &Arc::new(user),
-        subresource: "",
-        dry_run: false,
-        options: &options,
-        warnings: Vec::new(),
-        annotations: &annotations,
-    };
+    let user = Arc::new(crate::bootstrap::system_user());
+    let annotations = Annotations::default();
+    let mut write = Write::of_server(&user, &annotations);
     if let Err(status) = server.registry.create(&served, namespace, event, &mut write).await {
         tracing::warn!(%status, "an event could not be written");
     }
