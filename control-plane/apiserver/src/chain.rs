@@ -105,8 +105,19 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
         }
     }
     let size = response.body().size_hint().exact();
+    // What was refused before it was looked for may name anything.
+    let known = response.status().as_u16() < 400 || is_served(server, &info);
+    let asked = if known { asked } else { asked.of_nothing_served() };
     server.metrics.observe(&info, asked, response.status(), size, started.elapsed());
     if bodiless { without_body(response) } else { response }
+}
+
+fn is_served(server: &Server, info: &RequestInfo) -> bool {
+    let served = || server.resources.find(&info.group, &info.version, &info.resource);
+    let has = |served: &crate::registry::Served| {
+        info.subresource.is_empty() || served.api.subresource(&info.subresource).is_some()
+    };
+    !info.is_resource || served().is_some_and(|served| has(&served))
 }
 
 /// What HEAD is told: how long the answer would be. HTTP/2 would send it.

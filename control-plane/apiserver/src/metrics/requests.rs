@@ -27,9 +27,16 @@ pub(crate) struct Asked {
     applies: bool,
     dry_run: &'static str,
     system_client: &'static str,
+    /// What it names is served, as far as is known.
+    served: bool,
 }
 
 impl Asked {
+    /// Of something that is not served: its names become no labels, for there is no end of them.
+    pub(crate) fn of_nothing_served(self) -> Self {
+        Self { served: false, ..self }
+    }
+
     pub(crate) fn of(method: &Method, headers: &HeaderMap, query: &Query) -> Self {
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let agent = text(&USER_AGENT).split_once('/').map_or("", |(name, _)| name);
@@ -42,6 +49,7 @@ impl Asked {
                 Some(_) => "invalid",
             },
             system_client: SYSTEM_CLIENTS.into_iter().find(|known| *known == agent).unwrap_or_default(),
+            served: true,
         }
     }
 }
@@ -239,7 +247,7 @@ impl Requests {
         took: Duration,
     ) {
         let refused = [StatusCode::NOT_FOUND, StatusCode::UNAUTHORIZED, StatusCode::FORBIDDEN];
-        let key = Key::of(info, asked, !refused.contains(&code));
+        let key = Key::of(info, asked, asked.served && !refused.contains(&code));
         let series = self.series(&key);
         self.count(&series, &key, code, asked.system_client);
         if key.verb != "WATCH" {
@@ -372,10 +380,14 @@ mod tests {
         }
         seen("/api/v1/pods", StatusCode::GONE);
         seen("/api/v1/nobody-has-this", StatusCode::NOT_FOUND);
+        let throttled = RequestInfo::parse(&Method::GET, "/api/v1/nor-this", &query);
+        let asked = Asked::of(&Method::GET, &HeaderMap::new(), &query).of_nothing_served();
+        requests.observe(&throttled, asked, StatusCode::TOO_MANY_REQUESTS, None, Duration::ZERO);
         let total = |labels: [&str; 10]| requests.total.with_label_values(&labels).get();
         assert_eq!(total(["200", "apiserver", "", "", "pods", "cluster", "", "", "LIST", "v1"]), 3);
         assert_eq!(total(["410", "apiserver", "", "", "pods", "cluster", "", "", "LIST", "v1"]), 1);
         assert_eq!(total(["404", "", "", "", "", "", "", "", "GET", ""]), 1);
+        assert_eq!(total(["429", "", "", "", "", "", "", "", "GET", ""]), 1);
         let sizes = requests.sizes.with_label_values(&["apiserver", "", "pods", "cluster", "", "LIST", "v1"]);
         assert_eq!((sizes.get_sample_count(), sizes.get_sample_sum()), (4, 8000.0));
         assert_eq!(requests.series.read().len(), 2);
