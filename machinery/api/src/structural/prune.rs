@@ -17,7 +17,7 @@ impl Structural {
     /// `metadata` stay if it is one (`root`).
     pub fn prune(&self, object: &mut Value, root: bool) -> Vec<String> {
         let mut pruner = Pruner { path: String::new(), dropped: Vec::new() };
-        pruner.visit(object, Some(self), root || self.embedded);
+        pruner.visit(object, Some(self), root || self.embedded, false);
         pruner.dropped.sort();
         pruner.dropped
     }
@@ -54,8 +54,9 @@ impl Structural {
 }
 
 impl Pruner {
-    /// `object`: the value is an API object.
-    fn visit(&mut self, value: &mut Value, schema: Option<&Structural>, object: bool) {
+    /// `object`: the value is an API object. `kept`: it stands in a list that keeps what is unknown.
+    fn visit(&mut self, value: &mut Value, schema: Option<&Structural>, object: bool, kept: bool) {
+        let kept = kept || schema.is_some_and(|schema| schema.preserve_unknown);
         match value {
             Value::Object(fields) => {
                 let length = self.path.len();
@@ -67,7 +68,7 @@ impl Pruner {
                         self.path.push('.');
                     }
                     self.path.push_str(name);
-                    let known = self.field(name, value, schema);
+                    let known = self.field(name, value, schema, kept);
                     let is_own = length == 0 && OBJECT_FIELDS.contains(&name.as_str());
                     if !known && !is_own {
                         self.dropped.push(self.path.clone());
@@ -78,13 +79,13 @@ impl Pruner {
             }
             Value::Array(items) => {
                 let schema_of_items = schema.and_then(|schema| schema.items.as_deref());
-                if schema.is_some_and(|schema| schema.preserve_unknown) && schema_of_items.is_none() {
+                if kept && schema_of_items.is_none() {
                     return;
                 }
                 let length = self.path.len();
                 for (index, item) in items.iter_mut().enumerate() {
                     self.path.push_str(&format!("[{index}]"));
-                    self.visit(item, schema_of_items, schema_of_items.is_some_and(|s| s.embedded));
+                    self.visit(item, schema_of_items, schema_of_items.is_some_and(|s| s.embedded), kept);
                     self.path.truncate(length);
                 }
             }
@@ -93,16 +94,16 @@ impl Pruner {
     }
 
     /// Whether a field stays; what is below it is pruned.
-    fn field(&mut self, name: &str, value: &mut Value, schema: Option<&Structural>) -> bool {
+    fn field(&mut self, name: &str, value: &mut Value, schema: Option<&Structural>, kept: bool) -> bool {
         let Some(schema) = schema else { return false };
         let below = schema.properties.get(name);
         let below = match (below, &schema.additional) {
             (Some(property), _) => Some(property),
             (None, Additional::Schema(schema)) => Some(&**schema),
             (None, Additional::Any) => None,
-            (None, Additional::None) => return schema.preserve_unknown,
+            (None, Additional::None) => return kept,
         };
-        self.visit(value, below, below.is_some_and(|schema| schema.embedded));
+        self.visit(value, below, below.is_some_and(|schema| schema.embedded), false);
         true
     }
 }

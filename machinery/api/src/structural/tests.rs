@@ -101,6 +101,18 @@ fn schema() -> Structural {
     }}))
 }
 
+/// What a list keeps, its items keep; not what stands deeper and is known.
+#[test]
+fn a_list_that_keeps_what_is_unknown_keeps_it_in_its_items() {
+    let schema = Structural::read(&json!({"type": "object", "properties": {"list": {
+        "type": "array", "x-kubernetes-preserve-unknown-fields": true,
+        "items": {"type": "object", "properties": {"known": {"type": "object"}}},
+    }}}));
+    let mut object = json!({"list": [{"any": {"thing": 1}, "known": {"x": 1}}], "other": 1});
+    assert_eq!(schema.prune(&mut object, true), ["list[0].known.x", "other"]);
+    assert_eq!(object, json!({"list": [{"any": {"thing": 1}, "known": {}}]}));
+}
+
 #[test]
 fn unknown_fields_are_dropped_and_told() {
     let mut object = json!({"apiVersion": "a/v1", "kind": "A", "metadata": {"name": "a"}, "extra": 1, "spec": {
