@@ -184,9 +184,10 @@ fn storage_version_hash(storage: &Storage) -> String {
     STANDARD.encode(&hash[..8])
 }
 
-/// What answers; a kind of the same group and version is told by its name alone.
-fn response_kind(own: (&str, &str), group: &str, version: &str, kind: &str) -> Value {
-    let (group, version) = if own == (group, version) { ("", "") } else { (group, version) };
+/// What answers; a built-in kind of the same group and version is told by its name alone.
+fn response_kind(served: &Served, group: &str, version: &str, kind: &str) -> Value {
+    let own = (served.api.group, served.api.version) == (group, version) && served.custom.is_none();
+    let (group, version) = if own { ("", "") } else { (group, version) };
     json!({ "group": group, "version": version, "kind": kind })
 }
 
@@ -234,7 +235,7 @@ fn aggregated_version(view: &View, group: &str, version: &str) -> Value {
             let scope = if api.namespaced { "Namespaced" } else { "Cluster" };
             let mut item = json!({
                 "resource": api.plural, "scope": scope, "singularResource": api.singular, "verbs": api.verbs,
-                "responseKind": response_kind((api.group, api.version), api.group, api.version, api.kind),
+                "responseKind": response_kind(served, api.group, api.version, api.kind),
             });
             if !api.short_names.is_empty() {
                 item["shortNames"] = json!(api.short_names);
@@ -249,9 +250,7 @@ fn aggregated_version(view: &View, group: &str, version: &str) -> Value {
                     .map(|sub| {
                         json!({
                             "subresource": sub.name, "verbs": sub.verbs,
-                            "responseKind": response_kind(
-                                (api.group, api.version), sub.kind.group, sub.kind.version, sub.kind.kind,
-                            ),
+                            "responseKind": response_kind(served, sub.kind.group, sub.kind.version, sub.kind.kind),
                         })
                     })
                     .collect();

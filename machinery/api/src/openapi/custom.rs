@@ -181,7 +181,7 @@ fn unfold(fields: &mut Map<String, Value>) {
 
 /// Leaves out what version 2, or its readers, cannot take.
 fn simplify(fields: &mut Map<String, Value>) {
-    for name in ["allOf", "oneOf", "anyOf", "not"] {
+    for name in ["allOf", "oneOf", "anyOf", "not", "default"] {
         fields.remove(name);
     }
     let is = |fields: &Map<String, Value>, name: &str| fields.get(name) == Some(&Value::Bool(true));

@@ -118,7 +118,7 @@ pub(super) fn group_name(group: &str) -> String {
     if group.is_empty() {
         return "core".to_string();
     }
-    let parts = group.strip_suffix(".k8s.io").unwrap_or(group).split('.');
+    let parts = group.strip_suffix(".k8s.io").unwrap_or(group).split(['.', '-']);
     parts.enumerate().map(|(i, part)| if i == 0 { part.to_string() } else { title(part) }).collect()
 }
 

@@ -228,6 +228,18 @@ fn custom_resources_are_told_in_v3() {
 }
 
 #[test]
+fn groups_become_words_of_names() {
+    for (group, name) in [
+        ("", "core"),
+        ("apps", "apps"),
+        ("rbac.authorization.k8s.io", "rbacAuthorization"),
+        ("cert-manager.io", "certManagerIo"),
+    ] {
+        assert_eq!(super::operations::group_name(group), name);
+    }
+}
+
+#[test]
 fn version_2_leaves_out_what_it_cannot_say() {
     let document: Value =
         serde_json::from_slice(&with_crontabs(crontab_schema()).v2_document()).expect("the document is JSON");
@@ -240,6 +252,7 @@ fn version_2_leaves_out_what_it_cannot_say() {
     assert_eq!(spec["properties"]["any"], json!({"x-kubernetes-preserve-unknown-fields": true}));
     assert_eq!(spec["properties"]["port"], json!({"x-kubernetes-int-or-string": true}));
     assert!(spec["x-kubernetes-validations"].is_array());
+    assert!(spec["properties"]["schedule"]["default"].is_null(), "readers of version 2 know no defaults");
     let metadata = &schema["properties"]["metadata"]["$ref"];
     assert_eq!(metadata, "#/definitions/io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta");
     let without = with_crontabs(Value::Null);
