@@ -338,3 +338,43 @@ async fn discovery_and_documents_are_upstreams() {
     assert!(!document.to_string().contains("cbor"));
     server.stop().await;
 }
+
+/// Found by running other people's programs side by side on a kube-apiserver and on this server.
+#[tokio::test]
+async fn answers_that_clients_print_are_upstreams() {
+    let server = start().await;
+    let named = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": "Bad_" } });
+    let (code, refused) = server.ask(Method::POST, "/api/v1/namespaces", named).await;
+    let fields: Vec<&Value> = refused["details"]["causes"]
+        .as_array()
+        .expect("causes")
+        .iter()
+        .map(|cause| &cause["field"])
+        .collect();
+    assert_eq!(
+        (code, fields),
+        (422, vec![&json!("metadata.name"), &json!("metadata.labels")]),
+        "the name goes first"
+    );
+
+    let account = json!({ "apiVersion": "v1", "kind": "ServiceAccount", "metadata": { "name": "robot" } });
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    assert_eq!(server.ask(Method::POST, accounts, account).await.0, 201);
+    let short = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": { "expirationSeconds": 10 } });
+    let (code, refused) = server.ask(Method::POST, &format!("{accounts}/robot/token"), short).await;
+    let why = "TokenRequest.authentication.k8s.io \"\" is invalid: spec.expirationSeconds: Invalid value: 10: may not \
+               specify a duration less than 10 minutes";
+    assert_eq!((code, &refused["message"]), (422, &json!(why)));
+
+    let pods = json!({ "spec": { "restartPolicy": "Never", "containers": [{ "name": "c", "image": "i" }] } });
+    let job = json!({ "apiVersion": "batch/v1", "kind": "Job", "metadata": { "name": "j" }, "spec": { "template": pods } });
+    let (code, job) = server.ask(Method::POST, "/apis/batch/v1/namespaces/default/jobs", job).await;
+    assert_eq!(code, 201, "{job}");
+    let labels = &job["metadata"]["labels"];
+    assert_eq!(labels["batch.kubernetes.io/job-name"], "j");
+    assert_eq!(
+        *labels, job["spec"]["template"]["metadata"]["labels"],
+        "what is given to its pods is shown on it"
+    );
+    server.stop().await;
+}

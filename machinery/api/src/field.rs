@@ -319,7 +319,10 @@ impl FieldError {
                 let unit = if *max_bytes == 1 { "byte" } else { "bytes" };
                 format!("Too long: may not be more than {max_bytes} {unit}")
             }
-            Fault::TooMany { actual, max } => format!("Too many: {actual}: must have at most {max} items"),
+            Fault::TooMany { actual, max } => {
+                let unit = if *max == 1 { "item" } else { "items" };
+                format!("Too many: {actual}: must have at most {max} {unit}")
+            }
             Fault::Internal { detail } => with_detail("Internal error", detail),
         }
     }

@@ -23,7 +23,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     let mut request = admission(Operation::Create, call.served, &mut write, place, Some(&mut review), None);
     registry.mutate(&mut request).await?;
     if let Some(review) = &request.object {
-        refuse_faults(&call, review)?;
+        refuse_faults(review)?;
     }
     registry.admit(&request).await?;
     let answered =
@@ -34,12 +34,13 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
 }
 
 /// What is wrong with an object that is asked and not stored.
-pub(super) fn refuse_faults(call: &Call<'_>, object: &serde_json::Value) -> Result<(), Status> {
-    let kind = object["kind"].as_str().unwrap_or_default();
+pub(super) fn refuse_faults(object: &serde_json::Value) -> Result<(), Status> {
+    let oarlock_api::GroupVersionKind { group, kind, .. } = &oarlock_api::meta::gvk(object);
     let errors = oarlock_apiserver_kinds::asked::faults(kind, object);
     if errors.is_empty() {
         return Ok(());
     }
-    let group = oarlock_api::GroupKind::new(&call.served.group_kind.group, kind);
+    // Not that of what was asked: a token is asked of a ServiceAccount.
+    let group = oarlock_api::GroupKind::new(group, kind);
     Err(Status::invalid(&group, object["metadata"]["name"].as_str().unwrap_or_default(), &errors))
 }

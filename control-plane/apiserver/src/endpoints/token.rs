@@ -27,7 +27,7 @@ pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>
     };
     let mut request = decode::object(&expected, Format::of_body(call.headers)?, &body, &mut write.warnings)?;
     oarlock_api::defaults::apply_defaults_as(ty, &mut request);
-    super::reviews::refuse_faults(&call, &request)?;
+    super::reviews::refuse_faults(&request)?;
     let place = call.place();
     let registry = &call.server.registry;
     let mut step = admission(Operation::Create, call.served, &mut write, place, Some(&mut request), None);

@@ -66,7 +66,7 @@ pub(crate) fn validate_create(object: &Value, kind: Kind) -> FieldErrors {
     errors
 }
 
-/// What a kind says of a name goes before what holds for all names.
+/// What a kind says of a name goes before what holds for all names, and all that is said of the name before the rest.
 pub(crate) fn prefer_kind_of_name(errors: &mut FieldErrors) {
     let of_name = |error: &FieldError| error.path.as_str() == "metadata.name";
     let first = errors.iter().position(of_name);
@@ -76,6 +76,11 @@ pub(crate) fn prefer_kind_of_name(errors: &mut FieldErrors) {
     {
         errors.remove(first);
     }
+    errors.sort_by_key(|error| match error.path.as_str() {
+        "metadata.generateName" => 0,
+        "metadata.name" => 1,
+        _ => 2,
+    });
 }
 
 /// The metadata of an object that replaces `old`.

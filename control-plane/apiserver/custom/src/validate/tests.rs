@@ -115,7 +115,7 @@ fn values_are_told_in_upstreams_words() {
         json!(["a", 2]),
         &[
             "spec.x[1]: Invalid value: \"integer\": spec.x[1] in body must be of type string: \"integer\"",
-            "spec.x: Too many: 2: must have at most 1 items",
+            "spec.x: Too many: 2: must have at most 1 item",
         ],
     );
     check(
@@ -136,7 +136,7 @@ fn values_are_told_in_upstreams_words() {
         json!({"type": "object", "additionalProperties": {"type": "integer"}, "maxProperties": 1}),
         json!({"a": 1, "b": "2"}),
         &[
-            "spec.x: Too many: 2: must have at most 1 items",
+            "spec.x: Too many: 2: must have at most 1 item",
             "spec.x.b: Invalid value: \"string\": spec.x.b in body must be of type integer: \"string\"",
         ],
     );

@@ -44,4 +44,9 @@ fn create(_context: &Context<'_>, job: &mut Value) {
     object_mut(&mut job["spec"], "selector");
     let wanted = object_mut(&mut job["spec"]["selector"], "matchLabels");
     wanted.entry(CONTROLLER_UID).or_insert_with(|| uid.into());
+    // As whoever reads it fills them in.
+    let labels = job["spec"]["template"]["metadata"]["labels"].clone();
+    if job["metadata"]["labels"].as_object().is_none_or(|own| own.is_empty()) {
+        job["metadata"]["labels"] = labels;
+    }
 }
