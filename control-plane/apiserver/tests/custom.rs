@@ -75,6 +75,12 @@ async fn a_definition_is_served_until_it_is_deleted() {
     let names: Vec<&str> =
         list["resources"].as_array().expect("a list").iter().filter_map(|r| r["name"].as_str()).collect();
     assert_eq!(names, ["boats", "boats/scale", "boats/status"]);
+    let accept = [("accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList")];
+    let (_, groups) = server.ask_with(Method::GET, "/apis", &accept, Vec::new()).await;
+    let mut group = groups["items"].as_array().expect("a list").iter();
+    let group = group.find(|g| g["metadata"]["name"] == "water.example.com").expect("the group");
+    let kind = json!({ "group": "water.example.com", "version": "v2", "kind": "Boat" });
+    assert_eq!(group["versions"][0]["resources"][0]["responseKind"], kind, "custom kinds are told whole");
     eventually("its APIService", async || {
         let (code, service) =
             server.get("/apis/apiregistration.k8s.io/v1/apiservices/v1.water.example.com").await;
@@ -227,5 +233,90 @@ async fn subresources_versions_tables_and_selectors() {
     let names: Vec<&Value> =
         left["items"].as_array().expect("items").iter().map(|b| &b["metadata"]["name"]).collect();
     assert_eq!(names, ["a", "b"], "{left}");
+    server.stop().await;
+}
+
+/// Upstream fills in the defaults of the version that the store keeps when it reads, and those of a request's version
+/// when it reads the request: an answer is what the next reader sees.
+#[tokio::test]
+async fn an_answer_is_what_will_be_read() {
+    let server = start().await;
+    let mut crd = definition();
+    let status = "/spec/versions/0/schema/openAPIV3Schema/properties/status";
+    crd.pointer_mut(status).expect("a status")["default"] = json!({ "afloat": false });
+    let spec = "/spec/versions/1/schema/openAPIV3Schema/properties/spec/properties";
+    let newer = crd.pointer_mut(spec).expect("a spec");
+    newer["colour"] = json!({ "type": "string" });
+    newer["sails"] = json!({ "type": "integer", "default": 1 });
+    let (code, created) = server.ask(Method::POST, DEFINITIONS, crd).await;
+    assert_eq!(code, 201, "{created}");
+    eventually("served", async || (server.get(BOATS).await.0 == 200).then_some(())).await;
+
+    let v2 = "/apis/water.example.com/v2/namespaces/default/boats";
+    let mut other = boat("other", json!({ "oars": 2 }));
+    other["apiVersion"] = "water.example.com/v2".into();
+    let read = json!({ "oars": 2, "colour": "red" });
+    for (at, name) in [(format!("{v2}?dryRun=All"), "dry"), (v2.to_string(), "other")] {
+        other["metadata"]["name"] = name.into();
+        let (code, created) = server.ask(Method::POST, &at, other.clone()).await;
+        assert_eq!(
+            (code, &created["spec"]),
+            (201, &read),
+            "the other version's default, not this one's: {created}"
+        );
+        assert_eq!(created["metadata"]["resourceVersion"].is_null(), name == "dry");
+    }
+    let (_, found) = server.get(&format!("{v2}/other")).await;
+    assert_eq!(found["spec"], read);
+
+    let (_, created) = server.ask(Method::POST, BOATS, boat("a", json!({ "oars": 2 }))).await;
+    assert_eq!(created["status"], json!({ "afloat": false }), "{created}");
+    let (_, found) = server.get(&format!("{BOATS}/a")).await;
+    assert_eq!(found, created);
+
+    let apply = [("content-type", "application/apply-patch+yaml")];
+    let config = boat("null", Value::Null).to_string().into_bytes();
+    let path = format!("{BOATS}/null?fieldManager=me");
+    let (code, refused) = server.ask_with(Method::PATCH, &path, &apply, config).await;
+    let why = r#"Invalid value: "null": spec in body must be of type object: "null""#;
+    let told = &refused["details"]["causes"][0]["message"];
+    assert_eq!((code, told), (422, &json!(why)), "the null of an apply is meant: {refused}");
+
+    let (code, gone) =
+        server.ask(Method::DELETE, &format!("{DEFINITIONS}/boats.water.example.com"), Value::Null).await;
+    let metadata = &gone["metadata"];
+    assert_eq!((code, &metadata["generation"]), (200, &json!(1)), "{gone}");
+    assert!(metadata["deletionTimestamp"].is_string() && metadata["deletionGracePeriodSeconds"].is_null());
+    let mut owners = metadata["managedFields"].as_array().expect("owners").iter();
+    let of_status =
+        owners.find(|owner| owner["manager"] == "kube-apiserver").expect("the server wrote of it");
+    assert_eq!(of_status["subresource"], "status");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn a_scale_and_what_is_not_there_are_told_as_upstream_tells_them() {
+    let server = start().await;
+    define(&server).await;
+    for (name, spec) in [("a", json!({ "oars": 2, "crew": 1 })), ("b", json!({ "oars": 4 }))] {
+        assert_eq!(server.ask(Method::POST, BOATS, boat(name, spec)).await.0, 201);
+    }
+    let merge = [("content-type", "application/merge-patch+json")];
+    let (code, scale) = server
+        .ask_with(Method::PATCH, &format!("{BOATS}/a/scale"), &merge, br#"{"spec":{"replicas":7}}"#.to_vec())
+        .await;
+    assert_eq!((code, &scale["spec"]["replicas"]), (200, &json!(7)), "{scale}");
+    assert!(scale["metadata"]["managedFields"].is_null(), "{scale}");
+    let unsaid = format!("{BOATS}/b/scale");
+    let (code, refused) = server.get(&unsaid).await;
+    let why = r#"Internal error occurred: the spec replicas field ".spec.crew" does not exist"#;
+    assert_eq!((code, &refused["message"]), (500, &json!(why)));
+    let (code, refused) =
+        server.ask_with(Method::PATCH, &unsaid, &merge, br#"{"metadata":{}}"#.to_vec()).await;
+    let why = r#"the spec replicas field ".spec.crew" cannot be empty"#;
+    assert_eq!((code, &refused["message"]), (400, &json!(why)));
+    let (code, nothing) = server.get(&format!("{BOATS}/a/paint")).await;
+    let why = r#"boats.water.example.com "a" not found"#;
+    assert_eq!((code, &nothing["message"]), (404, &json!(why)), "a subresource is missed like an object");
     server.stop().await;
 }

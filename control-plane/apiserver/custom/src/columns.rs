@@ -63,8 +63,10 @@ impl Column {
     /// The cell of an object; null where there is nothing to show.
     pub fn cell(&self, object: &Value, now: Timestamp) -> Value {
         let found = self.path.as_ref().and_then(|path| path.first(object));
-        let Some(value) = found.filter(|value| !value.is_null()) else { return Value::Null };
+        let Some(value) = found else { return Value::Null };
         match (self.data_type.as_str(), value) {
+            // As Go prints what is not there.
+            ("string", Value::Null) => "<no value>".into(),
             ("string", Value::String(_)) => value.clone(),
             ("string", other) => other.to_string().into(),
             ("integer", Value::Number(number)) => match number.as_i64() {

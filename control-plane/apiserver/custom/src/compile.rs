@@ -151,13 +151,26 @@ impl Names {
     }
 }
 
+/// What is told of a deprecated version that does not say it itself: the newest to use instead, where there is a newer.
+fn deprecated(spec: &Value, gvk: &GroupVersionKind) -> String {
+    let all = spec["versions"].as_array().into_iter().flatten();
+    let newest = all
+        .filter(|other| flag(&other["served"]) && !flag(&other["deprecated"]))
+        .map(|other| text(&other["name"]))
+        .filter(|other| crate::order::compare(other, &gvk.version).is_gt())
+        .max_by(|a, b| crate::order::compare(a, b));
+    let (group, kind) = (&gvk.group, &gvk.kind);
+    let instead = newest.map(|newest| format!("; use {group}/{newest} {kind}")).unwrap_or_default();
+    format!("{} {kind} is deprecated{instead}", gvk.api_version())
+}
+
 fn version_of(spec: &Value, names: &Names, version: &Value) -> CustomVersion {
     let gvk = GroupVersionKind::new(text(&spec["group"]), text(&version["name"]), &names.kind);
     let api_version = gvk.api_version();
     let schema = version["schema"].get("openAPIV3Schema").filter(|schema| schema.is_object());
     let deprecation = flag(&version["deprecated"]).then(|| match version["deprecationWarning"].as_str() {
         Some(told) => told.to_string(),
-        None => format!("{api_version} {} is deprecated", names.kind),
+        None => deprecated(spec, &gvk),
     });
     CustomVersion {
         api_version,
@@ -240,6 +253,22 @@ impl CustomVersion {
     /// `unknown field "spec.x"`.
     pub fn intake(&self, object: &mut Value) -> Result<Vec<String>, IntakeError> {
         self.take(object, Malformed::Refuse)
+    }
+
+    /// What an applied object goes through: it fits the schema already, and its nulls were meant.
+    pub fn take_applied(&self, object: &mut Value) -> Result<(), IntakeError> {
+        if let Value::Object(fields) = object {
+            coerce_metadata(fields, "", Malformed::Refuse)?;
+        }
+        self.default(object);
+        Ok(())
+    }
+
+    /// Whether who reads an object finds a status that nobody wrote.
+    pub fn has_default_status(&self, object: &Value) -> bool {
+        let default =
+            || self.schema().properties.get("status").is_some_and(|schema| schema.default.is_some());
+        self.status && object.get("status").is_none() && self.compiled().has_defaults && default()
     }
 
     /// As [`CustomVersion::intake`] for what the store holds: what an older schema allowed is dropped, not refused.

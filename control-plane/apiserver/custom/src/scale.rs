@@ -61,7 +61,7 @@ impl Scale {
 
     /// The Scale of an object, as GET `/scale` answers: 500 where the object does not say its replicas.
     pub fn get(&self, object: &Value) -> Result<Value, Status> {
-        let (scale, found) = self.of(object).map_err(Status::internal)?;
+        let (scale, found) = self.of(object).map_err(|why| Status::new(500, "", why))?;
         if !found {
             let why = format!("the spec replicas field {:?} does not exist", self.spec_replicas);
             return Err(Status::internal(why));

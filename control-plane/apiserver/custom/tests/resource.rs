@@ -68,6 +68,10 @@ fn a_definition_becomes_a_resource() {
     assert_eq!(served, ["v1", "v2beta1"]);
     let first = resource.storage_version();
     assert_eq!(first.deprecation.as_deref(), Some("example.com/v1 Foo is deprecated"));
+    let mut newer = definition();
+    newer["spec"]["versions"][1] = json!({"name": "v2", "served": true, "schema": {}});
+    let told = compile(&newer).expect("the definition is whole").storage_version().deprecation.clone();
+    assert_eq!(told.as_deref(), Some("example.com/v1 Foo is deprecated; use example.com/v2 Foo"));
     assert!(first.status && first.scale.is_some() && first.strategy().has_generation());
     assert!(compile(&json!({"spec": {}})).is_err());
 }
@@ -177,6 +181,9 @@ fn columns_and_fields_are_shown() {
     let now = Timestamp::from_second(300).expect("in range");
     assert_eq!(json!(version().table_cells(&object, now)), json!(["a", "red", 3, "True", "5m"]));
     assert_eq!(json!(version().table_cells(&json!({}), now)), json!([null, null, null, null, null]));
+    let mut none = object.clone();
+    none["spec"]["color"] = Value::Null;
+    assert_eq!(version().table_cells(&none, now)[1], "<no value>", "as Go prints a null");
     let second = version().columns[1].clone();
     assert_eq!((second.name.as_str(), second.priority), ("Replicas", 1));
     let fields = version().strategy().named_fields(&object);

@@ -163,7 +163,7 @@ async fn ensure(
         Action::Replace(new) => {
             let replaced = registry.update(&served, (&namespace, &name), &mut write, None, |current| {
                 let mut new = new.clone();
-                own(&served, Some(current), &mut new);
+                own(&served, "", Some(current), &mut new);
                 Ok(new)
             });
             let replaced = replaced.await;
@@ -176,7 +176,7 @@ async fn ensure(
         }
     };
     crate::decode::default(&served, &mut new);
-    own(&served, None, &mut new);
+    own(&served, "", None, &mut new);
     match registry.create(&served, &namespace, new, &mut write).await {
         // Another server was quicker, which is as good.
         Err(status) if status.reason == "AlreadyExists" => Ok(()),
@@ -185,9 +185,10 @@ async fn ensure(
 }
 
 /// Records what this server writes as its own.
-fn own(served: &Served, live: Option<&Value>, new: &mut Value) {
+pub(crate) fn own(served: &Served, subresource: &str, live: Option<&Value>, new: &mut Value) {
     let api_version = served.gvk.api_version();
     let reset = match served.api.subresource("status") {
+        Some(_) if subresource == "status" => Reset::fields(&[&["spec"], &["metadata"]]),
         Some(_) => Reset::fields(&[&["status"]]),
         None => Reset::Nothing,
     };
@@ -196,7 +197,7 @@ fn own(served: &Served, live: Option<&Value>, new: &mut Value) {
         api_version: &api_version,
         kind: &served.gvk.kind,
         manager: "kube-apiserver",
-        subresource: "",
+        subresource,
         reset: &reset,
         versions: &OneVersion,
         now: Timestamp::now(),

@@ -145,9 +145,22 @@ async fn amend<T>(server: &Server, definition: &Value, change: T) -> Result<(), 
 where
     T: Fn(&mut Value) -> Result<(), Status> + Send + Sync,
 {
-    let Some(cached) = server.resources.cached(&definitions()) else { return Ok(()) };
+    let (Some(cached), Some(served)) = (
+        server.resources.cached(&definitions()),
+        server.resources.known("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+    ) else {
+        return Ok(());
+    };
     let name = definition["metadata"]["name"].as_str().unwrap_or_default();
-    server.registry.amend(&cached.storage, ("", name), change).await.map(drop)
+    let owned = |object: &mut Value| {
+        let live = object.clone();
+        change(object)?;
+        if *object != live {
+            crate::bootstrap::own(&served, "status", Some(&live), object);
+        }
+        Ok(())
+    };
+    server.registry.amend(&cached.storage, ("", name), owned).await.map(drop)
 }
 
 impl Definitions {

@@ -7,7 +7,7 @@ use oarlock_api::{GroupResource, Resource, Schema, intern};
 use oarlock_apiserver_custom::{CustomResource, CustomVersion, Scale};
 
 use crate::cache::{Drafts, ResourceCache};
-use crate::registry::{Behaviour, Custom, ROOT, ScalePaths, ScaleSelector, Served, Storage, Stored};
+use crate::registry::{Behaviour, Custom, ROOT, ScalePaths, Served, Storage, Stored};
 
 /// A definition that is served: its cache, and its versions as resources.
 pub(crate) struct Rows {
@@ -77,11 +77,7 @@ fn served(
 
 fn scale_paths(scale: &Scale) -> ScalePaths {
     let path = |text: &str| text.trim_start_matches('.').split('.').map(str::to_string).collect();
-    ScalePaths {
-        replicas: path(&scale.spec_replicas),
-        status_replicas: path(&scale.status_replicas),
-        selector: scale.label_selector.as_deref().map(|text| ScaleSelector::Text(path(text))),
-    }
+    ScalePaths { replicas: path(&scale.spec_replicas), status_replicas: path(&scale.status_replicas) }
 }
 
 /// The resource as discovery lists it.

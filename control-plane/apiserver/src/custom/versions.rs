@@ -10,16 +10,14 @@ use serde_json::Value;
 use crate::cache::Entry;
 use crate::registry::{Custom, Served};
 
-/// Objects of a resource as objects of this version: converted where they are of another, then pruned and defaulted.
+/// Objects of a resource as objects of this version. What is converted is pruned, but has the defaults of the version it
+/// came from: others are filled in where a request or the store is read.
 pub(crate) async fn to_version(
     custom: &Custom,
     objects: Vec<Value>,
     webhook: &dyn ConversionWebhook,
 ) -> Result<Vec<Value>, Status> {
-    let version = &custom.version;
-    let mut objects = convert(&custom.resource, objects, &version.gvk.version, webhook).await?;
-    objects.iter_mut().for_each(|object| version.from_store(object));
-    Ok(objects)
+    convert(&custom.resource, objects, &custom.version.gvk.version, webhook).await
 }
 
 /// The same for one object where no waiting is possible: a webhook is waited for on this thread, which only a runtime of

@@ -128,7 +128,10 @@ async fn route(call: Call<'_>, request: Request<Body>) -> Result<Response<Body>,
         return Err(not_allowed());
     }
     if !call.info.subresource.is_empty() && call.served.api.subresource(&call.info.subresource).is_none() {
-        return Err(Status::page_not_found());
+        return Err(match &call.served.custom {
+            Some(_) => Status::not_found(&call.served.group_resource, &call.info.name),
+            None => Status::page_not_found(),
+        });
     }
     if !is_served(&call, verb) {
         return Err(not_allowed());

@@ -224,6 +224,17 @@ fn as_object(
     Ok(object)
 }
 
+/// What an apply made, as a defaulted object of the served type.
+fn applied_object(call: &Call<'_>, mut tree: Value) -> Result<Value, Status> {
+    match &call.served.custom {
+        Some(custom) => {
+            custom.version.take_applied(&mut tree).map_err(|error| error.status())?;
+            Ok(tree)
+        }
+        None => as_object(call, tree, &Value::to_string, Strictness::Ignore, &mut Vec::new()),
+    }
+}
+
 /// How often somebody else may create or delete the object between our two looks at it.
 const APPLY_TRIES: usize = 5;
 
@@ -262,7 +273,7 @@ async fn apply_to_live(
         let applied = owner.apply(Some(current), patch.configuration(), force);
         let applied = applied.map_err(|error| error.to_status())?;
         patch.check_text(strictness, &mut Vec::new())?;
-        let object = as_object(call, applied.object, &Value::to_string, Strictness::Ignore, &mut Vec::new())?;
+        let object = applied_object(call, applied.object)?;
         check_identity(&object, current)?;
         check_uid(served, &object, current)?;
         Ok(object)
@@ -289,7 +300,7 @@ async fn apply_as_creation(
     let applied = Owner::of(call).apply(None, patch.configuration(), force);
     let applied = applied.map_err(|error| error.to_status())?;
     patch.check_text(strictness, &mut warnings)?;
-    let mut object = as_object(call, applied.object, &Value::to_string, Strictness::Ignore, &mut Vec::new())?;
+    let mut object = applied_object(call, applied.object)?;
     if let Some(uid) = object["metadata"]["uid"].as_str().filter(|uid| !uid.is_empty()) {
         let why = format!(
             "uid mismatch: the provided object specified uid {uid}, and no existing object was found"

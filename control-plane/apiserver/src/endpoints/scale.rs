@@ -16,7 +16,7 @@ use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Expected, Format, Strictness};
 use crate::encode;
-use crate::registry::{ScalePaths, ScaleSelector, meta_mut, stored};
+use crate::registry::{ScalePaths, meta_mut, stored};
 
 pub(super) async fn serve(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     let owner = Owner::of(&call);
@@ -108,14 +108,50 @@ impl AllPaths {
 async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let (namespace, name) = call.place();
     let found = call.server.registry.get(call.served, namespace, name).await?;
-    answer(call, &found.object)
+    match custom_scale(call) {
+        None => answer(call, &found.object),
+        Some(custom) => {
+            let accepted = encode::negotiate(call.headers, call.query, false)?;
+            Ok(encode::object(&accepted, StatusCode::OK, &custom.get(&found.object)?))
+        }
+    }
 }
 
 fn answer(call: &Call<'_>, object: &Value) -> Result<Response<Body>, Status> {
     let accepted = encode::negotiate(call.headers, call.query, false)?;
-    let scale = scale_of(paths(call)?, &AllPaths::of(call), object);
+    let scale = match custom_scale(call) {
+        Some(custom) => custom.of(object).map_err(Status::bad_request)?.0,
+        None => scale_of(paths(call)?, object),
+    };
     Ok(encode::object(&accepted, StatusCode::OK, &scale))
 }
+
+/// What a custom resource keeps as a Scale.
+fn custom_scale<'a>(call: &'a Call<'_>) -> Option<&'a Scale> {
+    call.served.custom.as_ref()?.version.scale.as_ref()
+}
+
+/// The Scale that a change begins with: its owners are in it. Replicas that a custom resource does not say are told
+/// apart from every number that can be meant.
+fn current_scale(call: &Call<'_>, all: &AllPaths, object: &Value) -> Result<Value, Status> {
+    let mut scale = match custom_scale(call) {
+        None => scale_of(paths(call)?, object),
+        Some(custom) => {
+            let (mut scale, said) = custom.of(object).map_err(|why| Status::new(500, "", why))?;
+            if !said {
+                scale["spec"]["replicas"] = UNSAID.into();
+            }
+            scale
+        }
+    };
+    let owners = all.with(|all| scale_entries(&entries(object), all)).unwrap_or_default();
+    if !owners.is_empty() {
+        meta_mut(&mut scale).insert("managedFields".into(), owners.into());
+    }
+    Ok(scale)
+}
+
+const UNSAID: i32 = i32::MIN;
 
 fn read_scale(call: &Call<'_>, body: &Bytes) -> Result<Value, Status> {
     let (gvk, schema) = scale_kind();
@@ -139,7 +175,11 @@ async fn write(call: &Call<'_>, options: &Value, scale: Box<Rescale<'_>>) -> Res
     let api_version = call.served.gvk.api_version();
     let mut write = call.write(options);
     let transform = |current: &Value| {
-        let wanted = scale(&scale_of(paths, &all, current))?;
+        let wanted = scale(&current_scale(call, &all, current)?)?;
+        if custom_scale(call).is_some() && wanted["spec"]["replicas"] == UNSAID {
+            let path = paths.replicas.join(".");
+            return Err(Status::bad_request(format!("the spec replicas field \".{path}\" cannot be empty")));
+        }
         let mut object = apply_scale(paths, current, &wanted)?;
         let (of_object, of_scale) = (entries(current), entries(&wanted));
         let owners = all.with(|all| parent_entries(&of_object, &of_scale, &api_version, all));
@@ -201,7 +241,7 @@ fn set_at(object: &mut Value, path: &[String], value: Value) {
     *slot = value;
 }
 
-fn scale_of(paths: &ScalePaths, all: &AllPaths, object: &Value) -> Value {
+fn scale_of(paths: &ScalePaths, object: &Value) -> Value {
     let meta = &object["metadata"];
     let mut scale_meta = Map::new();
     for field in ["name", "namespace", "uid", "resourceVersion", "creationTimestamp"] {
@@ -209,19 +249,9 @@ fn scale_of(paths: &ScalePaths, all: &AllPaths, object: &Value) -> Value {
             scale_meta.insert(field.into(), value.clone());
         }
     }
-    let owners = all.with(|all| scale_entries(&entries(object), all)).unwrap_or_default();
-    if !owners.is_empty() {
-        scale_meta.insert("managedFields".into(), owners.into());
-    }
     let count = |path: &[String]| at(object, path).and_then(Value::as_i64).unwrap_or(0);
     let mut status = json!({ "replicas": count(&paths.status_replicas) });
-    let selector = match &paths.selector {
-        Some(ScaleSelector::Structured) => selector_text(&object["spec"]["selector"]),
-        Some(ScaleSelector::Text(path)) => {
-            at(object, path).and_then(Value::as_str).unwrap_or_default().to_string()
-        }
-        None => String::new(),
-    };
+    let selector = selector_text(&object["spec"]["selector"]);
     if !selector.is_empty() {
         status["selector"] = selector.into();
     }

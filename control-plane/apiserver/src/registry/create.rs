@@ -84,13 +84,16 @@ impl Registry {
             if let Some(kv) = taken {
                 return Err((self.taken(served, &name, Some(kv)).await, true));
             }
+            if super::is_read_otherwise(storage, &object) {
+                self.settle(storage, &mut object).await.map_err(refused)?;
+            }
             return Ok(Written::Tree(served.outward(object)));
         }
         if has_revision(&object) {
             let why = "resourceVersion should not be set on objects to be created";
             return Err(refused(Status::new(500, "", why)));
         }
-        let encoded = self.encode(storage, &object).await.map_err(refused)?;
+        let encoded = self.settle(storage, &mut object).await.map_err(refused)?;
         let done = self.put_with(storage, &key, encoded, Revision(0), &mut object, &mut held).await;
         match done.map_err(refused)? {
             Err(current) => Err((self.taken(served, &name, current).await, true)),

@@ -135,6 +135,12 @@ fn plan(
     name: &str,
 ) -> Result<Step, Status> {
     let mut marked = object.clone();
+    if is_definition(storage) && object["metadata"]["deletionTimestamp"].is_null() {
+        // It is only told what comes: no period, no new generation, nothing of the options.
+        storage.strategy.prepare_for_delete(&mut marked, Timestamp::now());
+        meta_mut(&mut marked).insert("deletionTimestamp".into(), time_text(Timestamp::now()).into());
+        return Ok(Step::Mark(marked));
+    }
     set_finalizers(storage, options, &mut marked);
     storage.strategy.prepare_for_delete(&mut marked, Timestamp::now());
     if is_namespace(storage) {
@@ -171,6 +177,10 @@ fn mark(object: &mut Value, deleting: bool, grace: i64, had: Option<i64>) {
     if had.is_none_or(|had| grace < had) {
         meta.insert("deletionGracePeriodSeconds".into(), grace.into());
     }
+}
+
+pub(super) fn is_definition(storage: &Storage) -> bool {
+    storage.group_resource == crate::custom::definitions()
 }
 
 fn is_namespace(storage: &Storage) -> bool {

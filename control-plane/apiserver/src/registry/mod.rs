@@ -24,14 +24,13 @@ pub use enabled::RuntimeConfig;
 pub(crate) use keys::{ROOT, key_of};
 pub(crate) use put::{Put, Written};
 pub(crate) use quota::QuotaWriter;
-pub(crate) use resources::{
-    Behaviour, Custom, Resources, ScalePaths, ScaleSelector, Served, Storage, Stored,
-};
+pub(crate) use resources::{Behaviour, Custom, Resources, ScalePaths, Served, Storage, Stored};
 pub(crate) use surface::ServedSurface;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use oarlock_api::{FieldErrors, Status};
 use oarlock_apiserver_access::admission::AdmissionChain;
@@ -177,10 +176,28 @@ impl Registry {
         }
     }
 
+    /// An object of this storage as the store will keep it. Where what will be read of it is not the same, for it is
+    /// kept in another version or its status has a default, the object becomes that.
+    async fn settle(&self, storage: &Storage, object: &mut Value) -> Result<Encoded, Status> {
+        let encoded = self.encode(storage, object).await?;
+        if is_read_otherwise(storage, object) {
+            let revision = meta_mut(object).remove("resourceVersion");
+            let value = encoded.stored.clone();
+            let (key, nothing) = (Bytes::new(), Revision(0));
+            let kv = KeyValue { key, value, create_revision: nothing, mod_revision: nothing, lease: None };
+            *object = self.read(storage, kv).await?.object;
+            let meta = meta_mut(object);
+            meta.remove("resourceVersion");
+            meta.extend(revision.map(|revision| ("resourceVersion".to_string(), revision)));
+            return Ok(Encoded::converted(encoded.stored));
+        }
+        Ok(encoded)
+    }
+
     /// An object of this storage as the store keeps it.
     pub(crate) async fn encode(&self, storage: &Storage, object: &Value) -> Result<Encoded, Status> {
         if let Some(custom) = &storage.custom
-            && !custom.version.storage
+            && kept_in_other_version(storage)
         {
             let home = Custom::new(custom.resource.clone(), custom.resource.storage_version().clone());
             let converted = to_version(&home, vec![object.clone()], &self.conversions).await?;
@@ -189,6 +206,17 @@ impl Registry {
         }
         Ok(Encoded::of(storage, object))
     }
+}
+
+/// A custom resource in another version than its definition's stored one.
+fn kept_in_other_version(storage: &Storage) -> bool {
+    storage.custom.as_ref().is_some_and(|custom| !custom.version.storage)
+}
+
+/// Whether an object of this storage will not be read as it is written.
+fn is_read_otherwise(storage: &Storage, object: &Value) -> bool {
+    let Some(custom) = &storage.custom else { return false };
+    kept_in_other_version(storage) || custom.version.has_default_status(object)
 }
 
 /// What configures admission is validated by the crate that acts on it.

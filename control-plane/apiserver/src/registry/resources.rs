@@ -173,26 +173,12 @@ fn bodies_of(api: &Resource) -> Vec<(&'static str, GroupVersionKind)> {
 pub(crate) struct ScalePaths {
     pub(crate) replicas: Vec<String>,
     pub(crate) status_replicas: Vec<String>,
-    pub(crate) selector: Option<ScaleSelector>,
-}
-
-/// What stands for the pods of a scaled object.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum ScaleSelector {
-    /// `spec.selector` of a built-in kind.
-    Structured,
-    /// A selector as text, at this path.
-    Text(Vec<String>),
 }
 
 impl ScalePaths {
     fn builtin() -> Self {
         let path = |parts: [&str; 2]| parts.map(str::to_string).to_vec();
-        Self {
-            replicas: path(["spec", "replicas"]),
-            status_replicas: path(["status", "replicas"]),
-            selector: Some(ScaleSelector::Structured),
-        }
+        Self { replicas: path(["spec", "replicas"]), status_replicas: path(["status", "replicas"]) }
     }
 }
 

@@ -115,13 +115,16 @@ impl Registry {
         served.complete(&mut new);
         keep_times(old, &mut new);
         if write.dry_run {
+            if super::is_read_otherwise(storage, &new) {
+                self.settle(storage, &mut new).await?;
+            }
             return Ok(Ok(Written::Tree(served.outward(new))));
         }
         let done = if is_finished(storage, &new, old) {
             let held = self.services.for_delete(storage, old);
             self.remove_with(key, kv.mod_revision, held).await?.map(|revision| Put { revision, json: None })
         } else {
-            let encoded = self.encode(storage, &new).await?;
+            let encoded = self.settle(storage, &mut new).await?;
             if (encoded.holds(kv) || new == *old)
                 && !self.store.is_stale(key).await.map_err(super::store_failed)?
             {
@@ -306,5 +309,6 @@ fn is_finished(storage: &Storage, new: &Value, old: &Value) -> bool {
     if storage.group_resource.group.is_empty() && &*storage.group_resource.resource == "namespaces" {
         return none(&new["spec"]["finalizers"]);
     }
-    was["deletionGracePeriodSeconds"] == 0
+    // The deletion of a definition has no period.
+    was["deletionGracePeriodSeconds"] == 0 || super::delete::is_definition(storage)
 }

@@ -220,7 +220,8 @@ fn storage(resource: &str) -> Value {
 
 fn others(resource: &str) -> Value {
     match resource {
-        "leases" | "boats" => json!({ "spec": {} }),
+        "leases" => json!({ "spec": {} }),
+        "boats" => json!({ "spec": { "crew": 1 } }),
         "runtimeclasses" => json!({ "handler": "h" }),
         "priorityclasses" => json!({ "value": 1 }),
         "events" => json!({

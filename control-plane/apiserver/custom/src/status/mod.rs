@@ -28,6 +28,9 @@ pub fn plan_status<'c>(
     now: Timestamp,
 ) -> Option<Value> {
     let mut new = without_schemas(crd);
+    if let Some(condition) = approval::condition(&new) {
+        set(&mut new, condition, now);
+    }
     if naming::asks(crd) {
         naming::accept(&mut new, &naming::Taken::by_others(crd, all), now);
     }
@@ -35,9 +38,6 @@ pub fn plan_status<'c>(
     match structure::condition(crd) {
         Some(condition) => set(&mut new, condition, now),
         None => conditions::remove(&mut new, structure::NON_STRUCTURAL),
-    }
-    if let Some(condition) = approval::condition(&new) {
-        set(&mut new, condition, now);
     }
     (new["status"] != crd["status"]).then(|| new["status"].take())
 }

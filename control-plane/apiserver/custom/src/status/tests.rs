@@ -90,6 +90,10 @@ fn protected_groups_want_approval() {
         told(&settle(one, &[]), "KubernetesAPIApprovalPolicyConformant")
     };
     assert!(approved("").starts_with("False MissingAnnotation: protected groups must have approval annotation \"api-approved.kubernetes.io\", see https"));
+    let mut one = crd("foos", "Foo");
+    one["spec"]["group"] = "sigs.k8s.io".into();
+    let first = &settle(one, &[])["status"]["conditions"][0]["type"];
+    assert_eq!(first, "KubernetesAPIApprovalPolicyConformant", "it is judged before its names");
     assert_eq!(approved("unapproved, toy"), "False UnapprovedAnnotation: not approved: \"unapproved, toy\"");
     assert_eq!(approved("https://x/1"), "True ApprovedAnnotation: approved in https://x/1");
     assert!(approved("maybe").starts_with("False InvalidAnnotation: "));
