@@ -59,7 +59,7 @@ struct CompareArguments {
 fn main() -> Result<()> {
     let cli = Cli::parse();
     // Only the first installation counts, and there is one.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         tokio::select! {

@@ -65,7 +65,7 @@ impl Target {
         let tls = ClientConfig::builder()
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(AnyServer::new(Arc::new(
-                rustls::crypto::ring::default_provider(),
+                rustls::crypto::aws_lc_rs::default_provider(),
             ))))
             .with_no_client_auth();
         Self { address, token: None, tls: Arc::new(tls) }

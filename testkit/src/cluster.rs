@@ -227,7 +227,7 @@ impl Cluster {
     /// A client for Rust, from outside of the cluster's network.
     pub async fn client(&self) -> Result<kube::Client> {
         // Another test may have installed it.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let text = std::fs::read_to_string(self.data_dir().join("kubeconfig"))?;
         let text = text.replace("127.0.0.1", &self.netns.address.to_string());
         let config = kube::config::Kubeconfig::from_yaml(&text)?;

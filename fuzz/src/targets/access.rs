@@ -3,6 +3,8 @@
 use std::sync::{Arc, LazyLock};
 
 use async_trait::async_trait;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use oarlock_api::{GroupResource, Status};
@@ -11,8 +13,6 @@ use oarlock_apiserver_access::authentication::{
     VerifyingKey, jwks, user_of,
 };
 use oarlock_apiserver_access::{Authenticator, Credentials, ObjectEvent, Objects};
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
@@ -145,12 +145,8 @@ pub(super) fn jwt(input: &[u8]) -> Seen {
     static KEY: LazyLock<EcdsaKeyPair> = LazyLock::new(|| {
         let pem = std::fs::read(crate::corpus::folder().join("key/ec8.pem")).expect("a seed is there");
         let der = PrivatePkcs8KeyDer::from_pem_slice(&pem).expect("the seed is a key");
-        EcdsaKeyPair::from_pkcs8(
-            &ECDSA_P256_SHA256_FIXED_SIGNING,
-            der.secret_pkcs8_der(),
-            &SystemRandom::new(),
-        )
-        .expect("the seed is a key of this curve")
+        EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, der.secret_pkcs8_der())
+            .expect("the seed is a key of this curve")
     });
     let Ok(Value::Array(parts)) = serde_json::from_slice(input) else { return Seen::NOTHING };
     let [header, claims] = parts.as_slice() else { return Seen::NOTHING };

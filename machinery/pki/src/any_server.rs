@@ -12,7 +12,7 @@ use crate::{Identity, PkiError};
 /// A client that shows `identity` and does not check who answers.
 pub fn client_config_for_any_server(identity: Option<&Identity>) -> Result<ClientConfig, PkiError> {
     let failed = |source: rustls::Error| PkiError::Tls { what: "a client".into(), source: source.into() };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(failed)?

@@ -9,17 +9,17 @@ use rustls_pki_types::pem::PemObject as _;
 
 use crate::{Identity, PkiError};
 
-/// Makes `ring` the process's provider of cryptography, its quickest cipher on this processor first, as Go prefers them.
+/// Makes `aws-lc-rs` the process's provider of cryptography, its quickest cipher on this processor first, as Go prefers them.
 /// Harmless when called again.
 pub fn install_crypto_provider() {
-    let mut provider = rustls::crypto::ring::default_provider();
+    let mut provider = rustls::crypto::aws_lc_rs::default_provider();
     let has_aes = has_aes();
     provider.cipher_suites.sort_by_key(|suite| rank(suite.suite(), has_aes));
     // The error only says that a provider is installed already, which is what is wanted.
     let _ = provider.install_default();
 }
 
-/// How soon a cipher suite is chosen. All that `ring` has are held to be safe; AES-128 does a third less work than AES-256.
+/// How soon a cipher suite is chosen. All that `aws-lc-rs` has are held to be safe; AES-128 does a third less work than AES-256.
 fn rank(suite: CipherSuite, has_aes: bool) -> u8 {
     use CipherSuite as S;
     match suite {
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn the_quickest_cipher_is_asked_for_first() {
         let order = |has_aes| {
-            let mut suites = rustls::crypto::ring::default_provider().cipher_suites;
+            let mut suites = rustls::crypto::aws_lc_rs::default_provider().cipher_suites;
             suites.sort_by_key(|suite| rank(suite.suite(), has_aes));
             suites.first().map(|suite| suite.suite())
         };

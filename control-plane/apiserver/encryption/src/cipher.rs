@@ -13,8 +13,8 @@ use aes_gcm::aead::generic_array::GenericArray;
 use aes_gcm::aead::generic_array::typenum::U12;
 use aes_gcm::aead::{AeadInPlace, KeyInit, Payload};
 use aes_gcm::{Aes128Gcm, Aes256Gcm, AesGcm};
+use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use crypto_secretbox::XSalsa20Poly1305;
-use ring::rand::{SecureRandom, SystemRandom};
 
 /// Why stored bytes cannot be opened, in upstream's words.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -104,5 +104,5 @@ where
 /// Probes do not verify certificates, as upstream has it: they ask whether somebody answers, not who.
 static TRUSTING: LazyLock<Arc<rustls::ClientConfig>> = LazyLock::new(|| {
     let config = oarlock_pki::client_config_for_any_server(None);
-    Arc::new(config.expect("ring has the default versions, and there is no identity to be wrong"))
+    Arc::new(config.expect("the provider has the default versions, and there is no identity to be wrong"))
 });

@@ -269,7 +269,7 @@ impl<'a> Pull<'a> {
             }
         };
         // Says no when one is there already, which is as good.
-        let _ = rustls::crypto::ring::default_provider().install_default();
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         // A mirror is not the registry that the credentials are for.
         let auth = if host == reference.registry { auth.for_registry() } else { RegistryAuth::Anonymous };
         Self { client: Client::new(config), auth, remote, host, reference }

@@ -62,7 +62,7 @@ fn verifier<'a>(roots: impl Iterator<Item = &'a Root>) -> Result<Arc<dyn ClientC
     for root in roots {
         store.add(root.certificate.clone()).map_err(|error| error.to_string())?;
     }
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let built = WebPkiClientVerifier::builder_with_provider(Arc::new(store), provider).build();
     built.map_err(|error| error.to_string())
 }

@@ -1,16 +1,13 @@
 //! As much DER as key files need: reading tagged values in order, and writing a SubjectPublicKeyInfo.
 
+use super::curve::Curve;
+
 pub(super) const INTEGER: u8 = 0x02;
 pub(super) const BIT_STRING: u8 = 0x03;
 pub(super) const OCTET_STRING: u8 = 0x04;
 pub(super) const SEQUENCE: u8 = 0x30;
 const OID: u8 = 0x06;
 
-/// `ecPublicKey` with `prime256v1`, as an AlgorithmIdentifier (RFC 5480).
-const P256_ALGORITHM: &[u8] = &[
-    0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07,
-];
 /// `rsaEncryption`, as an AlgorithmIdentifier (RFC 3279).
 const RSA_ALGORITHM: &[u8] =
     &[0x30, 0x0d, 0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00];
@@ -20,7 +17,7 @@ const EC_OID: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
 /// What a SubjectPublicKeyInfo holds.
 pub(super) enum PublicKeyInfo<'a> {
     /// The uncompressed point.
-    Ec(&'a [u8]),
+    Ec(Curve, &'a [u8]),
     /// The PKCS#1 RSAPublicKey.
     Rsa(&'a [u8]),
 }
@@ -50,19 +47,28 @@ pub(super) fn expect(tag: u8, input: &[u8]) -> Option<(&[u8], &[u8])> {
 pub(super) fn parse_public_key_info(spki: &[u8]) -> Option<PublicKeyInfo<'_>> {
     let (body, _) = expect(SEQUENCE, spki)?;
     let (algorithm, rest) = expect(SEQUENCE, body)?;
-    let (oid, _) = expect(OID, algorithm)?;
+    let (oid, parameters) = expect(OID, algorithm)?;
     let (bits, _) = expect(BIT_STRING, rest)?;
     let (&unused, key) = bits.split_first()?;
     match oid {
         _ if unused != 0 => None,
         RSA_OID => Some(PublicKeyInfo::Rsa(key)),
-        EC_OID if key.len() == 65 => Some(PublicKeyInfo::Ec(key)),
+        EC_OID => {
+            let (oid, _) = expect(OID, parameters)?;
+            let curve = Curve::ALL.into_iter().find(|curve| curve.oid() == oid)?;
+            (key.len() == 1 + 2 * curve.size()).then_some(PublicKeyInfo::Ec(curve, key))
+        }
         _ => None,
     }
 }
 
-pub(super) fn ec_public_key_info(point: &[u8]) -> Vec<u8> {
-    public_key_info(P256_ALGORITHM, point)
+pub(super) fn ec_public_key_info(curve: Curve, point: &[u8]) -> Vec<u8> {
+    let mut identifiers = Vec::new();
+    write(&mut identifiers, OID, EC_OID);
+    write(&mut identifiers, OID, curve.oid());
+    let mut algorithm = Vec::new();
+    write(&mut algorithm, SEQUENCE, &identifiers);
+    public_key_info(&algorithm, point)
 }
 
 pub(super) fn rsa_public_key_info(pkcs1: &[u8]) -> Vec<u8> {

@@ -1,32 +1,33 @@
 //! The keys of service-account tokens: read from PEM, signing and verifying, named and published as JWKs.
 
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::rand::SystemRandom;
-use ring::signature::{self, EcdsaKeyPair, KeyPair as _, RsaKeyPair, UnparsedPublicKey};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
+use super::curve::Curve;
 use super::der::{self, PublicKeyInfo};
 
 #[derive(Debug, Error)]
 pub enum KeyError {
     #[error("read the PEM of a service-account key: {0}")]
     Pem(String),
-    #[error("no key of a kind that can be used here (EC P-256 or RSA) in the PEM")]
+    #[error("no key of a kind that can be used here (RSA, or EC of P-256, P-384 or P-521) in the PEM")]
     NoKey,
     #[error("use the service-account key: {0}")]
     Rejected(String),
 }
 
 enum Pair {
-    Es256(EcdsaKeyPair),
-    Rs256(RsaKeyPair),
+    Ec(Curve, EcdsaKeyPair),
+    Rsa(RsaKeyPair),
 }
 
-/// A private key that signs tokens: ES256 where it is EC P-256, RS256 where it is RSA.
+/// A private key that signs tokens: ES256, ES384 or ES512 where it is EC, by its curve; RS256 where it is RSA.
 pub struct SigningKey {
     pair: Pair,
     public: VerifyingKey,
@@ -42,7 +43,7 @@ impl SigningKey {
                 SectionKind::PrivateKey => pkcs8(&der)?,
                 SectionKind::EcPrivateKey => sec1(&der)?,
                 SectionKind::RsaPrivateKey => {
-                    Pair::Rs256(RsaKeyPair::from_der(&der).map_err(|e| KeyError::Rejected(e.to_string()))?)
+                    Pair::Rsa(RsaKeyPair::from_der(&der).map_err(|e| KeyError::Rejected(e.to_string()))?)
                 }
                 _ => continue,
             };
@@ -59,9 +60,9 @@ impl SigningKey {
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, KeyError> {
         let failed = |_| KeyError::Rejected("signing failed".into());
         match &self.pair {
-            Pair::Es256(pair) => Ok(pair.sign(&self.random, message).map_err(failed)?.as_ref().to_vec()),
-            Pair::Rs256(pair) => {
-                let mut out = vec![0; pair.public().modulus_len()];
+            Pair::Ec(_, pair) => Ok(pair.sign(&self.random, message).map_err(failed)?.as_ref().to_vec()),
+            Pair::Rsa(pair) => {
+                let mut out = vec![0; pair.public_modulus_len()];
                 pair.sign(&signature::RSA_PKCS1_SHA256, &self.random, message, &mut out).map_err(failed)?;
                 Ok(out)
             }
@@ -70,10 +71,10 @@ impl SigningKey {
 }
 
 fn pkcs8(der: &[u8]) -> Result<Pair, KeyError> {
-    let random = SystemRandom::new();
-    match EcdsaKeyPair::from_pkcs8(&signature::ECDSA_P256_SHA256_FIXED_SIGNING, der, &random) {
-        Ok(pair) => Ok(Pair::Es256(pair)),
-        Err(_) => RsaKeyPair::from_pkcs8(der).map(Pair::Rs256).map_err(|e| KeyError::Rejected(e.to_string())),
+    let of = |curve: Curve| Some(Pair::Ec(curve, EcdsaKeyPair::from_pkcs8(curve.signing(), der).ok()?));
+    match Curve::ALL.into_iter().find_map(of) {
+        Some(pair) => Ok(pair),
+        None => RsaKeyPair::from_pkcs8(der).map(Pair::Rsa).map_err(|e| KeyError::Rejected(e.to_string())),
     }
 }
 
@@ -93,23 +94,24 @@ fn sec1(der: &[u8]) -> Result<Pair, KeyError> {
         None
     };
     let (private, public) = parts().ok_or(KeyError::NoKey)?;
-    let algorithm = &signature::ECDSA_P256_SHA256_FIXED_SIGNING;
-    EcdsaKeyPair::from_private_key_and_public_key(algorithm, private, public, &SystemRandom::new())
-        .map(Pair::Es256)
+    let curve = Curve::ALL.into_iter().find(|curve| public.len() == 1 + 2 * curve.size());
+    let curve = curve.ok_or(KeyError::NoKey)?;
+    EcdsaKeyPair::from_private_key_and_public_key(curve.signing(), private, public)
+        .map(|pair| Pair::Ec(curve, pair))
         .map_err(|e| KeyError::Rejected(e.to_string()))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Algorithm {
-    Es256,
-    Rs256,
+    Ec(Curve),
+    Rsa,
 }
 
 /// A public key that tokens are verified with.
 #[derive(Debug, Clone)]
 pub struct VerifyingKey {
     algorithm: Algorithm,
-    /// What `ring` verifies with: the point, or the PKCS#1 key.
+    /// What `aws-lc-rs` verifies with: the point, or the PKCS#1 key.
     key: Vec<u8>,
     id: String,
 }
@@ -128,7 +130,7 @@ impl VerifyingKey {
                 SectionKind::PrivateKey => pkcs8(&der).ok().and_then(|pair| Self::of(&pair)),
                 SectionKind::EcPrivateKey => sec1(&der).ok().and_then(|pair| Self::of(&pair)),
                 SectionKind::RsaPrivateKey => {
-                    RsaKeyPair::from_der(&der).ok().and_then(|pair| Self::of(&Pair::Rs256(pair)))
+                    RsaKeyPair::from_der(&der).ok().and_then(|pair| Self::of(&Pair::Rsa(pair)))
                 }
                 _ => None,
             };
@@ -139,16 +141,16 @@ impl VerifyingKey {
 
     fn of(pair: &Pair) -> Option<Self> {
         let info = match pair {
-            Pair::Es256(pair) => der::ec_public_key_info(pair.public_key().as_ref()),
-            Pair::Rs256(pair) => der::rsa_public_key_info(pair.public_key().as_ref()),
+            Pair::Ec(curve, pair) => der::ec_public_key_info(*curve, pair.public_key().as_ref()),
+            Pair::Rsa(pair) => der::rsa_public_key_info(pair.public_key().as_ref()),
         };
         Self::from_public_key_info(&info)
     }
 
     fn from_public_key_info(info: &[u8]) -> Option<Self> {
         let (algorithm, key) = match der::parse_public_key_info(info)? {
-            PublicKeyInfo::Ec(point) => (Algorithm::Es256, point),
-            PublicKeyInfo::Rsa(key) => (Algorithm::Rs256, key),
+            PublicKeyInfo::Ec(curve, point) => (Algorithm::Ec(curve), point),
+            PublicKeyInfo::Rsa(key) => (Algorithm::Rsa, key),
         };
         let id = URL_SAFE_NO_PAD.encode(Sha256::digest(info));
         Some(Self { algorithm, key: key.to_vec(), id })
@@ -161,17 +163,17 @@ impl VerifyingKey {
 
     pub(super) fn algorithm(&self) -> &'static str {
         match self.algorithm {
-            Algorithm::Es256 => "ES256",
-            Algorithm::Rs256 => "RS256",
+            Algorithm::Ec(curve) => curve.algorithm(),
+            Algorithm::Rsa => "RS256",
         }
     }
 
     pub(super) fn verifies(&self, message: &[u8], given: &[u8]) -> bool {
         match self.algorithm {
-            Algorithm::Es256 => UnparsedPublicKey::new(&signature::ECDSA_P256_SHA256_FIXED, &self.key)
-                .verify(message, given)
-                .is_ok(),
-            Algorithm::Rs256 => UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &self.key)
+            Algorithm::Ec(curve) => {
+                UnparsedPublicKey::new(curve.verification(), &self.key).verify(message, given).is_ok()
+            }
+            Algorithm::Rsa => UnparsedPublicKey::new(&signature::RSA_PKCS1_2048_8192_SHA256, &self.key)
                 .verify(message, given)
                 .is_ok(),
         }
@@ -182,14 +184,15 @@ impl VerifyingKey {
         let base = |kty: &str| json!({"use": "sig", "kty": kty, "kid": self.id, "alg": self.algorithm()});
         let encoded = |bytes: &[u8]| Value::from(URL_SAFE_NO_PAD.encode(bytes));
         match self.algorithm {
-            Algorithm::Es256 => {
+            Algorithm::Ec(curve) => {
+                let (x, y) = self.key.get(1..)?.split_at_checked(curve.size())?;
                 let mut jwk = base("EC");
-                jwk["crv"] = "P-256".into();
-                jwk["x"] = encoded(self.key.get(1..33)?);
-                jwk["y"] = encoded(self.key.get(33..65)?);
+                jwk["crv"] = curve.name().into();
+                jwk["x"] = encoded(x);
+                jwk["y"] = encoded(y);
                 Some(jwk)
             }
-            Algorithm::Rs256 => {
+            Algorithm::Rsa => {
                 let (body, _) = der::expect(der::SEQUENCE, &self.key)?;
                 let (modulus, rest) = der::expect(der::INTEGER, body)?;
                 let (exponent, _) = der::expect(der::INTEGER, rest)?;

@@ -5,6 +5,7 @@ mod bootstrap_tokens;
 mod cache;
 mod client_certificates;
 mod config;
+mod curve;
 mod der;
 pub(crate) mod jwt;
 mod keys;

@@ -8,6 +8,8 @@ use crate::types::AuthenticationError;
 
 const EC_SEC1: &str = include_str!("testdata/ec-sec1.pem");
 const RSA_PKCS1: &str = include_str!("testdata/rsa-pkcs1.pem");
+const EC_384: &str = include_str!("testdata/ec384-sec1.pem");
+const EC_521: &str = include_str!("testdata/ec521-pkcs8.pem");
 
 #[test]
 fn every_form_of_a_key_is_the_same_key() {
@@ -35,7 +37,8 @@ fn tokens_are_signed_and_not_to_be_bent() {
     let ec = SigningKey::from_pem(EC_SEC1).expect("a key");
     let rsa = SigningKey::from_pem(RSA_PKCS1).expect("a key");
     let claims = jwt::Claims { iss: "https://issuer".into(), sub: "me".into(), ..jwt::Claims::default() };
-    for (key, other) in [(&ec, &rsa), (&rsa, &ec)] {
+    let [ec384, ec521] = [EC_384, EC_521].map(|pem| SigningKey::from_pem(pem).expect("a key"));
+    for (key, other) in [(&ec, &rsa), (&rsa, &ec), (&ec384, &ec), (&ec521, &ec384)] {
         let token = jwt::sign(key, &claims).expect("signed");
         assert_eq!(jwt::unverified(&token).as_ref(), Some(&claims));
         assert!(jwt::signed_by_one_of(&[other.verifying_key(), key.verifying_key()], &token));
@@ -59,7 +62,8 @@ fn tokens_are_signed_and_not_to_be_bent() {
 
 #[test]
 fn keys_are_published() {
-    let keys = [EC_SEC1, RSA_PKCS1].map(|pem| SigningKey::from_pem(pem).expect("a key").verifying_key());
+    let keys = [EC_SEC1, RSA_PKCS1, EC_384, EC_521];
+    let keys = keys.map(|pem| SigningKey::from_pem(pem).expect("a key").verifying_key());
     let set = jwks(&keys);
     assert_eq!(set["keys"][0]["kty"], "EC");
     assert_eq!(set["keys"][0]["crv"], "P-256");
@@ -67,8 +71,15 @@ fn keys_are_published() {
     assert_eq!(set["keys"][1]["kty"], "RSA");
     assert_eq!(set["keys"][1]["e"], "AQAB");
     assert_eq!(set["keys"][1]["n"].as_str().map(str::len), Some(342));
+    for (at, curve, length) in [(2, "P-384", 64), (3, "P-521", 88)] {
+        assert_eq!(set["keys"][at]["crv"], curve);
+        assert_eq!(set["keys"][at]["y"].as_str().map(str::len), Some(length));
+    }
     let configuration = openid_configuration("https://i", "https://i/openid/v1/jwks", &keys);
-    assert_eq!(configuration["id_token_signing_alg_values_supported"], json!(["ES256", "RS256"]));
+    assert_eq!(
+        configuration["id_token_signing_alg_values_supported"],
+        json!(["ES256", "ES384", "ES512", "RS256"])
+    );
 }
 
 struct Says(Result<Option<&'static str>, ()>);

@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk};
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use prost::Message as _;
-use ring::hkdf::{HKDF_SHA256, KeyType, Prk};
-use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::time::Instant;
 
 use crate::cipher::{Cipher, OpenError, Provider};
@@ -318,7 +318,7 @@ fn derive(seed: &Prk, info: &[u8]) -> Result<Cipher, OpenError> {
 
 fn digest(object: &EncryptedObject) -> [u8; 32] {
     // Annotations are in a sorted map, and there is no data: equal objects have equal bytes.
-    let digest = ring::digest::digest(&ring::digest::SHA256, &object.encode_to_vec());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, &object.encode_to_vec());
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 

@@ -1,17 +1,16 @@
 //! Keys of token issuers (RFC 7517) and the signatures that are theirs (RFC 7515, 7518).
 
+use aws_lc_rs::signature::{self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::signature::{
-    self, RsaParameters, RsaPublicKeyComponents, UnparsedPublicKey, VerificationAlgorithm,
-};
 use serde_json::Value;
 
+use super::super::curve::Curve;
 use crate::value::{items, text};
 
-/// Every algorithm that can be verified here. (ES512 cannot: its curve is not in `ring`.)
-pub(crate) const ALGORITHMS: [&str; 8] =
-    ["RS256", "RS384", "RS512", "ES256", "ES384", "PS256", "PS384", "PS512"];
+/// Every algorithm that can be verified here: all that upstream knows.
+pub(crate) const ALGORITHMS: [&str; 9] =
+    ["RS256", "RS384", "RS512", "ES256", "ES384", "ES512", "PS256", "PS384", "PS512"];
 /// No issuer has more keys; a set that is greater is hostile.
 const KEYS_MAX: usize = 256;
 
@@ -22,8 +21,7 @@ enum Key {
         exponent: Vec<u8>,
     },
     /// The uncompressed point.
-    P256(Vec<u8>),
-    P384(Vec<u8>),
+    Ec(Curve, Vec<u8>),
 }
 
 #[derive(Debug, Clone)]
@@ -84,8 +82,9 @@ fn read_key(jwk: &Value) -> Option<Named> {
     }
     let key = match (text(jwk, &["kty"]), text(jwk, &["crv"])) {
         ("RSA", _) => Key::Rsa { modulus: bytes("n")?, exponent: bytes("e")? },
-        ("EC", curve @ ("P-256" | "P-384")) => {
-            let size = if curve == "P-256" { 32 } else { 48 };
+        ("EC", curve) => {
+            let curve = Curve::ALL.into_iter().find(|known| known.name() == curve)?;
+            let size = curve.size();
             let (x, y) = (bytes("x")?, bytes("y")?);
             if x.len() > size || y.len() > size {
                 return None;
@@ -95,7 +94,7 @@ fn read_key(jwk: &Value) -> Option<Named> {
                 point.resize(point.len() + size - coordinate.len(), 0);
                 point.extend(coordinate);
             }
-            if curve == "P-256" { Key::P256(point) } else { Key::P384(point) }
+            Key::Ec(curve, point)
         }
         _ => return None,
     };
@@ -110,9 +109,6 @@ impl Key {
             }
             _ => false,
         };
-        let point = |algorithm: &'static dyn VerificationAlgorithm, key: &[u8]| {
-            UnparsedPublicKey::new(algorithm, key).verify(message, given).is_ok()
-        };
         match (algorithm, self) {
             ("RS256", _) => rsa(&signature::RSA_PKCS1_2048_8192_SHA256),
             ("RS384", _) => rsa(&signature::RSA_PKCS1_2048_8192_SHA384),
@@ -120,8 +116,10 @@ impl Key {
             ("PS256", _) => rsa(&signature::RSA_PSS_2048_8192_SHA256),
             ("PS384", _) => rsa(&signature::RSA_PSS_2048_8192_SHA384),
             ("PS512", _) => rsa(&signature::RSA_PSS_2048_8192_SHA512),
-            ("ES256", Self::P256(key)) => point(&signature::ECDSA_P256_SHA256_FIXED, key),
-            ("ES384", Self::P384(key)) => point(&signature::ECDSA_P384_SHA384_FIXED, key),
+            (_, Self::Ec(curve, key)) => {
+                algorithm == curve.algorithm()
+                    && UnparsedPublicKey::new(curve.verification(), key).verify(message, given).is_ok()
+            }
             _ => false,
         }
     }

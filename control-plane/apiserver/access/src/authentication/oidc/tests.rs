@@ -12,6 +12,7 @@ use crate::authentication::{SigningKey, jwks};
 
 const EC: &str = include_str!("../testdata/ec-sec1.pem");
 const RSA: &str = include_str!("../testdata/rsa-pkcs1.pem");
+const EC_521: &str = include_str!("../testdata/ec521-pkcs8.pem");
 
 /// An issuer on loopback whose keys can change.
 struct Provider {
@@ -74,7 +75,10 @@ fn sign(key: &SigningKey, claims: &Value) -> String {
 }
 
 fn algorithms() -> OidcFlags {
-    OidcFlags { signing_algorithms: vec!["RS256".into(), "ES256".into()], ..OidcFlags::default() }
+    OidcFlags {
+        signing_algorithms: ["RS256", "ES256", "ES512"].map(str::to_string).to_vec(),
+        ..OidcFlags::default()
+    }
 }
 
 async fn name(tokens: &OidcTokens, token: &str) -> Result<Option<String>, String> {
@@ -84,7 +88,7 @@ async fn name(tokens: &OidcTokens, token: &str) -> Result<Option<String>, String
 
 #[tokio::test]
 async fn tokens_of_an_issuer() {
-    for pem in [EC, RSA] {
+    for pem in [EC, RSA, EC_521] {
         let key = SigningKey::from_pem(pem).expect("a key");
         let provider = Provider::start(&key).await;
         let flags =
