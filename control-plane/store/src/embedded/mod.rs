@@ -8,6 +8,7 @@ mod failure;
 mod file;
 mod format;
 mod inspect;
+mod pace;
 mod thread;
 mod tools;
 

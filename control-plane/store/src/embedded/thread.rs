@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
 use super::WRITE_QUEUE;
 use super::disk::Disk;
+use super::pace::Pace;
 use crate::engine::{Answer, Engine, Writer};
 use crate::mvcc::Command;
 use crate::types::{Result, Revision, StoreError};
@@ -31,11 +33,12 @@ pub(super) fn start(
         .enable_time()
         .build()
         .map_err(failed("start the store's timer"))?;
+    let callers = Handle::try_current().ok();
     std::thread::Builder::new()
         .name("store-writer".into())
         .spawn(move || {
             let compaction = Compaction { keep: keep_history, mark: None };
-            let pace = Pace::default();
+            let pace = Pace::new(callers);
             runtime.block_on(Loop { engine, writer, compaction, pace, group: Vec::new() }.run(requests));
         })
         .map_err(failed("start the store's writer thread"))
@@ -47,38 +50,6 @@ struct Loop {
     compaction: Compaction,
     pace: Pace,
     group: Vec<Request>,
-}
-
-/// How long a small group waits for company while writes come fast, at most. A commit costs as much for one as for ten; where
-/// the disk is so quick that few gather during the commit before, this keeps the processor's time per write low.
-const LINGER_MAX: Duration = Duration::from_millis(1);
-/// The least and the most that is slept at a time. After each sleep that brought nothing the group goes.
-const SLEEP: std::ops::RangeInclusive<Duration> = Duration::from_micros(200)..=LINGER_MAX;
-/// Waiting is worth it for so many more, and for groups smaller than [`COMPANY`].
-const WORTH: u32 = 2;
-const COMPANY: usize = 32;
-/// So many groups do not wait after one that waited in vain: everybody who writes is in it.
-const CONTENT: u32 = 64;
-
-/// The rate at which writes came in the last round.
-#[derive(Debug, Default)]
-struct Pace {
-    /// When the last group was taken, and its size.
-    last: Option<(Instant, usize)>,
-    /// Groups that shall not wait.
-    content: u32,
-}
-
-impl Pace {
-    /// How long a group of this size should sleep at a time, for as much company as is worth it.
-    fn sleep(&self, taken: usize, now: Instant) -> Option<Duration> {
-        let (at, before) = self.last?;
-        if taken >= COMPANY || before < 2 || self.content > 0 {
-            return None;
-        }
-        let wanted = now.duration_since(at) * WORTH / u32::try_from(before).unwrap_or(u32::MAX);
-        (wanted <= LINGER_MAX).then(|| wanted.clamp(*SLEEP.start(), *SLEEP.end()))
-    }
 }
 
 /// Compacts to where the store was one period ago, as long as something changes.
@@ -120,7 +91,7 @@ impl Loop {
                     if taken == 0 {
                         return;
                     }
-                    self.gather(taken, &mut requests);
+                    self.gather(&mut requests);
                 }
                 () = sleep_until(wake.unwrap_or_else(Instant::now)), if wake.is_some() => {}
                 () = std::future::ready(()), if self.writer.has_garbage() => {}
@@ -134,25 +105,17 @@ impl Loop {
         clippy::disallowed_methods,
         reason = "the thread is the writer's own, and a timer of tokio's is too coarse"
     )]
-    fn gather(&mut self, taken: usize, requests: &mut mpsc::Receiver<Request>) {
-        let now = Instant::now();
-        if let Some(sleep) = self.pace.sleep(taken, now) {
-            let mut before = 0;
-            while before < self.group.len() && self.group.len() < COMPANY && now.elapsed() < LINGER_MAX {
-                before = self.group.len();
-                std::thread::sleep(sleep);
-                while self.group.len() < WRITE_QUEUE
-                    && let Ok(request) = requests.try_recv()
-                {
-                    self.group.push(request);
-                }
+    fn gather(&mut self, requests: &mut mpsc::Receiver<Request>) {
+        let group = &mut self.group;
+        self.pace.gather(group.len(), Instant::now(), |sleep| {
+            std::thread::sleep(sleep);
+            while group.len() < WRITE_QUEUE
+                && let Ok(request) = requests.try_recv()
+            {
+                group.push(request);
             }
-            if self.group.len() < taken + WORTH as usize {
-                self.pace.content = CONTENT;
-            }
-        }
-        self.pace.content = self.pace.content.saturating_sub(1);
-        self.pace.last = Some((now, self.group.len()));
+            group.len()
+        });
     }
 
     fn step(&mut self) {
@@ -175,30 +138,5 @@ impl Loop {
                 Ok(_) => {}
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_a_small_group_in_a_stream_of_writes_waits() {
-        let now = Instant::now();
-        let check = |last: Option<(u64, usize)>, taken, want: Option<u64>| {
-            let last = last.map(|(micros, before)| (now - Duration::from_micros(micros), before));
-            let sleep = Pace { last, content: 0 }.sleep(taken, now);
-            assert_eq!(sleep, want.map(Duration::from_micros), "{last:?} {taken}");
-        };
-        check(None, 1, None);
-        check(Some((1_000_000, 1)), 1, None);
-        check(Some((60, 1)), 1, None);
-        check(Some((150, 2)), 2, Some(200));
-        check(Some((400, 8)), 4, Some(200));
-        check(Some((2800, 10)), 10, Some(560));
-        check(Some((400, 8)), COMPANY, None);
-        check(Some((4000, 8)), 8, Some(1000));
-        check(Some((8000, 8)), 8, None);
-        assert_eq!(Pace { last: Some((now, 8)), content: 1 }.sleep(4, now), None);
     }
 }
