@@ -16,10 +16,11 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::Certificates;
+use super::valve::Valve;
 use crate::config::Error;
 
-/// What is encrypted before it is sent: what is gathered goes into it as one, records and all.
-const ENCRYPTED_MAX: usize = 256 * 1024;
+/// What is encrypted before it is sent at most: what is gathered waits there, records and all.
+pub(super) const ENCRYPTED_MAX: usize = 512 * 1024;
 
 /// As ALPN names it.
 pub(super) const HTTP2: &[u8] = b"h2";
@@ -33,7 +34,7 @@ pub(crate) struct Tls {
 /// What new connections are accepted with. A new one resumes no session of an old one.
 pub(crate) struct Handshake(TlsAcceptor);
 
-type Accepted = (TlsStream<TcpStream>, Arc<[CertificateDer<'static>]>);
+type Accepted = (TlsStream<Valve<TcpStream>>, Arc<[CertificateDer<'static>]>);
 
 impl Tls {
     pub(crate) fn new(serving: Arc<Certificates>, client_ca_pem: Option<&str>) -> Result<Self, Error> {
@@ -52,9 +53,9 @@ impl Tls {
     }
 
     /// The handshake; gives the certificates that the client has shown, leaf first. It has the key of the leaf.
-    pub(crate) async fn accept(&self, stream: TcpStream) -> std::io::Result<Accepted> {
+    pub(super) async fn accept(&self, stream: TcpStream) -> std::io::Result<Accepted> {
         let current = self.current.load_full();
-        let mut stream = current.0.accept(stream).await?;
+        let mut stream = current.0.accept(Valve::new(stream)).await?;
         stream.get_mut().1.set_buffer_limit(Some(ENCRYPTED_MAX));
         let shown = stream.get_ref().1.peer_certificates().unwrap_or_default().into();
         Ok((stream, shown))
