@@ -22,11 +22,38 @@ pub(super) struct CallCost {
     pub(super) result: Option<SizeEstimate>,
 }
 
+/// Where a value comes from, as upstream follows it by names.
+#[derive(Clone, Copy, Default)]
+enum Place<'c> {
+    /// Computed: no name leads there. Upstream takes the first name below it for that of the variable, so that what is
+    /// below is looked for in the object itself.
+    #[default]
+    Nowhere,
+    /// From a declared variable.
+    At(&'c Decl),
+    /// Below a declared variable, where nothing is declared.
+    Lost,
+}
+
+impl<'c> Place<'c> {
+    fn decl(self) -> Option<&'c Decl> {
+        match self {
+            Self::At(decl) => Some(decl),
+            Self::Nowhere | Self::Lost => None,
+        }
+    }
+}
+
+impl<'c> From<Option<&'c Decl>> for Place<'c> {
+    fn from(decl: Option<&'c Decl>) -> Self {
+        decl.map_or(Self::Lost, Self::At)
+    }
+}
+
 /// What is known of a value before it is there.
 #[derive(Clone, Copy, Default)]
 struct Known<'c> {
-    /// Where it comes from a declared variable.
-    decl: Option<&'c Decl>,
+    place: Place<'c>,
     size: Option<SizeEstimate>,
     members: Option<Members>,
 }
@@ -62,17 +89,16 @@ impl<'c> Reckoner<'c> {
         match checked.expr.kind(id) {
             Kind::Literal(_) => CostEstimate::default(),
             Kind::Ident(name) => {
-                let decl = match self.local(name) {
-                    Some(local) => local.decl,
-                    None => self.environment.find(name).map(|(_, decl)| decl),
+                self.tell(id).place = match self.local(name) {
+                    Some(local) => local.place,
+                    None => self.environment.find(name).map(|(_, decl)| decl).into(),
                 };
-                self.tell(id).decl = decl;
                 CostEstimate::fixed(IDENT)
             }
             Kind::Select { operand, test: true, .. } => self.cost(*operand),
             Kind::Select { operand, field, .. } => {
                 let cost = self.cost(*operand);
-                self.tell(id).decl = self.of(*operand).decl.and_then(|decl| field_of(decl, field));
+                self.tell(id).place = self.below(*operand, |decl| field_of(decl, field));
                 let is_looked_up = matches!(self.ty(*operand), Type::Map(_) | Type::Object(_));
                 cost.add(CostEstimate::fixed(if is_looked_up { IDENT } else { 0 }))
             }
@@ -103,6 +129,15 @@ impl<'c> Reckoner<'c> {
 
     fn of(&self, id: Id) -> Known<'c> {
         self.known[id as usize]
+    }
+
+    /// One step from where a value comes.
+    fn below(&self, id: Id, step: impl FnOnce(&'c Decl) -> Option<&'c Decl>) -> Place<'c> {
+        match self.of(id).place {
+            Place::Nowhere => self.environment.find(ROOT).map_or(Place::Nowhere, |(_, root)| Place::At(root)),
+            Place::At(decl) => step(decl).into(),
+            Place::Lost => Place::Lost,
+        }
     }
 
     fn tell(&mut self, id: Id) -> &mut Known<'c> {
@@ -136,7 +171,7 @@ impl<'c> Reckoner<'c> {
             result = [result, call.result].into_iter().flatten().reduce(SizeEstimate::union);
             if let ("index_list" | "index_map", Some(&of)) = (overload.id, args.first()) {
                 result = self.members(of).map(|members| members.values);
-                self.tell(id).decl = self.of(of).decl.and_then(Decl::element);
+                self.tell(id).place = self.below(of, Decl::element);
             }
             result = result.or_else(|| self.size(id));
         }
@@ -193,22 +228,22 @@ impl<'c> Reckoner<'c> {
     }
 
     fn push_accu(&mut self, fold: &'c Fold) {
-        let decl = if &*fold.accu == ACCU { None } else { self.of(fold.init).decl };
+        let place = if &*fold.accu == ACCU { Place::Nowhere } else { self.of(fold.init).place };
         let (size, members) = (self.size(fold.init), self.members(fold.init));
-        self.locals.push((&fold.accu, Known { decl, size, members }));
+        self.locals.push((&fold.accu, Known { place, size, members }));
     }
 
     /// Binds the variables of a loop: one sees the values of a list or the keys of a map, two see both.
     fn push_variables(&mut self, fold: &'c Fold) {
-        let (members, decl) = (self.members(fold.range), self.of(fold.range).decl);
+        let members = self.members(fold.range);
         let is_list = members.map_or(matches!(self.ty(fold.range), Type::List(_)), |members| members.is_list);
         let key = Known {
-            decl: key_of(decl).filter(|_| !is_list),
+            place: self.below(fold.range, |decl| key_of(decl).filter(|_| !is_list)),
             size: members.map(|members| members.keys),
             members: None,
         };
         let value = Known {
-            decl: decl.and_then(Decl::element),
+            place: self.below(fold.range, Decl::element),
             size: members.map(|members| members.values),
             members: None,
         };
@@ -258,8 +293,8 @@ impl<'c> Reckoner<'c> {
             _ => None,
         };
         let declared = || {
-            let decl = local.map_or(self.of(id).decl, |local| local.decl);
-            decl.and_then(Decl::max_elements).map(|max| SizeEstimate { min: 0, max })
+            let place = local.map_or(self.of(id).place, |local| local.place);
+            place.decl().and_then(Decl::max_elements).map(|max| SizeEstimate { min: 0, max })
         };
         self.of(id)
             .size
@@ -284,7 +319,7 @@ impl<'c> Reckoner<'c> {
             Type::Optional(of) => of,
             _ => return None,
         };
-        let max = self.of(id).decl.and_then(Decl::element).and_then(Decl::max_elements);
+        let max = self.of(id).place.decl().and_then(Decl::element).and_then(Decl::max_elements);
         Some((ty, max.map_or(SizeEstimate::UNKNOWN, |max| SizeEstimate { min: 0, max })))
     }
 
@@ -297,6 +332,9 @@ impl<'c> Reckoner<'c> {
     }
 }
 
+/// The variable whose declaration has the sizes.
+const ROOT: &str = "self";
+
 /// The union of no costs.
 const NOTHING: CostEstimate = CostEstimate { min: u64::MAX, max: 0 };
 
@@ -305,8 +343,8 @@ fn both(a: Option<Members>, b: Option<Members>) -> Option<Members> {
     Some(Members { is_list: a.is_list, keys: a.keys.union(b.keys), values: a.values.union(b.values) })
 }
 
-fn key_of(decl: Option<&Decl>) -> Option<&Decl> {
-    match &decl?.ty {
+fn key_of(decl: &Decl) -> Option<&Decl> {
+    match &decl.ty {
         Type::Map(map) => Some(&map.key),
         _ => None,
     }
