@@ -191,11 +191,10 @@ fn check_range(node: Node<'_>, number: Num, at: &str, outcome: &mut Outcome) {
     let format = node.format().unwrap_or_default();
     let (kind, fits) = match node.types() {
         ["integer"] => {
-            let max = if format == "int32" { f64::from(i32::MAX) } else { 9.3e18 };
-            (
-                "integer",
-                number.float().abs() <= max || (format == "int32" && number.float() == f64::from(i32::MIN)),
-            )
+            let (float, is_narrow) = (number.float(), format == "int32");
+            let max = if is_narrow { f64::from(i32::MAX) } else { 9.3e18 };
+            let in_range = float.abs() <= max || (is_narrow && float == f64::from(i32::MIN));
+            ("integer", in_range && float.fract() == 0.0)
         }
         ["number"] => ("number", format != "float" || number.float().abs() <= f64::from(f32::MAX)),
         _ => return,

@@ -28,7 +28,10 @@ fn types_are_told_in_upstreams_words() {
     check(
         json!({"type": "integer"}),
         json!(1.5),
-        &["spec.x: Invalid value: \"number\": spec.x in body must be of type integer: \"number\""],
+        &[
+            "spec.x: Invalid value: \"number\": spec.x in body must be of type integer: \"number\"",
+            "<nil>: Invalid value: \"\": Checked value must be of type integer (default format) in spec.x",
+        ],
     );
     check(
         json!({"type": "string"}),
@@ -51,6 +54,11 @@ fn types_are_told_in_upstreams_words() {
         json!({"type": "integer", "format": "int32"}),
         json!(true),
         &["spec.x: Invalid value: \"\": spec.x in body must be of type int32: \"\""],
+    );
+    check(
+        json!({"x-kubernetes-int-or-string": true}),
+        json!(1.5),
+        &["spec.x: Invalid value: \"number\": spec.x in body must be of type integer,string: \"number\""],
     );
     check(
         json!({"type": "integer", "format": "int32"}),
