@@ -16,9 +16,9 @@ const TARGET: &str = "machinery/api/data/descriptions.txt.gz";
 
 /// The prose of one type: its own, and its fields' by JSON name.
 #[derive(Default)]
-struct Prose {
-    own: String,
-    fields: BTreeMap<String, String>,
+pub(crate) struct Prose {
+    pub(crate) own: String,
+    pub(crate) fields: BTreeMap<String, String>,
 }
 
 pub(crate) fn run() -> Result<()> {
@@ -60,7 +60,7 @@ fn metadata() -> Result<Value> {
     serde_json::from_slice(&output.stdout).context("read cargo metadata")
 }
 
-fn walk(folder: &Path, types: &mut BTreeMap<String, Prose>) -> Result<()> {
+pub(crate) fn walk(folder: &Path, types: &mut BTreeMap<String, Prose>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
         let path = entry?.path();
         if path.is_dir() {

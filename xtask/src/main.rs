@@ -1,10 +1,11 @@
-//! The chores of the house: `cargo xtask tidy | layers | codegen | cri | descriptions`.
+//! The chores of the house: `cargo xtask tidy | layers | codegen | cri | descriptions | values`.
 
 mod codegen;
 mod cri;
 mod descriptions;
 mod layers;
 mod tidy;
+mod values;
 
 use std::process::ExitCode;
 
@@ -27,12 +28,14 @@ fn run() -> Result<()> {
         Some("codegen") => codegen::run(),
         Some("cri") => cri::run(),
         Some("descriptions") => descriptions::run(),
+        Some("values") => values::run(),
         _ => bail!(
             "usage: cargo xtask tidy      no file and no function is too long\n       \
              cargo xtask layers    the direction of dependencies between folders\n       \
              cargo xtask codegen   machinery/api/data from ../shared/facts\n       \
              cargo xtask cri       machinery/cri/src/v1 from ../shared/facts\n       \
-             cargo xtask descriptions   machinery/api/data/descriptions.txt.gz from the k8s-openapi crate"
+             cargo xtask descriptions   machinery/api/data/descriptions.txt.gz from the k8s-openapi crate\n       \
+             cargo xtask values FOLDER   machinery/api/data/values.txt.gz from an old release of that crate"
         ),
     }
 }

@@ -102,23 +102,33 @@ async fn odd_reads_are_answered_as_upstream_answers_them() {
     server.stop().await;
 }
 
-/// The second version comes in the first form that a client names and we have.
+/// A document comes in the first form that a client names and we have.
 #[tokio::test]
 async fn openapi_comes_as_json_or_protobuf() {
-    const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-    const ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    const JSON: &str = "application/json";
+    const V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    const V2_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    const V3: &str = "application/com.github.proto-openapi.spec.v3.v1.0+protobuf";
+    const V3_ASKED: &str = "application/com.github.proto-openapi.spec.v3@v1.0+protobuf";
     let server = start().await;
-    for (accept, code, kind, begins) in [
-        ("*/*", 200, "application/json", "{\"swagger\":\"2.0\""),
-        (ASKED, 200, PROTOBUF, "\x0a\x032.0"),
-        (PROTOBUF, 200, PROTOBUF, "\x0a\x032.0"),
-        (&format!("text/html, {ASKED};q=0.9, application/json"), 200, PROTOBUF, "\x0a\x032.0"),
-        ("text/html", 406, "application/json", "{"),
+    let (second, third) = ("/openapi/v2", "/openapi/v3/apis/policy/v1");
+    for (path, accept, code, kind, begins) in [
+        (second, "*/*", 200, JSON, "{\"swagger\":\"2.0\""),
+        (second, V2_ASKED, 200, V2, "\x0a\x032.0"),
+        (second, V2, 200, V2, "\x0a\x032.0"),
+        (second, &format!("text/html, {V2_ASKED};q=0.9, {JSON}"), 200, V2, "\x0a\x032.0"),
+        (second, "text/html", 406, JSON, "{"),
+        (third, JSON, 200, JSON, "{\"openapi\":\"3.0.0\""),
+        (third, V3_ASKED, 200, V3, "\x0a\x053.0.0"),
+        (third, V3, 200, V3, "\x0a\x053.0.0"),
+        (third, &format!("{JSON};a=b, {V3_ASKED}"), 200, JSON, "{"),
+        (third, "text/html", 406, "", ""),
+        (third, V2_ASKED, 406, "", ""),
     ] {
-        let answer = server.raw(Method::GET, "/openapi/v2", &[("accept", accept)], Vec::new()).await;
-        let said = answer.headers()["content-type"].to_str().expect("text").to_string();
-        assert_eq!((answer.status().as_u16(), said.as_str()), (code, kind), "{accept}");
-        assert!(answer.body().starts_with(begins.as_bytes()), "{accept}");
+        let answer = server.raw(Method::GET, path, &[("accept", accept)], Vec::new()).await;
+        let said = answer.headers().get("content-type").map_or("", |kind| kind.to_str().expect("text"));
+        assert_eq!((answer.status().as_u16(), said), (code, kind), "{path} {accept}");
+        assert!(answer.body().starts_with(begins.as_bytes()), "{path} {accept}");
     }
     server.stop().await;
 }

@@ -10,7 +10,7 @@ use http::header::{
 };
 use http::{HeaderMap, Response, StatusCode};
 use oarlock_api::Status;
-use oarlock_api::openapi::{CustomApi, OpenApi, encode_v2};
+use oarlock_api::openapi::{CustomApi, OpenApi, encode_v2, encode_v3};
 use parking_lot::Mutex;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
@@ -33,13 +33,25 @@ pub(super) struct Documents {
 }
 
 const V2: &str = "v2";
-/// The same as protobuf.
-const V2_PROTOBUF: &str = "v2.protobuf";
+/// What the path of a document ends with where it is kept as protobuf.
+const AS_PROTOBUF: &str = ".protobuf";
 
 const JSON: &str = "application/json";
-/// As it is answered; the other is how clients ask.
-const PROTOBUF: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-const PROTOBUF_ASKED: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// A form of protobuf: as it is answered, and as clients ask.
+struct Protobuf {
+    answered: &'static str,
+    asked: &'static str,
+}
+
+const PROTOBUF_V2: Protobuf = Protobuf {
+    answered: "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
+    asked: "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
+};
+const PROTOBUF_V3: Protobuf = Protobuf {
+    answered: "application/com.github.proto-openapi.spec.v3.v1.0+protobuf",
+    asked: "application/com.github.proto-openapi.spec.v3@v1.0+protobuf",
+};
 
 impl Documents {
     pub(super) fn new(view: &View, enums: bool) -> Self {
@@ -76,11 +88,11 @@ impl Documents {
         if self.is_known(headers) {
             return Ok(self.not_modified());
         }
-        let path = accepted_v2(headers).ok_or_else(|| {
-            let why = format!("only the following media types are accepted: {JSON}, {PROTOBUF}");
-            Status::not_acceptable(why)
+        let protobuf = wants(headers, &PROTOBUF_V2).ok_or_else(|| {
+            let known = PROTOBUF_V2.answered;
+            Status::not_acceptable(format!("only the following media types are accepted: {JSON}, {known}"))
         })?;
-        self.document(path, headers).await
+        self.document(V2, protobuf, headers).await
     }
 
     /// A document of v3 by its path; a stale hash is sent to the current address.
@@ -102,22 +114,33 @@ impl Documents {
             _ if self.is_known(headers) => return Ok(self.not_modified()),
             _ => {}
         }
-        let mut response = self.document(path, headers).await?;
+        let Some(protobuf) = wants(headers, &PROTOBUF_V3) else {
+            let mut response = Response::new(empty());
+            *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+            return Ok(response);
+        };
+        let mut response = self.document(path, protobuf, headers).await?;
         if query.get("hash").is_some() {
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
         }
         Ok(response)
     }
 
-    async fn document(&self, path: &str, headers: &HeaderMap) -> Result<Response<Body>, Status> {
-        let ready = self.written.lock().get(path).cloned();
+    async fn document(
+        &self,
+        path: &str,
+        protobuf: Option<&'static str>,
+        headers: &HeaderMap,
+    ) -> Result<Response<Body>, Status> {
+        let path = format!("{path}{}", if protobuf.is_some() { AS_PROTOBUF } else { "" });
+        let ready = self.written.lock().get(&path).cloned();
         let packed = match ready {
             Some(packed) => packed,
             None => {
-                let (openapi, others, wanted) = (self.openapi.clone(), self.others.clone(), path.to_string());
+                let (openapi, others, wanted) = (self.openapi.clone(), self.others.clone(), path.clone());
                 let written = tokio::task::spawn_blocking(move || write(&openapi, &others, &wanted)).await;
                 let packed = written.map_err(Status::internal)?.ok_or_else(Status::page_not_found)?;
-                self.written.lock().insert(path.to_string(), packed.clone());
+                self.written.lock().insert(path, packed.clone());
                 packed
             }
         };
@@ -136,8 +159,7 @@ impl Documents {
         };
         response.headers_mut().insert(VARY, HeaderValue::from_static("Accept-Encoding, Accept"));
         response.headers_mut().insert(ETAG, self.etag());
-        let kind = if path == V2_PROTOBUF { PROTOBUF } else { JSON };
-        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(protobuf.unwrap_or(JSON)));
         Ok(response)
     }
 
@@ -167,26 +189,27 @@ impl Documents {
     }
 }
 
-/// The form of v2 that a client wants most.
-fn accepted_v2(headers: &HeaderMap) -> Option<&'static str> {
+/// The form that a client wants most: protobuf under its name, or JSON; none where it can read neither.
+fn wants(headers: &HeaderMap, protobuf: &Protobuf) -> Option<Option<&'static str>> {
     let accept = headers.get_all(http::header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
     let mut kinds = accept.flat_map(|value| value.split(',')).peekable();
     if kinds.peek().is_none() {
-        return Some(V2);
+        return Some(None);
     }
     kinds.find_map(|kind| match kind.split(';').next().unwrap_or_default().trim() {
-        JSON | "*/*" | "application/*" => Some(V2),
-        PROTOBUF | PROTOBUF_ASKED => Some(V2_PROTOBUF),
+        JSON | "*/*" | "application/*" => Some(None),
+        kind if kind == protobuf.answered || kind == protobuf.asked => Some(Some(protobuf.answered)),
         _ => None,
     })
 }
 
 fn write(openapi: &OpenApi, others: &[Bytes], path: &str) -> Option<Bytes> {
-    let plain = match path {
-        V2 if others.is_empty() => openapi.v2_document(),
-        V2 => joined(&openapi.v2_document(), others).to_string().into_bytes(),
-        V2_PROTOBUF => encode_v2(&joined(&openapi.v2_document(), others)),
-        _ => openapi.v3_document(path)?,
+    let plain = match (path.strip_suffix(AS_PROTOBUF), path) {
+        (None, V2) if others.is_empty() => openapi.v2_document(),
+        (None, V2) => joined(&openapi.v2_document(), others).to_string().into_bytes(),
+        (Some(V2), _) => encode_v2(&joined(&openapi.v2_document(), others)),
+        (None, path) => openapi.v3_document(path)?,
+        (Some(path), _) => encode_v3(&joined(&openapi.v3_document(path)?, &[])),
     };
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(&plain).expect("writing to memory does not fail");

@@ -1,11 +1,11 @@
-//! What a column of a table tells: for most of them the prose of the field that it shows.
+//! What a column of a table tells: for most of them the prose of the field that it shows, for the others a line of its own.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use super::descriptions::Descriptions;
 
-/// `group/plural`, column, type and field, parted by tabs.
+/// `group/plural`, column, type and field, parted by tabs; or `=` and the text itself.
 const COLUMNS: &str = include_str!("../../data/columns.txt");
 
 /// Of every object.
@@ -19,8 +19,9 @@ static TEXTS: LazyLock<HashMap<String, String>> = LazyLock::new(|| {
     let text = |ty: &str, field: &str| prose.of_fields(ty).remove(field).unwrap_or_default();
     let own = COLUMNS.lines().filter_map(|line| {
         let mut parts = line.split('\t');
-        let (resource, column) = (parts.next()?, parts.next()?);
-        Some((key(resource, column), text(parts.next()?, parts.next()?)))
+        let (resource, column, ty, field) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+        let told = if ty == "=" { field.to_string() } else { text(ty, field) };
+        Some((key(resource, column), told))
     });
     own.chain(META.iter().map(|(column, field)| (key("", column), text(OBJECT_META, field)))).collect()
 });
@@ -54,6 +55,7 @@ mod tests {
         assert!(
             column_description("apps", "deployments", "Age").starts_with("CreationTimestamp is a timestamp")
         );
-        assert_eq!(column_description("", "pods", "Ready"), "");
+        assert_eq!(column_description("", "namespaces", "Status"), "The status of the namespace");
+        assert_eq!(column_description("", "pods", "Nothing"), "");
     }
 }

@@ -85,6 +85,8 @@ const REASONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.
 /// The values of a named string type that the table has none of.
 pub(super) fn further_values(name: &str) -> &'static [&'static str] {
     match name {
+        "io.k8s.api.discovery.v1.AddressType" => &["FQDN", "IPv4", "IPv6"],
+        "io.k8s.api.resource.v1.DeviceAllocationMode" => &["All", "ExactCount"],
         "io.k8s.api.networking.v1.PathType" => &["Exact", "ImplementationSpecific", "Prefix"],
         _ => &[],
     }

@@ -27,7 +27,7 @@ use descriptions::Descriptions;
 use operations::Api;
 pub use operations::deletion_gives_object;
 use paths::Writer;
-pub use protobuf::encode_v2;
+pub use protobuf::{encode_v2, encode_v3};
 use roots::Root;
 use schema::Schemas;
 
@@ -133,7 +133,7 @@ impl OpenApi {
     fn root_fingerprint(&self) -> String {
         let mut hash = Fnv::default();
         hash.write(env!("CARGO_PKG_VERSION").as_bytes());
-        hash.write(descriptions::packed());
+        descriptions::packed().into_iter().for_each(|prose| hash.write(prose));
         digits(hash)
     }
 
@@ -159,7 +159,7 @@ impl OpenApi {
         let mut hash = Fnv::default();
         hash.write(&[u8::from(self.enums)]);
         hash.write(env!("CARGO_PKG_VERSION").as_bytes());
-        hash.write(descriptions::packed());
+        descriptions::packed().into_iter().for_each(|prose| hash.write(prose));
         for (path, group) in self.groups.iter().filter(|(_, group)| !group.builtin.is_empty()) {
             hash.write(path.as_bytes());
             for resource in &group.builtin {

@@ -19,12 +19,7 @@ pub(super) const VERSION_INFO: &str = "io.k8s.apimachinery.pkg.version.Info";
 const APIEXTENSIONS: &str = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.";
 /// Options and events that every group version has a name for.
 const EVERYWHERE: [&str; 2] = ["DeleteOptions", "WatchEvent"];
-/// What every object has; the crate that the prose comes from leaves these out.
-const EVERY_OBJECT: [(&str, &str); 3] = [
-    ("apiVersion", "The group and version of the API that this object is written in, as GROUP/VERSION."),
-    ("kind", "The kind of the object, in CamelCase. It cannot be changed."),
-    ("metadata", "Standard object's metadata."),
-];
+const LIST_META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.ListMeta";
 
 pub(super) struct Schemas<'d> {
     table: &'static Table,
@@ -144,8 +139,8 @@ impl<'d> Schemas<'d> {
         let ty: &'static Type = self.table.ty(id);
         let mut prose = self.prose.of_fields(ty.name);
         if ty.gvk.is_some() {
-            for (field, text) in EVERY_OBJECT {
-                prose.entry(field).or_insert_with(|| text.to_string());
+            for (field, text) in self.prose.of_every_object(self.is_list(ty)) {
+                prose.entry(field).or_insert(text);
             }
         }
         let mut properties = Map::new();
@@ -175,7 +170,11 @@ impl<'d> Schemas<'d> {
         if schema.get("$ref").is_some() && annotated && self.version == Version::V3 {
             schema = json!({"allOf": [schema]});
         }
-        if let Some(text) = prose {
+        if let Some(mut text) = prose {
+            if let (FieldKind::Enum(id), Some(values)) = (&field.kind, schema["enum"].as_array()) {
+                let values = values.iter().filter_map(Value::as_str);
+                text.push_str(&self.prose.of_values(self.table.named_string(*id).name, values));
+            }
             schema["description"] = text.into();
         }
         if let Some(default) = default {
@@ -268,6 +267,12 @@ impl<'d> Schemas<'d> {
                 self.reference(&format!("{APIEXTENSIONS}JSONSchemaPropsOrStringArray"))
             }
         }
+    }
+
+    /// Whether objects of this kind are lists of objects.
+    fn is_list(&self, ty: &Type) -> bool {
+        let meta = ty.field("metadata").and_then(|field| field.kind.struct_type());
+        ty.gvk.is_some() && meta.is_some_and(|meta| self.table.ty(meta).name == LIST_META)
     }
 
     fn name_kinds(&self, name: &str, schema: &mut Value) {

@@ -302,3 +302,57 @@ fn closed_sets_can_be_left_out() {
     assert!(!String::from_utf8(document).expect("text").contains("\"enum\":"));
     assert_ne!(api.v3_fingerprint("api/v1"), served().v3_fingerprint("api/v1"));
 }
+
+/// What kubectl explains: the prose of what every object has, and what values mean where that is known.
+#[test]
+fn values_and_what_every_object_has_are_explained() {
+    for (path, ty, field, begins, ends) in [
+        (
+            "api/v1",
+            "io.k8s.api.core.v1.Pod",
+            "apiVersion",
+            "APIVersion defines the versioned schema of",
+            "#resources",
+        ),
+        (
+            "api/v1",
+            "io.k8s.api.core.v1.Pod",
+            "kind",
+            "Kind is a string value representing the REST",
+            "#types-kinds",
+        ),
+        (
+            "api/v1",
+            "io.k8s.api.core.v1.PodList",
+            "metadata",
+            "Standard list metadata. More info:",
+            "#types-kinds",
+        ),
+        ("apis/apps/v1", "io.k8s.api.apps.v1.DeploymentStrategy", "type", "Type of deployment.", "one."),
+        (
+            "api/v1",
+            "io.k8s.api.core.v1.Container",
+            "imagePullPolicy",
+            "Image pull policy. One of Always",
+            "Container will fail if the image isn't present",
+        ),
+        (
+            "apis/batch/v1",
+            "io.k8s.api.batch.v1.JobSpec",
+            "podReplacementPolicy",
+            "podReplacementPolicy specifies",
+            "Possible enum values:\n - `\"Failed\"`\n - `\"TerminatingOrFailed\"`",
+        ),
+    ] {
+        let document = v3(path);
+        let told = &document["components"]["schemas"][ty]["properties"][field]["description"];
+        let told = told.as_str().expect("it is described");
+        assert!(told.starts_with(begins) && told.ends_with(ends), "{ty} {field}: {told}");
+        let values = document["components"]["schemas"][ty]["properties"][field]["enum"].is_array();
+        assert_eq!(told.contains("\n\nPossible enum values:\n - `\""), values, "{ty} {field}: {told}");
+    }
+    let bare = OpenApi::new(|resource| resource.served_by_default).with_enums(false);
+    let bare =
+        String::from_utf8(bare.v3_document("apis/apps/v1").expect("it is served")).expect("it is text");
+    assert!(!bare.contains("Possible enum values"));
+}
