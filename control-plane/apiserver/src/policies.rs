@@ -10,10 +10,14 @@ use serde_json::Value;
 
 use crate::cache::{Changes, Filter};
 use crate::config::Error;
+use crate::registry::Hand;
 use crate::server::Server;
 
 /// Several changes at once are one look.
 const PAUSE: Duration = Duration::from_millis(20);
+
+/// Upstream's controller.
+const CHECKER: Hand = Hand::status_of("validatingadmissionpolicy-status");
 
 fn policies() -> GroupResource {
     GroupResource::new("admissionregistration.k8s.io", "validatingadmissionpolicies")
@@ -54,15 +58,8 @@ async fn check_all(server: &Arc<Server>) -> Result<(), oarlock_api::Status> {
     for policy in server.objects.list(&policies(), "").iter().filter(|policy| !is_checked(policy)) {
         let name = policy["metadata"]["name"].as_str().unwrap_or_default();
         let surface = &*server.registry.world.surface;
-        let change = |object: &mut Value| {
-            let found = type_check(object, surface);
-            let Value::Object(found) = found else { return Ok(()) };
-            for (field, value) in found {
-                object["status"][field.as_str()] = value;
-            }
-            Ok(())
-        };
-        server.registry.amend(&cached.storage, ("", name), change).await?;
+        let status = |object: &Value| type_check(object, surface);
+        server.registry.apply_status(&cached.storage, ("", name), CHECKER, status).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{TestServer, start};
+use common::{TestServer, eventually, start};
 use http::Method;
 use serde_json::{Value, json};
 
@@ -160,5 +160,73 @@ async fn dry_runs_and_status_are_apart() {
         refused["message"],
         "Apply failed with 1 conflict: conflict with \"autoscaler\" with subresource \"scale\" using apps/v1: .spec.replicas"
     );
+    server.stop().await;
+}
+
+/// What a part of the server writes is recorded as upstream's part of that name would record it.
+#[tokio::test]
+async fn the_servers_own_writes_are_recorded() {
+    let server = start().await;
+    let definition = json!({
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": { "name": "boats.example.com" },
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "names": { "plural": "boats", "kind": "Boat" },
+            "versions": [{ "name": "v1", "served": true, "storage": true, "schema": { "openAPIV3Schema": { "type": "object" } } }],
+        },
+    });
+    let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(server.ask(Method::POST, definitions, definition).await.0, 201);
+    let service = json!({
+        "apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": { "name": "v1.away.example.com" },
+        "spec": {
+            "group": "away.example.com", "version": "v1", "groupPriorityMinimum": 1, "versionPriority": 1,
+            "service": { "namespace": "default", "name": "nowhere" },
+        },
+    });
+    let services = "/apis/apiregistration.k8s.io/v1/apiservices";
+    assert_eq!(server.ask(Method::POST, services, service).await.0, 201);
+    let flow = "/apis/flowcontrol.apiserver.k8s.io/v1";
+    let producer = "api-priority-and-fairness-config-producer-v1 Update ";
+    let consumer = "api-priority-and-fairness-config-consumer-v1 Apply status";
+    let condition = "/f:status/f:conditions/k:{\"type\":\"Dangling\"}/f:lastTransitionTime";
+    for (path, who, field) in [
+        (format!("{flow}/flowschemas/catch-all"), producer, "/f:spec/f:matchingPrecedence"),
+        (format!("{flow}/flowschemas/catch-all"), consumer, condition),
+        (format!("{flow}/prioritylevelconfigurations/catch-all"), producer, "/f:spec/f:type"),
+        (
+            "/apis/networking.k8s.io/v1/ipaddresses/10.96.0.1".into(),
+            "kube-apiserver Update ",
+            "/f:spec/f:parentRef/f:name",
+        ),
+        (
+            "/apis/networking.k8s.io/v1/servicecidrs/kubernetes".into(),
+            "kubernetes-service-cidr-controller Apply status",
+            "/f:status/f:conditions/k:{\"type\":\"Ready\"}/f:status",
+        ),
+        (
+            format!("{definitions}/boats.example.com"),
+            "kube-apiserver Update status",
+            "/f:status/f:acceptedNames/f:kind",
+        ),
+        (format!("{services}/v1.example.com"), "kube-apiserver Update ", "/f:spec/f:groupPriorityMinimum"),
+        (
+            format!("{services}/v1.away.example.com"),
+            "kube-apiserver Update status",
+            "/f:status/f:conditions/k:{\"type\":\"Available\"}/f:reason",
+        ),
+    ] {
+        eventually("the part of the server has written", async || {
+            let (_, object) = server.get(&path).await;
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
+            let mut entries = object["metadata"]["managedFields"].as_array()?.iter();
+            let entry = entries.find(|entry| {
+                let parts = [&entry["manager"], &entry["operation"], &entry["subresource"]].map(text);
+                parts.join(" ") == who
+            });
+            let owned = entry?["fieldsV1"].pointer(&field.replace("~", "~0"));
+            owned.map(drop)
+        })
+        .await;
+    }
     server.stop().await;
 }

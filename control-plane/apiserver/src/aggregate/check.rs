@@ -21,7 +21,7 @@ use super::{Described, RemoteGroups, api_services};
 use crate::body::empty;
 use crate::cache::{Changes, Filter};
 use crate::config::Error;
-use crate::registry::time_text;
+use crate::registry::{Hand, time_text};
 use crate::server::Server;
 
 const PERIOD: Duration = Duration::from_secs(30);
@@ -121,7 +121,7 @@ async fn tell(server: &Server, service: &Value, found: &Availability) -> Result<
         }
         Ok(())
     };
-    server.registry.amend(&cached.storage, ("", name), change).await.map(drop)
+    server.registry.amend_as(&cached.storage, ("", name), Hand::STATUS, change).await.map(drop)
 }
 
 /// Asks a backend for the resources of its group version, as upstream's availability check does.

@@ -17,14 +17,13 @@ use futures::future::BoxFuture;
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use oarlock_api::Status;
-use oarlock_api::apply::{OneVersion, Request, Reset, track};
 use oarlock_apiserver_access::{Annotations, User};
 use oarlock_base::{Backoff, Shutdown};
 use serde_json::{Value, json};
 
 use crate::config::{Config, Error};
 use crate::registry::services::parse_ranges;
-use crate::registry::{Registry, Served, Write};
+use crate::registry::{Hand, Registry, Served, Write};
 use crate::server::Server;
 
 /// What the objects depend on.
@@ -163,7 +162,7 @@ async fn ensure(
         Action::Replace(new) => {
             let replaced = registry.update(&served, (&namespace, &name), &mut write, None, |current| {
                 let mut new = new.clone();
-                own(&served, "", Some(current), &mut new);
+                own(&served, Some(current), &mut new);
                 Ok(new)
             });
             let replaced = replaced.await;
@@ -176,7 +175,7 @@ async fn ensure(
         }
     };
     crate::decode::default(&served, &mut new);
-    own(&served, "", None, &mut new);
+    own(&served, None, &mut new);
     match registry.create(&served, &namespace, new, &mut write).await {
         // Another server was quicker, which is as good.
         Err(status) if status.reason == "AlreadyExists" => Ok(()),
@@ -185,24 +184,9 @@ async fn ensure(
 }
 
 /// Records what this server writes as its own.
-pub(crate) fn own(served: &Served, subresource: &str, live: Option<&Value>, new: &mut Value) {
-    let api_version = served.gvk.api_version();
-    let reset = match served.api.subresource("status") {
-        Some(_) if subresource == "status" => Reset::fields(&[&["spec"], &["metadata"]]),
-        Some(_) => Reset::fields(&[&["status"]]),
-        None => Reset::Nothing,
-    };
-    let request = Request {
-        schema: &served.schema(),
-        api_version: &api_version,
-        kind: &served.gvk.kind,
-        manager: "kube-apiserver",
-        subresource,
-        reset: &reset,
-        versions: &OneVersion,
-        now: Timestamp::now(),
-    };
-    track(&request, live, new);
+fn own(served: &Served, live: Option<&Value>, new: &mut Value) {
+    let has_status = served.api.subresource("status").is_some();
+    Hand::SERVER.record((&served.schema(), &served.gvk), has_status, live, new);
 }
 
 /// The server's own identity. (`system:apiserver`)

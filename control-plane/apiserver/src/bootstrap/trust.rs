@@ -55,7 +55,9 @@ fn told(believed: &Believed) -> Map<String, Value> {
         say("requestheader-client-ca-file", header.client_ca_pem.clone());
         say("requestheader-allowed-names", json!(header.allowed_names).to_string());
         say("requestheader-username-headers", json!(header.username_headers).to_string());
-        say("requestheader-uid-headers", json!(header.uid_headers).to_string());
+        if !header.uid_headers.is_empty() {
+            say("requestheader-uid-headers", json!(header.uid_headers).to_string());
+        }
         say("requestheader-group-headers", json!(header.group_headers).to_string());
         say("requestheader-extra-headers-prefix", json!(header.extra_headers_prefixes).to_string());
     }

@@ -8,7 +8,7 @@ use oarlock_apiserver_access::Annotations;
 use serde_json::Value;
 
 use crate::aggregate::{Duty, Kept, api_services, duty, registration};
-use crate::registry::{DeleteOptions, Write};
+use crate::registry::{DeleteOptions, Hand, Write};
 use crate::server::Server;
 
 /// Custom resources come after all others.
@@ -54,10 +54,16 @@ async fn act(server: &Arc<Server>, name: &str, duty: Duty, existing: Option<&Val
         Duty::Nothing => Ok(()),
         Duty::Create(mut object) => {
             crate::decode::default(&served, &mut object);
+            Hand::SERVER.record((&served.schema(), &served.gvk), true, None, &mut object);
             registry.create(&served, "", object, &mut write).await.map(drop)
         }
         Duty::Replace(new) => {
-            registry.update(&served, ("", name), &mut write, None, |_| Ok(new.clone())).await.map(drop)
+            let change = |current: &Value| {
+                let mut new = new.clone();
+                Hand::SERVER.record((&served.schema(), &served.gvk), true, Some(current), &mut new);
+                Ok(new)
+            };
+            registry.update(&served, ("", name), &mut write, None, change).await.map(drop)
         }
         Duty::Delete => {
             let uid = existing.and_then(|service| service["metadata"]["uid"].as_str()).map(str::to_string);

@@ -26,7 +26,7 @@ use serde_json::Value;
 use crate::aggregate::api_services;
 use crate::cache::{Changes, Filter};
 use crate::config::Error;
-use crate::registry::Resources;
+use crate::registry::{Hand, Resources};
 use crate::server::Server;
 
 /// Several changes at once are one look.
@@ -145,22 +145,9 @@ async fn amend<T>(server: &Server, definition: &Value, change: T) -> Result<(), 
 where
     T: Fn(&mut Value) -> Result<(), Status> + Send + Sync,
 {
-    let (Some(cached), Some(served)) = (
-        server.resources.cached(&definitions()),
-        server.resources.known("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
-    ) else {
-        return Ok(());
-    };
+    let Some(cached) = server.resources.cached(&definitions()) else { return Ok(()) };
     let name = definition["metadata"]["name"].as_str().unwrap_or_default();
-    let owned = |object: &mut Value| {
-        let live = object.clone();
-        change(object)?;
-        if *object != live {
-            crate::bootstrap::own(&served, "status", Some(&live), object);
-        }
-        Ok(())
-    };
-    server.registry.amend(&cached.storage, ("", name), owned).await.map(drop)
+    server.registry.amend_as(&cached.storage, ("", name), Hand::STATUS, change).await.map(drop)
 }
 
 impl Definitions {

@@ -14,7 +14,7 @@ use super::{Call, options};
 use crate::body::Body;
 use crate::decode::{self, Expected, Format};
 use crate::encode;
-use crate::registry::{DeleteOptions, Write, admission, check_preconditions, stored};
+use crate::registry::{DeleteOptions, Hand, Write, admission, check_preconditions, stored};
 
 pub(super) async fn create(call: Call<'_>, body: Bytes) -> Result<Response<Body>, Status> {
     let accepted = encode::negotiate(call.headers, call.query, false)?;
@@ -163,6 +163,6 @@ async fn leave(call: &Call<'_>, pod: &Value, dry_run: bool) -> Result<Leave, Sta
         }
         Ok(())
     };
-    call.server.registry.amend(stored(&served)?, (namespace, name), spend).await?;
+    call.server.registry.amend_as(stored(&served)?, (namespace, name), Hand::STATUS, spend).await?;
     Ok(Leave::Charged)
 }

@@ -13,11 +13,15 @@ use serde_json::{Value, json};
 
 use crate::cache::{Changes, Filter};
 use crate::config::Error;
-use crate::registry::{DeleteOptions, Served, Write, time_text};
+use crate::registry::{DeleteOptions, Hand, Served, Write, time_text};
 use crate::server::Server;
 
+/// As upstream's two controllers of these objects call themselves.
+const PRODUCER: Hand = Hand::named("api-priority-and-fairness-config-producer-v1");
+const CONSUMER: Hand = Hand::status_of("api-priority-and-fairness-config-consumer-v1");
+
 /// Several changes at once are one look.
-const PAUSE: Duration = Duration::from_millis(100);
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Keeps them until the shutdown.
 pub(crate) async fn keep(server: &Arc<Server>, stop: Shutdown) -> Result<(), Error> {
@@ -80,12 +84,18 @@ async fn act(server: &Arc<Server>, resource: &GroupResource, action: Maintenance
     let done = match action {
         Maintenance::Create(mut object) => {
             crate::decode::default(&served, &mut object);
+            PRODUCER.record((&served.schema(), &served.gvk), true, None, &mut object);
             server.registry.create(&served, "", object, &mut write).await.map(drop)
         }
         Maintenance::Update(object) => {
             let name = object["metadata"]["name"].as_str().unwrap_or_default().to_string();
             let place = ("", name.as_str());
-            server.registry.update(&served, place, &mut write, None, |_| Ok(object.clone())).await.map(drop)
+            let change = |current: &Value| {
+                let mut new = object.clone();
+                PRODUCER.record((&served.schema(), &served.gvk), true, Some(current), &mut new);
+                Ok(new)
+            };
+            server.registry.update(&served, place, &mut write, None, change).await.map(drop)
         }
         Maintenance::Delete { name, resource_version } => {
             let options =
@@ -103,15 +113,6 @@ async fn act(server: &Arc<Server>, resource: &GroupResource, action: Maintenance
 async fn tell(server: &Arc<Server>, name: &str, condition: &Value) -> Result<(), Status> {
     let served = served(server, &FLOW_SCHEMAS)?;
     let storage = crate::registry::stored(&served)?;
-    let change = |object: &mut Value| {
-        let conditions = &mut object["status"]["conditions"];
-        if !conditions.is_array() {
-            *conditions = json!([]);
-        }
-        let list = conditions.as_array_mut().expect("it was made a list above");
-        list.retain(|other| other["type"] != condition["type"]);
-        list.push(condition.clone());
-        Ok(())
-    };
-    server.registry.amend(storage, ("", name), change).await.map(drop)
+    let status = |_: &Value| json!({"conditions": [condition]});
+    server.registry.apply_status(storage, ("", name), CONSUMER, status).await.map(drop)
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::range::AddressRange;
-use crate::registry::{Storage, key_of, time_text};
+use crate::registry::{Hand, Storage, key_of, time_text};
 
 pub(super) static SERVICE_CIDRS: LazyLock<GroupResource> =
     LazyLock::new(|| GroupResource::new("networking.k8s.io", "servicecidrs"));
@@ -108,6 +108,7 @@ pub(super) fn address_object(storage: &Storage, address: IpAddr, service: &Value
             "resource": "services", "namespace": meta["namespace"], "name": meta["name"],
         } },
     });
+    Hand::SERVER.record((&storage.schema, &storage.gvk), false, None, &mut object);
     if storage.strategy.has_generation() {
         object["metadata"]["generation"] = 1.into();
     }

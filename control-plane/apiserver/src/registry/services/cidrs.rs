@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::addresses::{IP_ADDRESSES, SERVICE_CIDRS, ranges_in};
 use crate::cache::{Filter, WatchReader, WatchStart};
 use crate::config::Error;
-use crate::registry::time_text;
+use crate::registry::{Hand, time_text};
 use crate::server::Server;
 
 pub(super) const FINALIZER: &str = "networking.k8s.io/service-cidr-finalizer";
@@ -180,6 +180,12 @@ fn watch(server: &Server, with_addresses: bool) -> Vec<WatchReader> {
     resources.into_iter().flatten().filter_map(watch).collect()
 }
 
+/// Upstream has two controllers of these: one keeps the server's own range, the other all others.
+fn hand_for(cidr: &Value) -> Hand {
+    let own = cidr["metadata"]["name"] == "kubernetes";
+    Hand::status_of(if own { "kubernetes-service-cidr-controller" } else { "service-cidr-controller" })
+}
+
 async fn look(server: &Arc<Server>) -> Result<Outlook, Status> {
     let all = server.objects.list(&SERVICE_CIDRS, "");
     let mut outlook = Outlook::default();
@@ -204,8 +210,17 @@ async fn look(server: &Arc<Server>) -> Result<Outlook, Status> {
         }
         let name = cidr["metadata"]["name"].as_str().unwrap_or_default();
         let changed = server.registry.amend(&cached.storage, ("", name), |cidr| {
+            let status = cidr["status"].clone();
             change(cidr, &step);
-            Ok(())
+            if cidr["status"] == status {
+                return Ok(());
+            }
+            let mut told = std::mem::replace(&mut cidr["status"], status);
+            // The condition is applied, without a reason where there is none.
+            if let Some(fields) = told["conditions"][0].as_object_mut() {
+                fields.retain(|_, value| value != "");
+            }
+            hand_for(cidr).apply_in(&cached.storage, cidr, &told)
         });
         changed.await?;
         tracing::debug!(name, ?step, "a ServiceCIDR was kept");
