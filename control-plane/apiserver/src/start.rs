@@ -33,7 +33,7 @@ use crate::kubelet::{Dialer, client_tls};
 use crate::metrics::Metrics;
 use crate::policies;
 use crate::registry::services::{self, Finding, ServiceAllocator, parse_ranges};
-use crate::registry::{Catalogue, QuotaWriter, Registry, Resources, ServedSurface};
+use crate::registry::{Catalogue, Keys, QuotaWriter, Registry, Resources, ServedSurface};
 use crate::server::{Connector, Server};
 use crate::{audit, bootstrap, encryption, legacy_tokens};
 
@@ -44,6 +44,8 @@ const QUEUE_PATIENCE: Duration = Duration::from_secs(15);
 struct Foundation {
     store: Arc<dyn Store>,
     encryption: Option<Arc<Encryption>>,
+    /// What of it the caches were read with.
+    keys: u64,
     cache: Arc<Cache>,
     resources: Arc<Catalogue>,
     objects: Arc<dyn Objects>,
@@ -55,6 +57,7 @@ impl Foundation {
         let resources = Resources::kept_as(config.storage_media_type, &config.runtime_config);
         let (store, encryption) =
             encryption::around(config.store.clone(), &config.encryption, &resources, metrics, tasks)?;
+        let keys = encryption.as_ref().map_or(0, |encryption| encryption.generation());
         let cache = Arc::new(Cache::new(store.clone(), resources.caches()));
         let resources = Arc::new(Catalogue::new(resources));
         let revision = cache.load().await?;
@@ -63,7 +66,7 @@ impl Foundation {
             resources: resources.clone(),
             tasks: tasks.spawner(),
         });
-        Ok(Self { store, encryption, cache, resources, objects, revision })
+        Ok(Self { store, encryption, keys, cache, resources, objects, revision })
     }
 }
 
@@ -105,6 +108,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     };
     let audit = audit::start(config.audit.as_ref(), &clients, metrics.registry(), tasks)?;
     let (services, found) = allocator(config, &ground).await?;
+    let keys = ground.encryption.clone().map(|encryption| Keys { encryption, read_with: ground.keys });
     let server = Arc::new(Server {
         discovery: Discovery::new(),
         aggregator: Aggregator::new(config.front_proxy.clone()),
@@ -140,7 +144,8 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         tasks: tasks.spawner(),
         cleaning: Mutex::default(),
         registry: Registry::new(ground.store, admission, services, Caller(clients), world)
-            .with_event_ttl(config.running.event_ttl),
+            .with_event_ttl(config.running.event_ttl)
+            .with_keys(keys),
         resources: ground.resources,
         cache: ground.cache,
         objects: ground.objects,

@@ -30,19 +30,25 @@ fn key(name: &str) -> String {
     format!("/registry/secrets/default/{name}")
 }
 
+/// As upstream's watch cache says that it could not be filled.
+fn not_ready(why: &str) -> String {
+    format!("storage is (re)initializing: failed to list *core.Secret: {why}")
+}
+
 async fn make(server: &TestServer, name: &str) -> Bytes {
     let secret = json!({"metadata": {"name": name}, "stringData": {"k": "v"}});
     assert_eq!(server.ask(Method::POST, SECRETS, secret).await.0, 201);
     server.store.get(key(name).as_bytes(), None).await.expect("read").0.expect("there").value
 }
 
-/// Has the server take these keys over; a secret is made on the way.
+/// Has the server take these keys over; secrets are made on the way, for one that is sealed with a key that goes stays.
 async fn take(server: &TestServer, keys: &[&str]) {
     std::fs::write(server.dir.path().join("encryption.yaml"), configuration(keys)).expect("written");
     let prefix = format!("k8s:enc:aesgcm:v1:{}:", keys[0]);
+    let mut probes = 0;
     eventually("the keys are taken over", async || {
-        let sealed = make(server, "probe").await;
-        server.ask(Method::DELETE, &format!("{SECRETS}/probe"), json!({})).await;
+        probes += 1;
+        let sealed = make(server, &format!("probe-{}-{probes}", keys[0])).await;
         sealed.starts_with(prefix.as_bytes()).then_some(())
     })
     .await;
@@ -64,28 +70,36 @@ async fn what_cannot_be_opened_is_told_and_comes_back_with_its_key() {
     server.store.transact(txn).await.expect("another server writes with the old key");
 
     let transform = format!("unable to transform key {:?}: {FAULT}", key("lost"));
-    for (method, path, want) in [
-        (Method::GET, "/lost", FAULT),
-        (Method::GET, "/lost?resourceVersion=0", FAULT),
-        (Method::DELETE, "/lost", FAULT),
-        (Method::GET, "", &transform),
-        (Method::GET, "?limit=1", &transform),
-        (Method::GET, "?watch=1", &transform),
-        (Method::DELETE, "", &transform),
+    let internal = |why: &str| format!("Internal error occurred: {why}");
+    let (fault, transform) = (internal(FAULT), [internal(&transform), not_ready(&transform)]);
+    for (method, path, code, want) in [
+        (Method::GET, "/lost", 500, &fault),
+        (Method::GET, "/lost?resourceVersion=0", 500, &fault),
+        (Method::DELETE, "/lost", 500, &fault),
+        (Method::GET, "", 429, &transform[1]),
+        (Method::GET, "?resourceVersion=0", 429, &transform[1]),
+        (Method::GET, "?limit=1", 500, &transform[0]),
+        (Method::GET, "?limit=1&labelSelector=a", 429, &transform[1]),
+        (Method::GET, "?watch=1", 429, &transform[1]),
+        (Method::DELETE, "", 500, &transform[0]),
+        // It was read before its key went: that is what lists go on to show, and nothing newer can be read.
+        (Method::GET, "/kept", 500, &fault),
+        (Method::DELETE, "/kept", 500, &fault),
     ] {
         eventually("the change has come", async || {
-            let (code, status) = server.ask(method.clone(), &format!("{SECRETS}{path}"), Value::Null).await;
-            let want = format!("Internal error occurred: {want}");
-            (code == 500 && status["message"] == want).then_some(())
+            let (found, status) = server.ask(method.clone(), &format!("{SECRETS}{path}"), Value::Null).await;
+            (found == code && status["message"] == *want).then_some(())
         })
         .await;
     }
-    let (code, kept) = server.get(&format!("{SECRETS}/kept")).await;
-    assert_eq!((code, &kept["data"]["k"]), (200, &json!("dg==")), "it was read before its key went");
+    let (_, status) = server.get(SECRETS).await;
+    assert_eq!(status["details"]["retryAfterSeconds"], 1, "it grows with how long the fault has lasted");
+    let (code, kept) = server.get(&format!("{SECRETS}/kept?resourceVersion=0")).await;
+    assert_eq!((code, &kept["data"]["k"]), (200, &json!("dg==")), "what was read is there still");
     assert_eq!(server.get("/api/v1/namespaces/kube-system/secrets").await.0, 200, "others are readable");
 
     take(&server, &["newer", "new", "old"]).await;
-    for path in ["/lost", "", "?limit=5"] {
+    for path in ["/lost", "/kept", "", "?limit=5"] {
         assert_eq!(server.get(&format!("{SECRETS}{path}")).await.0, 200, "{path}");
     }
     // What changes nothing is written again with the newest key.

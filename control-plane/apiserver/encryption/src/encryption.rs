@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use bytes::Bytes;
 use prometheus::IntCounter;
 
@@ -18,6 +19,10 @@ use crate::transform::{KmsProviders, Opened, Transformers, open_plain};
 pub struct Encryption {
     layout: Layout,
     compiled: ArcSwap<Compiled>,
+    /// The configuration before the present one.
+    before: ArcSwapOption<Compiled>,
+    /// Grows with every configuration that is taken.
+    generation: AtomicU64,
     metrics: Metrics,
     plugins: Plugins,
 }
@@ -59,7 +64,14 @@ impl Encryption {
         layout: Layout,
         plugins: Plugins,
     ) -> Result<Arc<Self>, ConfigError> {
-        let encryption = Self { layout, compiled: ArcSwap::default(), metrics: Metrics::new(), plugins };
+        let encryption = Self {
+            layout,
+            compiled: ArcSwap::default(),
+            before: ArcSwapOption::empty(),
+            generation: AtomicU64::new(0),
+            metrics: Metrics::new(),
+            plugins,
+        };
         encryption.replace(configuration)?;
         Ok(Arc::new(encryption))
     }
@@ -79,7 +91,20 @@ impl Encryption {
         };
         let compiled = Compiled::new(configuration, &self.layout, &self.metrics, &mut kms)?;
         self.compiled.store(Arc::new(compiled));
+        self.before.store(Some(before));
+        self.generation.fetch_add(1, Ordering::AcqRel);
         Ok(())
+    }
+
+    /// Grows with every configuration that is taken: what was opened before may be closed to the new one.
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// Whether values of this key's resource are or may have been sealed.
+    pub fn covers(&self, key: &[u8]) -> bool {
+        self.current().of(key).is_some()
+            || self.before.load().as_ref().is_some_and(|before| before.of(key).is_some())
     }
 
     /// Whether there are KMS plugins in the present configuration.

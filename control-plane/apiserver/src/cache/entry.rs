@@ -1,6 +1,7 @@
 //! One object as the cache holds it: the bytes that go on the wire, and the few fields that selectors read.
 
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use bytes::Bytes;
 use oarlock_api::selector::{FieldSelector, LabelSelector, Labels};
@@ -16,6 +17,8 @@ use crate::registry::Storage;
 pub(crate) struct Unreadable {
     pub(crate) key: String,
     pub(crate) why: String,
+    /// When it was met.
+    pub(crate) since: Instant,
 }
 
 impl Unreadable {
@@ -83,7 +86,7 @@ impl Entry {
         let failed = |why: String| {
             let key = String::from_utf8_lossy(&kv.key).into_owned();
             tracing::error!(key, why, "a stored object cannot be read");
-            Unreadable { key, why }
+            Unreadable { key, why, since: Instant::now() }
         };
         if oarlock_apiserver_encryption::is_encrypted(&kv.value) {
             return Err(failed("no matching prefix found".into()));

@@ -1,10 +1,11 @@
 //! The cache of one resource: its current objects, the window of recent changes, and who watches.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use oarlock_store::{Event, EventKind};
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
@@ -38,6 +39,8 @@ pub(crate) struct ResourceCache {
     generation: AtomicU64,
     /// How many changes the store has told of.
     told: AtomicU64,
+    /// The generation of the keys of encryption that all values were tried with last.
+    opened_with: AtomicU64,
 }
 
 #[derive(Default)]
@@ -53,12 +56,20 @@ struct State {
     last_change: u64,
     /// Stored values that are no objects, by key.
     unreadable: BTreeMap<String, Unreadable>,
+    /// Keys of values that were read, and whose key of encryption has gone since.
+    closed: HashSet<Bytes>,
     watchers: Vec<Watcher>,
 }
 
 impl ResourceCache {
     pub(crate) fn new(storage: Arc<Storage>) -> Self {
-        Self { storage, state: Mutex::default(), generation: AtomicU64::new(0), told: AtomicU64::new(0) }
+        Self {
+            storage,
+            state: Mutex::default(),
+            generation: AtomicU64::new(0),
+            told: AtomicU64::new(0),
+            opened_with: AtomicU64::new(0),
+        }
     }
 
     pub(crate) fn snapshot(&self) -> Snapshot {
@@ -74,6 +85,22 @@ impl ResourceCache {
         let state = self.state.lock();
         let first = state.unreadable.range(prefix.to_string()..).next();
         first.filter(|(key, _)| key.starts_with(prefix)).map(|(_, fault)| fault.clone())
+    }
+
+    /// The generation of the keys of encryption that all values were tried with last.
+    pub(crate) fn opened_with(&self) -> u64 {
+        self.opened_with.load(Ordering::Acquire)
+    }
+
+    /// Takes over which values the keys of a generation do not open.
+    pub(crate) fn tried_with(&self, generation: u64, closed: HashSet<Bytes>) {
+        self.state.lock().closed = closed;
+        self.opened_with.store(generation, Ordering::Release);
+    }
+
+    /// Whether this value was read once, and cannot be any more.
+    pub(crate) fn is_closed(&self, key: &[u8]) -> bool {
+        self.state.lock().closed.contains(key)
     }
 
     /// For metrics.
@@ -295,6 +322,7 @@ impl State {
     }
 
     fn forget_fault(&mut self, event: &Event) {
+        self.closed.remove(&event.now.key);
         if !self.unreadable.is_empty() {
             self.unreadable.remove(&*String::from_utf8_lossy(&event.now.key));
         }

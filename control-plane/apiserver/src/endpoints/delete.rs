@@ -43,7 +43,7 @@ pub(super) async fn delete_collection(call: Call<'_>, body: Bytes) -> Result<Res
     let mut write = call.write(&sent);
     let revision = call.server.cache.fresh().await.map_err(store_failed)?;
     let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
-    super::list::check_readable(&call, &filter).await?;
+    super::list::check_readable(&call, &filter).await.map_err(Status::internal)?;
     let snapshot = stored.cache.snapshot();
     let mut gone: Vec<Value> = Vec::new();
     let picked = snapshot.iter(&filter.namespace, None).filter(|entry| filter.matches(entry));

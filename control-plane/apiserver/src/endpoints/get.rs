@@ -32,12 +32,28 @@ pub(super) async fn get(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
     let (namespace, name) = call.place();
     check_segment(name)?;
+    let newest = call.query.get("resourceVersion").unwrap_or_default().is_empty();
     let entry = match stored.cache.get(namespace, name) {
-        Some(entry) => entry,
+        Some(entry) => {
+            if newest && call.server.encryption.is_some() {
+                check_opens(call, stored, namespace, name).await?;
+            }
+            entry
+        }
         None => missing(call, stored, namespace, name).await?,
     };
     let entry = call.in_version(vec![entry]).await?.pop().expect("as many come out as went in");
     Ok(encode::entry(&accepted, call.served, &entry))
+}
+
+/// Who asks for the newest state is not shown what cannot be read any more.
+async fn check_opens(call: &Call<'_>, stored: &Stored, namespace: &str, name: &str) -> Result<(), Status> {
+    let key = key_of(&stored.storage.prefix, namespace, name);
+    let registry = &call.server.registry;
+    if !registry.opens(stored, &key).await? {
+        registry.find(&stored.storage, namespace, name).await?;
+    }
+    Ok(())
 }
 
 /// An object that is not seen may be one that could not be read.

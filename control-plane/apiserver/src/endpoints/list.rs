@@ -1,6 +1,7 @@
 //! LIST: a page of a snapshot, or of a past revision of the store where a continue token asks for one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::alphabet;
@@ -15,7 +16,8 @@ use serde::{Deserialize, Serialize};
 use super::Call;
 use super::get::{not_older_than, parse_revision};
 use crate::body::Body;
-use crate::cache::{Entry, Filter};
+use crate::cache::{Entry, Filter, Unreadable};
+use crate::decode::internal_package;
 use crate::encode::{self, Accepted, ListMeta};
 use crate::registry::{Stored, key_of, store_failed};
 
@@ -62,7 +64,10 @@ pub(super) async fn list(call: &Call<'_>) -> Result<Response<Body>, Status> {
     let after = after.as_deref().map(|start| split_start(call, start));
     let mut page = match source {
         Source::Snapshot => {
-            check_readable(call, &filter).await?;
+            let direct = asked.is_some() && filter.selects_everything();
+            let checked = check_readable(call, &filter).await;
+            checked
+                .map_err(|fault| if direct { Status::internal(fault) } else { not_ready(call, &fault) })?;
             snapshot_page(call, &filter, limit, after.as_ref())
         }
         Source::Past(revision) => match past_page(call, &filter, limit, after.as_ref(), revision).await {
@@ -319,7 +324,7 @@ fn snapshot_page(
 }
 
 /// Who acts on a list must not take for gone what cannot be read.
-pub(super) async fn check_readable(call: &Call<'_>, filter: &Filter) -> Result<(), Status> {
+pub(super) async fn check_readable(call: &Call<'_>, filter: &Filter) -> Result<(), Unreadable> {
     let Stored { storage, cache } = call.served.stored.as_ref().expect("only stored resources are listed");
     let mut prefix = storage.prefix.clone();
     if !filter.namespace.is_empty() {
@@ -327,8 +332,28 @@ pub(super) async fn check_readable(call: &Call<'_>, filter: &Filter) -> Result<(
     }
     match cache.unreadable(&prefix) {
         None => Ok(()),
-        Some(_) => call.server.cache.look_again(cache, &prefix).await.map_err(Status::internal),
+        Some(_) => call.server.cache.look_again(cache, &prefix).await,
     }
+}
+
+/// What upstream answers while its cache cannot be filled, which pages of everything go round. The longer it lasts, the longer
+/// clients are asked to wait.
+pub(super) fn not_ready(call: &Call<'_>, fault: &Unreadable) -> Status {
+    let api = &call.served.api;
+    let listed = match &call.served.custom {
+        Some(_) => "*unstructured.Unstructured".to_string(),
+        None => format!("*{}.{}", internal_package(api.group), api.kind),
+    };
+    let message = format!("storage is (re)initializing: failed to list {listed}: {fault}");
+    Status::too_many_requests(message, retry_after(fault.since.elapsed()))
+}
+
+const WAIT_MAX: u32 = 30;
+
+/// Seconds that grow with how long it has lasted.
+fn retry_after(lasted: Duration) -> u32 {
+    let grown = (0.06 * lasted.as_secs_f64()).exp();
+    (1..=WAIT_MAX).rev().find(|seconds| f64::from(*seconds) <= grown).unwrap_or(1)
 }
 
 /// How many keys are read from the store at once while a selector filters them.

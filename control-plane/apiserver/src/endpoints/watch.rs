@@ -35,7 +35,8 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         Err(status) => return Ok(failed_watch(accepted, &status)),
     };
     let Some(stored) = &call.served.stored else { return Err(super::not_allowed()) };
-    super::list::check_readable(call, &filter).await?;
+    let readable = super::list::check_readable(call, &filter).await;
+    readable.map_err(|fault| super::list::not_ready(call, &fault))?;
     let cache = &call.server.cache;
     let reader = match stored.cache.watch(filter, start, bookmarks, cache.revision()) {
         Ok(reader) => reader,

@@ -15,6 +15,7 @@ mod own;
 mod put;
 mod quota;
 mod resources;
+mod sealed;
 pub(crate) mod services;
 mod surface;
 mod update;
@@ -27,6 +28,7 @@ pub(crate) use own::Hand;
 pub(crate) use put::{Put, Written};
 pub(crate) use quota::QuotaWriter;
 pub(crate) use resources::{Behaviour, Custom, Resources, ScalePaths, Served, Storage, Stored};
+pub(crate) use sealed::Keys;
 pub(crate) use surface::ServedSurface;
 
 use std::sync::Arc;
@@ -56,6 +58,7 @@ pub(crate) struct Registry {
     pub(crate) services: ServiceAllocator,
     leases: Leases,
     event_ttl: Option<Duration>,
+    keys: Option<Keys>,
     pub(crate) conversions: Caller,
     pub(crate) world: World,
 }
@@ -100,12 +103,17 @@ impl Registry {
         world: World,
     ) -> Self {
         let leases = Leases::new(store.clone());
-        Self { store, admission, services, leases, conversions, world, event_ttl: None }
+        Self { store, admission, services, leases, conversions, world, event_ttl: None, keys: None }
     }
 
     /// `--event-ttl`: how long what lives for a time lives; for ever where it is zero.
     pub(crate) fn with_event_ttl(self, ttl: Duration) -> Self {
         Self { event_ttl: (!ttl.is_zero()).then_some(ttl), ..self }
+    }
+
+    /// With encryption at rest whose keys may go.
+    pub(crate) fn with_keys(self, keys: Option<Keys>) -> Self {
+        Self { keys, ..self }
     }
 
     /// The object as the store has it now.
@@ -130,7 +138,10 @@ impl Registry {
         let key = key_of(&stored.storage.prefix, namespace, name);
         let now = self.store.revision_of(&key).unwrap_or_default();
         let entry = stored.cache.get(namespace, name).filter(|entry| entry.revision == now.0);
-        let Some(entry) = entry else { return self.find(&stored.storage, namespace, name).await };
+        let opens = entry.is_some() && self.opens(stored, &key).await?;
+        let Some(entry) = entry.filter(|_| opens) else {
+            return self.find(&stored.storage, namespace, name).await;
+        };
         // What is stored is the same, or the same as protobuf, and without the revision.
         let (key, value) = (key.into(), entry.json.clone());
         let kv = KeyValue { key, value, create_revision: Revision(0), mod_revision: now, lease: None };
