@@ -230,3 +230,47 @@ async fn the_servers_own_writes_are_recorded() {
     }
     server.stop().await;
 }
+
+/// Where of two fields one is the first of the other, who writes one of them owns both.
+#[tokio::test]
+async fn a_nodes_range_is_owned_both_ways() {
+    let server = start().await;
+    let node = |spec: Value| json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n" }, "spec": spec });
+    for (spec, fields) in [
+        (json!({ "podCIDR": "10.3.0.0/24" }), ["f:podCIDR", "f:podCIDRs"]),
+        (json!({ "podCIDRs": ["10.3.0.0/24"] }), ["f:podCIDR", "f:podCIDRs"]),
+    ] {
+        let (code, made) = server.ask(Method::POST, "/api/v1/nodes?dryRun=All", node(spec)).await;
+        let owned = &made["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"];
+        assert_eq!(code, 201);
+        assert!(fields.iter().all(|field| !owned[*field].is_null()), "{owned}");
+    }
+    server.stop().await;
+}
+
+/// Items of lists are known by fields that are printed though a client leaves them out.
+#[tokio::test]
+async fn items_without_their_key_are_owned() {
+    let server = start().await;
+    let node =
+        json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "n", "labels": { "a": "b" } } });
+    let (_, mut node) = server.ask(Method::POST, "/api/v1/nodes", node).await;
+    node["status"]["addresses"] = json!([{ "address": "10.0.0.1" }]);
+    let (code, told) = server.ask(Method::PUT, "/api/v1/nodes/n/status", node).await;
+    let owned = &told["metadata"]["managedFields"][1]["fieldsV1"]["f:status"]["f:addresses"];
+    assert_eq!((code, &owned["k:{\"type\":\"\"}"]["f:address"]), (200, &json!({})), "{told}");
+    server.stop().await;
+}
+
+/// A range that nobody named gets a name, as upstream's. (`limitrangeStrategy.PrepareForCreate`)
+#[tokio::test]
+async fn a_limit_range_names_itself() {
+    let server = start().await;
+    let range = json!({ "apiVersion": "v1", "kind": "LimitRange", "metadata": {}, "spec": { "limits": [] } });
+    let ranges = "/api/v1/namespaces/default/limitranges";
+    let (code, made) = server.ask(Method::POST, ranges, range).await;
+    let name = made["metadata"]["name"].as_str().unwrap_or_default();
+    assert_eq!((code, name.len()), (201, 36), "{made}");
+    assert_eq!(server.get(&format!("{ranges}/{name}")).await.0, 200);
+    server.stop().await;
+}

@@ -8,6 +8,7 @@ use oarlock_api::Schema;
 use oarlock_api::apply::{
     self, Applied, ApplyError, OneVersion, Request, Reset, VersionError, Versions, manager_or_user_agent,
 };
+use oarlock_api::codec::settle;
 use oarlock_api::gvk::split_api_version;
 use oarlock_apiserver_custom::CustomVersion;
 use serde_json::Value;
@@ -33,6 +34,10 @@ impl<'a> Owner<'a> {
 
     /// Records what `new` changes; both objects are in the request's version.
     pub(super) fn track(&self, live: Option<&Value>, new: &mut Value) {
+        // Items of lists are known by fields that a client may have left out.
+        if let (Schema::Typed(ty), true) = (self.call.served.schema(), live.is_some()) {
+            settle(ty, new);
+        }
         self.request(|request| apply::track(request, live, new));
     }
 

@@ -50,7 +50,7 @@ impl Registry {
     ) -> Result<Written, (Status, bool)> {
         let refused = |status: Status| (status, false);
         let storage = stored(served).map_err(refused)?;
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_string();
+        let mut name = object["metadata"]["name"].as_str().unwrap_or_default().to_string();
         let place = (namespace, name.as_str());
         let mut request = admission(Operation::Create, served, write, place, Some(&mut object), None);
         self.mutate(&mut request).await.map_err(refused)?;
@@ -60,6 +60,11 @@ impl Registry {
             clear_status(&storage.api, &mut object);
         }
         storage.strategy.prepare_for_create(&context(served, write, namespace), &mut object);
+        // There are kinds that name themselves.
+        if name.is_empty() {
+            name = object["metadata"]["name"].as_str().unwrap_or_default().to_string();
+        }
+        let place = (namespace, name.as_str());
         let mut held =
             self.services.for_create(storage, &mut object, write.dry_run).await.map_err(refused)?;
         let mut errors = meta::validate_create(&object, meta::Kind::of(storage));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::table::{Field, FieldKind};
+use crate::table::{Field, FieldKind, Type};
 
 /// Whether upstream leaves this value out of JSON.
 pub(crate) fn omitted(field: &Field, value: &Value) -> bool {
@@ -24,6 +24,16 @@ pub(crate) fn omitted(field: &Field, value: &Value) -> bool {
 pub(crate) fn lost(field: &Field, value: &Value) -> bool {
     let list = matches!(field.kind, FieldKind::List(_)) && !field.pointer() && field.tag > 0;
     list && field.json_name != "items" && value.as_array().is_some_and(Vec::is_empty)
+}
+
+/// Lists of which an empty one, in a request, is not the same as none: owners to be forgotten (KEP-555), and policies that are
+/// none instead of the default ones.
+pub(crate) fn means_something(ty: &Type, field: &Field) -> bool {
+    match field.json_name {
+        "managedFields" => true,
+        "policies" => ty.name == "io.k8s.api.autoscaling.v2.HPAScalingRules",
+        _ => false,
+    }
 }
 
 /// Whether this is the zero value of a kind that protobuf always writes.

@@ -8,8 +8,10 @@ mod autoscaling;
 mod definitions;
 mod devices;
 mod events;
+mod pairs;
 
 pub use definitions::{definition_from_kept, definition_to_kept, is_kept_definition};
+pub use pairs::{same_addresses, same_ranges};
 use serde_json::{Map, Value};
 
 use crate::gvk::GroupVersionKind;
@@ -26,6 +28,10 @@ enum Shape {
     Autoscaler,
     /// One of v2, which may not keep what v1 keeps.
     AutoscalerHub,
+    /// A node, whose one range is the first of several.
+    Node,
+    /// A pod, whose one address is the first of several.
+    Pod,
     /// A ResourceClaim of resource.k8s.io/v1beta1, whose requests are flat.
     Claim,
     /// A template of such claims.
@@ -37,6 +43,8 @@ enum Shape {
 impl Shape {
     fn of(group: &str, version: &str, kind: &str) -> Self {
         match (group, version, kind) {
+            ("", "v1", "Node") => Self::Node,
+            ("", "v1", "Pod") => Self::Pod,
             ("events.k8s.io", _, "Event") => Self::Event,
             ("autoscaling", "v1", "HorizontalPodAutoscaler") => Self::Autoscaler,
             ("autoscaling", "v2", "HorizontalPodAutoscaler") => Self::AutoscalerHub,
@@ -50,6 +58,8 @@ impl Shape {
     fn bring_into_hub(self, object: &mut Map<String, Value>) {
         match self {
             Self::Hub => {}
+            Self::Node => pairs::node(object),
+            Self::Pod => pairs::pod(object),
             Self::Event => events::to_core(object),
             Self::Autoscaler => autoscaling::to_v2(object),
             Self::AutoscalerHub => autoscaling::drop_kept(object),
@@ -61,7 +71,7 @@ impl Shape {
 
     fn make_from_hub(self, object: &mut Map<String, Value>) {
         match self {
-            Self::Hub => {}
+            Self::Hub | Self::Node | Self::Pod => {}
             Self::Event => events::from_core(object),
             Self::Autoscaler => autoscaling::to_v1(object),
             Self::AutoscalerHub => autoscaling::drop_kept(object),
@@ -102,7 +112,7 @@ impl Conversion {
     /// takes this way, makes of what a client sends.
     pub fn through_hub(api: &Resource) -> Option<Self> {
         let shape = Shape::of(api.group, api.version, api.kind);
-        let lossy = matches!(shape, Shape::Autoscaler | Shape::AutoscalerHub);
+        let lossy = matches!(shape, Shape::Autoscaler | Shape::AutoscalerHub | Shape::Node | Shape::Pod);
         lossy.then_some(Self { from: shape, to: shape, group: api.group, version: api.version })
     }
 

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use oarlock_api::{FieldError, FieldErrors, Path, dump};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::podspec::TAINT_EFFECTS;
@@ -36,13 +36,8 @@ fn same_ranges(node: &mut Value) {
     let Some(spec) = node.get_mut("spec").filter(|spec| spec.is_object()) else { return };
     // Dynamic configuration of kubelets is gone.
     remove(spec, "configSource");
-    let (single, first) = (text(&spec["podCIDR"]).to_string(), text(&spec["podCIDRs"][0]).to_string());
-    if single.is_empty() {
-        if !first.is_empty() {
-            spec["podCIDR"] = first.into();
-        }
-    } else if single != first {
-        spec["podCIDRs"] = json!([single]);
+    if let Some(spec) = spec.as_object_mut() {
+        oarlock_api::conversion::same_ranges(spec);
     }
 }
 

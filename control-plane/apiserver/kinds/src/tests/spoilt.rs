@@ -291,6 +291,11 @@ const CONNECTIONS: &[Case] = &[
         ],
     ),
     (
+        "no policies at all",
+        r#"{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x", "namespace": "default"}, "spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "behavior": {"scaleDown": {"policies": []}}}}"#,
+        &["spec.behavior.scaleDown.policies: Required value: must specify at least one Policy"],
+    ),
+    (
         "object metrics",
         r#"{"apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "x", "namespace": "default"}, "spec": {"maxReplicas": 3, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"}, "metrics": [{"type": "Object", "object": {"describedObject": {"apiVersion": "a/b/c", "kind": "k", "name": "n"}, "metric": {"name": "m"}, "target": {"type": "Value", "value": "1"}}}]}}"#,
         &[

@@ -257,9 +257,8 @@ impl Seed<'_> {
             let trail = self.trail.then(Step::Field(field.json_name, ty));
             let value =
                 entries.next_value_seed(Seed { context: self.context, kind: &field.kind, trail: &trail })?;
-            // An empty list of owners is an order to forget them (KEP-555), so it is not the same as none.
             let dropped = empty::omitted(field, &value) || empty::lost(field, &value);
-            if dropped && field.json_name != "managedFields" {
+            if dropped && (value.is_null() || !empty::means_something(ty, field)) {
                 object.remove(field.json_name);
             } else {
                 object.insert(field.json_name.to_string(), value);

@@ -140,14 +140,8 @@ fn status(new: &mut Value, old: &Value) {
 
 /// The one address and the first of the list are the same; the one decides where they differ.
 fn same_addresses(status: &mut Value) {
-    let single = text(&status["podIP"]).to_string();
-    let first = text(&status["podIPs"][0]["ip"]).to_string();
-    if single.is_empty() {
-        if !first.is_empty() {
-            status["podIP"] = first.into();
-        }
-    } else if single != first {
-        status["podIPs"] = json!([{ "ip": single }]);
+    if let Some(status) = status.as_object_mut() {
+        oarlock_api::conversion::same_addresses(status);
     }
 }
 
