@@ -9,9 +9,11 @@ use tokio::time::Instant;
 
 /// A group waits no longer.
 const LINGER_MAX: Duration = Duration::from_millis(4);
-/// The least and the most that is slept at a time. After each sleep that brought nothing the group goes, unless those who
-/// write are at work.
+/// The least and the most that is slept at a time.
 const SLEEP: std::ops::RangeInclusive<Duration> = Duration::from_micros(200)..=Duration::from_micros(500);
+/// After so many sleeps in a row that brought nobody, while nobody was at work who might write, the group goes. One would be
+/// taken in by a client that thinks for a moment.
+const STILL: u32 = 2;
 /// Waiting is worth it for so many more, and for groups smaller than [`COMPANY`].
 const WORTH: u32 = 2;
 const COMPANY: usize = 64;
@@ -39,13 +41,11 @@ impl Pace {
     pub(super) fn gather(&mut self, taken: usize, now: Instant, mut wait: impl FnMut(Duration) -> usize) {
         let mut size = taken;
         if let Some(sleep) = self.sleep(taken, now) {
-            let mut waited = Duration::ZERO;
-            while size < COMPANY && waited < LINGER_MAX {
+            let (mut waited, mut still) = (Duration::ZERO, 0);
+            while size < COMPANY && waited < LINGER_MAX && still < STILL {
                 let before = std::mem::replace(&mut size, wait(sleep));
                 waited += sleep;
-                if size == before && !self.callers_work() {
-                    break;
-                }
+                still = if size == before && !self.callers_work() { still + 1 } else { 0 };
             }
             if size < taken + WORTH as usize {
                 self.content = CONTENT;
@@ -116,10 +116,10 @@ mod tests {
     #[test]
     fn who_comes_is_waited_for_and_who_does_not_is_not() {
         let cases = [
-            ("until a sleep brings nobody", vec![5, 7], vec![5, 7, 7], true),
+            ("until two sleeps bring nobody", vec![5, 5, 7], vec![5, 5, 7, 7, 7], true),
             ("until there is company", vec![50, COMPANY], vec![50, COMPANY], true),
-            ("in vain, and the next ones go at once", vec![], vec![4], false),
-            ("hardly worth it", vec![5], vec![5, 5], false),
+            ("in vain, and the next ones go at once", vec![], vec![4, 4], false),
+            ("hardly worth it", vec![5], vec![5, 5, 5], false),
         ];
         for (what, sizes, seen, next) in cases {
             assert_eq!(grow(None, sizes), (seen, next), "{what}");
@@ -147,6 +147,6 @@ mod tests {
         while Pace::new(callers.clone()).callers_work() {
             std::thread::yield_now();
         }
-        assert_eq!(grow(callers, vec![4, 4, 4, 6]).0, [4], "nobody is");
+        assert_eq!(grow(callers, vec![4, 4, 4, 6]).0, [4, 4], "nobody is");
     }
 }
