@@ -16,6 +16,9 @@ const SLEEP: std::ops::RangeInclusive<Duration> = Duration::from_micros(200)..=D
 const STILL: u32 = 2;
 /// Waiting is worth it for so many more, and for groups smaller than [`COMPANY`].
 const WORTH: u32 = 2;
+/// So many have come in so short a time that it is worth it: fewer may be the steps of a few who wait for each other.
+const CROWD: usize = 4;
+const SOON: Duration = Duration::from_millis(1);
 const COMPANY: usize = 64;
 /// So many groups do not wait after one that waited in vain: everybody who writes is in it.
 const CONTENT: u32 = 64;
@@ -58,11 +61,11 @@ impl Pace {
     /// How long a group of this size should sleep at a time, for as much company as is worth it.
     fn sleep(&self, taken: usize, now: Instant) -> Option<Duration> {
         let (at, before) = self.last?;
-        if taken >= COMPANY || before < 2 || self.content > 0 {
+        if taken >= COMPANY || before < CROWD || self.content > 0 {
             return None;
         }
         let wanted = now.duration_since(at) * WORTH / u32::try_from(before).unwrap_or(u32::MAX);
-        (wanted <= LINGER_MAX).then(|| wanted.clamp(*SLEEP.start(), *SLEEP.end()))
+        (wanted <= SOON).then(|| wanted.clamp(*SLEEP.start(), *SLEEP.end()))
     }
 
     /// Whether somebody runs who may be about to write. While changes are told to many watchers, writes wait to be read.
@@ -89,12 +92,13 @@ mod tests {
         check(None, 1, None);
         check(Some((1_000_000, 1)), 1, None);
         check(Some((60, 1)), 1, None);
-        check(Some((150, 2)), 2, Some(200));
+        check(Some((60, 3)), 3, None);
+        check(Some((150, 4)), 2, Some(200));
         check(Some((400, 8)), 4, Some(200));
         check(Some((1400, 10)), 10, Some(280));
         check(Some((400, 8)), COMPANY, None);
         check(Some((4000, 8)), 8, Some(500));
-        check(Some((17_000, 8)), 8, None);
+        check(Some((4200, 8)), 8, None);
         let content = Pace { last: Some((now, 8)), content: 1, callers: None };
         assert_eq!(content.sleep(4, now), None);
     }
