@@ -10,7 +10,7 @@ use redb::{Database, ReadTransaction, ReadableDatabase, StorageError};
 use tracing::{error, info};
 
 use super::EmbeddedOptions;
-use super::failure::Failure;
+use super::failure::{Failure, guarded};
 use super::file::{Medium, QuotaFile};
 use super::format::{
     COMPACTED, COUNTERS, FORMAT, FORMAT_NOW, LAST_LEASE, LEASES, RECORDS, REVISION, VERSIONS, create_tables,
@@ -62,7 +62,9 @@ impl Disk {
     pub(super) fn defragment(&self) -> Result<()> {
         let _no_commit = self.repair.lock();
         let done = match &mut *self.slot.write() {
-            Slot::Open(database) => compact(database),
+            Slot::Open(database) => {
+                guarded(|| compact(database).map_err(Failure::from)).map_err(Failure::into_error)
+            }
             Slot::Broken => Err(StoreError::Unavailable("the file could not be reopened".into())),
             Slot::Closed => return Err(StoreError::Unavailable("the store has been closed".into())),
         };
@@ -85,7 +87,7 @@ impl Disk {
 
     fn read_once<T>(&self, work: impl Fn(&ReadTransaction) -> Result<T, Failure>) -> Result<T, Failure> {
         match &*self.slot.read() {
-            Slot::Open(database) => work(&database.begin_read()?),
+            Slot::Open(database) => guarded(|| work(&database.begin_read()?)),
             Slot::Broken => {
                 Err(Failure::Store(StoreError::Unavailable("the file could not be reopened".into())))
             }
@@ -99,7 +101,14 @@ impl Disk {
         if matches!(*slot, Slot::Closed) {
             return Ok(());
         }
-        *slot = Slot::Broken;
+        let broken = std::mem::replace(&mut *slot, Slot::Broken);
+        // A database that has panicked may do so again when it is closed.
+        if let Err(failure) = guarded(|| {
+            drop(broken);
+            Ok(())
+        }) {
+            error!(failure = %failure.into_error(), "the store's file was not closed well");
+        }
         *slot = Slot::Open(open_database(&*self.medium, &self.options)?);
         info!(path = %self.medium.path().display(), "store reopened after a failed write");
         Ok(())
@@ -107,7 +116,7 @@ impl Disk {
 }
 
 pub(super) fn open_database(medium: &dyn Medium, options: &EmbeddedOptions) -> Result<Database> {
-    open_inner(medium, options).map_err(|failure| match failure {
+    guarded(|| open_inner(medium, options)).map_err(|failure| match failure {
         Failure::Redb(redb::Error::DatabaseAlreadyOpen) => StoreError::Unavailable(format!(
             "{} is in use by another process; stop it first, or choose another data directory",
             medium.path().display()
@@ -151,7 +160,7 @@ impl Log for Disk {
     fn commit(&self, batch: &Batch, garbage: &[VersionRef]) -> Result<()> {
         let _until_repaired = self.repair.lock();
         let written = match &*self.slot.read() {
-            Slot::Open(database) => write(database, batch, garbage).map_err(Failure::into_error),
+            Slot::Open(database) => guarded(|| write(database, batch, garbage)).map_err(Failure::into_error),
             Slot::Broken => Err(StoreError::Unavailable("the file could not be reopened".into())),
             Slot::Closed => return Err(StoreError::Unavailable("the store has been closed".into())),
         };

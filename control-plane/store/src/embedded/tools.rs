@@ -8,7 +8,7 @@ use redb::{Database, ReadableDatabase as _, ReadableTable as _};
 
 use super::EmbeddedOptions;
 use super::disk::open_database;
-use super::failure::Failure;
+use super::failure::{Failure, guarded};
 use super::file::FileMedium;
 use super::format::{COMPACTED, COUNTERS, REVISION, create_new, write_copy};
 use super::inspect::{Facts, inspect};
@@ -36,9 +36,11 @@ pub struct Restore {
 /// Reads everything: the file's checksums, every version, the index against the log.
 pub fn check_embedded(path: &Path) -> Result<Report> {
     let mut database = open_existing(path)?;
-    let sound = database.check_integrity().map_err(|e| Failure::from(e).into_error())?;
-    let txn = database.begin_read().map_err(|e| Failure::from(e).into_error())?;
-    let (mut facts, faults) = inspect(&txn).map_err(Failure::into_error)?;
+    let checked = guarded(|| {
+        let sound = database.check_integrity()?;
+        Ok((sound, inspect(&database.begin_read()?)?))
+    });
+    let (sound, (mut facts, faults)) = checked.map_err(Failure::into_error)?;
     facts.file_bytes = size(path)?;
     Ok(Report { facts, faults, repaired: !sound })
 }
