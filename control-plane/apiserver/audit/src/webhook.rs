@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use oarlock_apiserver_webhook::{Client, should_retry};
+use oarlock_apiserver_webhook::Client;
 use oarlock_base::{Backoff, Shutdown, TaskSpawner};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
@@ -34,24 +34,34 @@ pub trait Sender: Send + Sync + 'static {
 #[async_trait]
 impl Sender for Client {
     async fn send(&self, body: Bytes, initial_backoff: Duration) -> Result<(), String> {
-        let backoff =
-            Backoff { initial: initial_backoff, max: Duration::from_secs(300), factor: 1.5, jitter: 0.2 };
-        let mut delays = backoff.start();
-        for left in (0..TRIES).rev() {
-            let called = tokio::time::timeout(CALL_TIMEOUT, self.post(body.clone(), None)).await;
-            match called {
-                Ok(Ok(_)) => return Ok(()),
-                Ok(Err(error)) if left > 0 && should_retry(&error) => {
-                    tracing::debug!(%error, left, "the audit webhook is tried again");
-                }
-                Ok(Err(error)) => return Err(error.to_string()),
-                Err(_) if left > 0 => tracing::debug!(left, "the audit webhook did not answer in time"),
-                Err(_) => break,
+        let call = || async {
+            match tokio::time::timeout(CALL_TIMEOUT, self.post(body.clone(), None)).await {
+                Ok(Ok(_)) => Ok(()),
+                Ok(Err(error)) => Err(error.to_string()),
+                Err(_) => Err("the webhook did not answer in time".to_string()),
             }
-            tokio::time::sleep(delays.next_delay()).await;
-        }
-        Err("the webhook did not answer in time".into())
+        };
+        tried(initial_backoff, call).await
     }
+}
+
+/// Calls until it goes well, whatever went wrong (upstream as well): an event that is not told is lost, and a webhook that is
+/// away or ill may be well again in a moment.
+async fn tried<F>(initial_backoff: Duration, call: impl Fn() -> F) -> Result<(), String>
+where
+    F: Future<Output = Result<(), String>>,
+{
+    let backoff =
+        Backoff { initial: initial_backoff, max: Duration::from_secs(300), factor: 1.5, jitter: 0.2 };
+    let mut delays = backoff.start();
+    for left in (1..TRIES).rev() {
+        match call().await {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::debug!(error, left, "the audit webhook is tried again"),
+        }
+        tokio::time::sleep(delays.next_delay()).await;
+    }
+    call().await
 }
 
 /// The backend's task.

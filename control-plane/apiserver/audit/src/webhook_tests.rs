@@ -163,3 +163,21 @@ async fn a_webhook_that_is_away_does_not_keep_the_server() {
     tasks.join().await.expect("it ends well");
     assert_eq!((before.elapsed(), metrics.counts().1), (GRACE, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_webhook_that_is_away_is_called_again() {
+    let check = async |refusals: usize, wanted: (Result<(), String>, usize)| {
+        let calls = std::cell::Cell::new(0);
+        let call = || async {
+            calls.set(calls.get() + 1);
+            if calls.get() > refusals { Ok(()) } else { Err("connection refused".to_string()) }
+        };
+        let begun = Instant::now();
+        let told = tried(Duration::from_secs(10), call).await;
+        assert_eq!((told, calls.get()), wanted);
+        begun.elapsed()
+    };
+    assert!(check(0, (Ok(()), 1)).await.is_zero());
+    assert!(check(4, (Ok(()), 5)).await > Duration::from_secs(60));
+    check(9, (Err("connection refused".into()), 5)).await;
+}
