@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use oarlock_apiserver::{
-    ApiServer, AuthenticationConfig, AuthorityFile, CertificateFiles, Connector, FrontProxy, KubeletTls,
+    ApiServer, AuthenticationConfig, AuthorityFile, CertificateFiles, Connector, FrontProxy,
     ServiceAccountKeys, User,
 };
 use oarlock_base::{Shutdown, Tasks};
@@ -53,7 +53,7 @@ impl ControlPlane {
             None => default_advertise(flags.bind_address)?,
         };
         let first_service_ip =
-            common.service_cidr.nth(1).context("the service range has no second address")?;
+            common.service_cidr.v4.nth(1).context("the service range has no second address")?;
         let serving = Serving {
             keys: keys.clone(),
             names: ServerNames {
@@ -61,7 +61,8 @@ impl ControlPlane {
                 first_service_ip,
                 advertise: advertise.into(),
                 host: preflight::host_name()?,
-                further: flags.tls_san.clone(),
+                further: further_names(common, flags),
+                kept_in: flags.cert_dir.clone(),
             },
         };
         let api_stop = Shutdown::new();
@@ -152,6 +153,13 @@ impl ControlPlane {
     }
 }
 
+/// Names and addresses of the server beside those that it always has.
+fn further_names(common: &Common, flags: &ServerFlags) -> Vec<String> {
+    let first_v6 = common.service_cidr.v6_first.map(|address| address.to_string());
+    let host = flags.api.further.external_hostname.clone().filter(|host| !host.is_empty());
+    flags.tls_san.iter().cloned().chain(first_v6).chain(host).collect()
+}
+
 /// The one address that the server listens on, if others can reach it.
 fn default_advertise(bind: IpAddr) -> Result<Ipv4Addr> {
     match bind {
@@ -218,10 +226,19 @@ fn api_config(
     told: Told,
 ) -> Result<oarlock_apiserver::Config> {
     let api = &flags.api;
-    let Told { mut authentication, authorization, accounts, proxy_client, mut running, runtime_config } =
-        told;
-    let own_files =
-        || CertificateFiles { cert: layout.pki("apiserver.crt"), key: layout.pki("apiserver.key") };
+    let Told {
+        mut authentication,
+        authorization,
+        accounts,
+        proxy_client,
+        mut running,
+        kubelets,
+        runtime_config,
+    } = told;
+    let own_files = || {
+        let (cert, key) = keys.api_server_files(flags.cert_dir.as_deref());
+        CertificateFiles { cert, key }
+    };
     running.serving.main.get_or_insert_with(own_files);
     running.proxy_client.get_or_insert_with(|| CertificateFiles {
         cert: layout.pki("front-proxy-client.crt"),
@@ -243,7 +260,7 @@ fn api_config(
         service_cidr: common.service_cidr.to_string(),
         node_ports: api.service_node_port_range.clone(),
         cluster_domain: common.cluster_domain.clone(),
-        kubelet: KubeletTls { identity: Some(keys.kubelet_client()?), ca_pem: Some(ca.to_string()) },
+        kubelet: kubelets.or(keys.kubelet_client()?, ca),
         front_proxy,
         encryption: api.encryption(layout),
         admission: api.admission(),

@@ -1,6 +1,7 @@
 //! Who is who in a cluster: the certificates of its members, as kubeadm names them.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use oarlock_apiserver::FrontProxy;
@@ -27,6 +28,8 @@ pub(crate) struct ServerNames {
     pub advertise: IpAddr,
     pub host: String,
     pub further: Vec<String>,
+    /// Where the certificate is kept, if not with the others.
+    pub kept_in: Option<PathBuf>,
 }
 
 impl ClusterKeys {
@@ -63,7 +66,15 @@ impl ClusterKeys {
             all.push(name.parse().map_or_else(|_| SubjectName::Dns(name.clone()), SubjectName::Ip));
         }
         all.dedup();
-        self.kept("apiserver", &Profile::server("kube-apiserver", all))
+        let (cert, key) = self.api_server_files(names.kept_in.as_deref());
+        let profile = Profile::server("kube-apiserver", all);
+        self.authority.identity(&cert, &key, &profile).context("make the certificate apiserver")
+    }
+
+    /// Certificate and key of the API server.
+    pub(crate) fn api_server_files(&self, kept_in: Option<&Path>) -> (PathBuf, PathBuf) {
+        let file = |name: &str| kept_in.map_or_else(|| self.layout.pki(name), |dir| dir.join(name));
+        (file("apiserver.crt"), file("apiserver.key"))
     }
 
     pub(crate) fn kubelet_client(&self) -> Result<Identity> {

@@ -132,7 +132,7 @@ impl Node {
             node_name: node.name.clone(),
             node_ip: node.ip,
             cluster_cidr: common.cluster_cidr,
-            service_cidr: common.service_cidr,
+            service_cidr: common.service_cidr.v4,
             health_address: (flags.proxy_health_port != 0)
                 .then(|| SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), flags.proxy_health_port)),
             ready: None,
@@ -267,7 +267,7 @@ fn kubelet_config(
         key_pem: access.serving.key_pem,
         client_ca_pem: access.client_ca_pem,
     });
-    config.cluster_dns = common.service_cidr.nth(DNS_INDEX).into_iter().map(IpAddr::from).collect();
+    config.cluster_dns = common.service_cidr.v4.nth(DNS_INDEX).into_iter().map(IpAddr::from).collect();
     config.cluster_domain = common.cluster_domain.clone();
     config.cgroup_root = Some(cgroup_root(layout));
     config.labels = labels(&flags.node_labels)?;
@@ -289,5 +289,5 @@ fn labels(pairs: &[String]) -> Result<BTreeMap<String, String>> {
 
 /// The address of cluster DNS.
 pub(crate) fn dns_address(common: &Common) -> Result<IpAddr> {
-    common.service_cidr.nth(DNS_INDEX).map(IpAddr::from).context("the service range has no tenth address")
+    common.service_cidr.v4.nth(DNS_INDEX).map(IpAddr::from).context("the service range has no tenth address")
 }

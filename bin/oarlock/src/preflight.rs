@@ -67,7 +67,7 @@ impl Preflight {
 
     /// Ranges that overlap would make addresses mean two things.
     pub(crate) fn ranges(&mut self, common: &crate::settings::Common) {
-        let (pods, services) = (common.cluster_cidr, common.service_cidr);
+        let (pods, services) = (common.cluster_cidr, common.service_cidr.v4);
         if pods.overlaps(&services) {
             self.faults.push(format!(
                 "pods ({pods}) and Services ({services}) overlap: change --cluster-cidr or --service-cidr"

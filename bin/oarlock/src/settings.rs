@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
@@ -22,6 +23,45 @@ pub(crate) struct Place {
     pub data_dir: PathBuf,
 }
 
+/// The ranges of Services: one of IPv4, which the node works with, and perhaps one of IPv6, before or behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ServiceRanges {
+    pub v4: Cidr,
+    /// The first address of the other range, which is this server's, too.
+    pub v6_first: Option<Ipv6Addr>,
+    text: String,
+}
+
+impl std::fmt::Display for ServiceRanges {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl FromStr for ServiceRanges {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        let (six, four): (Vec<&str>, Vec<&str>) = parts.iter().partition(|part| part.contains(':'));
+        let ([four], true) = (four.as_slice(), six.len() < 2) else {
+            return Err(format!("{text:?} is not one IPv4 range, or one of each family"));
+        };
+        let v4 = four.parse::<Cidr>().map_err(|error| error.to_string())?;
+        let v6_first = six.first().map(|range| first_v6(range)).transpose()?;
+        Ok(Self { v4, v6_first, text: parts.join(",") })
+    }
+}
+
+fn first_v6(range: &str) -> Result<Ipv6Addr, String> {
+    let parsed = range.split_once('/').and_then(|(address, prefix)| {
+        let prefix = prefix.parse::<u32>().ok().filter(|prefix| *prefix < 128)?;
+        let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+        Some(Ipv6Addr::from((u128::from(address.parse::<Ipv6Addr>().ok()?) & mask) + 1))
+    });
+    parsed.ok_or_else(|| format!("{range:?} is not an IPv6 range such as fd00:10:96::/112"))
+}
+
 /// What `up`, `server` and `agent` have in common.
 #[derive(Args, Debug, Clone)]
 pub(crate) struct Common {
@@ -36,9 +76,14 @@ pub(crate) struct Common {
     /// Addresses of pods
     #[arg(long, value_name = "C", default_value = "10.244.0.0/16")]
     pub cluster_cidr: Cidr,
-    /// Addresses of Services
-    #[arg(long, value_name = "C", default_value = "10.96.0.0/12")]
-    pub service_cidr: Cidr,
+    /// Addresses of Services; of both families with a comma
+    #[arg(
+        long,
+        value_name = "C",
+        default_value = "10.96.0.0/12",
+        visible_alias = "service-cluster-ip-range"
+    )]
+    pub service_cidr: ServiceRanges,
     /// Verbosity of the log: 0 to 10
     #[arg(long, short = 'v', value_name = "N", default_value_t = 0)]
     pub v: u8,
@@ -48,7 +93,7 @@ pub(crate) struct Common {
 #[derive(Args, Debug, Clone)]
 pub(crate) struct ServerFlags {
     /// Port of the API server; 0 takes a free one
-    #[arg(long, value_name = "N", default_value_t = 6443)]
+    #[arg(long, value_name = "N", default_value_t = 6443, visible_alias = "secure-port")]
     pub https_port: u16,
     /// Address that the API server listens on
     #[arg(long, value_name = "IP", default_value = "0.0.0.0")]
@@ -59,6 +104,9 @@ pub(crate) struct ServerFlags {
     /// Where the administrator's kubeconfig is written [default: DIR/kubeconfig]
     #[arg(long, value_name = "FILE")]
     pub kubeconfig: Option<PathBuf>,
+    /// Where the server's own certificate is kept [default: DATA-DIR/pki]
+    #[arg(long, value_name = "DIR")]
+    pub cert_dir: Option<PathBuf>,
     /// Further names and addresses for the API server's certificate
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     pub tls_san: Vec<String>,
@@ -212,6 +260,25 @@ mod tests {
         let authentication = probe.expect("valid settings").server.api.authentication;
         assert!(!authentication.enable_bootstrap_token_auth);
         assert_eq!(authentication.anonymous_auth, Some(true));
+    }
+
+    #[test]
+    fn service_ranges_are_of_one_family_or_both() {
+        let read = |text: &str| text.parse::<ServiceRanges>();
+        let both = read("fd00:10:96::/112, 10.96.0.0/12").expect("ranges");
+        assert_eq!(both.to_string(), "fd00:10:96::/112,10.96.0.0/12");
+        assert_eq!(both.v4.to_string(), "10.96.0.0/12");
+        assert_eq!(both.v6_first, "fd00:10:96::1".parse().ok());
+        assert_eq!(read("10.0.0.0/24").expect("a range").v6_first, None);
+        for bad in
+            ["", "fd00::/112", "10.0.0.0/24,10.1.0.0/24", "10.0.0.0/24,fd00::/129", "10.0.0.0/24,fd00::/x"]
+        {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        // Upstream's names of the same flags.
+        let probe = parse("secure-port: 7443\n", &["--service-cluster-ip-range=10.1.0.0/16,fd00::/112"]);
+        let probe = probe.expect("valid settings");
+        assert_eq!((probe.server.https_port, probe.common.service_cidr.v4.prefix()), (7443, 16));
     }
 
     #[test]

@@ -143,6 +143,7 @@ impl Accounts {
             ServiceAccountTokens::new(issuers(config), audiences.clone(), keys.clone(), objects.clone());
         let issuer = TokenIssuer::new(settings.issuer.clone(), audiences, signing, objects.clone())
             .limited(limits.max_seconds, limits.extends);
-        Ok(Self { issuer, checker: Arc::new(checker.telling(Arc::new(teller))), keys, uses })
+        let checker = checker.telling(Arc::new(teller)).looking(config.running.accounts_must_live);
+        Ok(Self { issuer, checker: Arc::new(checker), keys, uses })
     }
 }

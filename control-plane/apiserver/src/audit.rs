@@ -9,8 +9,7 @@ use jiff::Timestamp;
 use oarlock_api::Status;
 use oarlock_apiserver_access::User;
 use oarlock_apiserver_audit::{
-    Audit, BatchOptions, Format, LogOptions, Mode, Options, Policy, Record, Request as Begun, Rotation,
-    SinkOptions, Subject, WebhookOptions,
+    Audit, Format, LogOptions, Options, Policy, Record, Request as Begun, Rotation, Subject, WebhookOptions,
 };
 use oarlock_apiserver_webhook::{Clients, from_kubeconfig};
 use oarlock_base::Tasks;
@@ -20,9 +19,6 @@ use crate::chain::{AUDIT_ID, Peer};
 use crate::config::{self, Error};
 use crate::request_info::RequestInfo;
 use crate::server::Server;
-
-/// Upstream's `--audit-webhook-initial-backoff`.
-const INITIAL_BACKOFF: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// The audit as it is configured; none costs nothing.
 pub(crate) fn start(
@@ -37,11 +33,11 @@ pub(crate) fn start(
     let log = configured.log.as_ref().map(log_options);
     let webhook = match &configured.webhook {
         None => None,
-        Some(path) => {
-            let kubeconfig = from_kubeconfig(path).map_err(|error| failed(&error))?;
+        Some(webhook) => {
+            let kubeconfig = from_kubeconfig(&webhook.config_file).map_err(|error| failed(&error))?;
             let sender = clients.client(&kubeconfig).map_err(|error| failed(&error))?;
-            let sink = SinkOptions { mode: Mode::Batch, batch: BatchOptions::WEBHOOK, truncation: None };
-            Some(WebhookOptions { sender, initial_backoff: INITIAL_BACKOFF, sink })
+            let (initial_backoff, sink) = (webhook.initial_backoff, webhook.sink);
+            Some(WebhookOptions { sender, initial_backoff, sink })
         }
     };
     let audit = Audit::start(Options { policy, log, webhook }, tasks).map_err(|error| failed(&error))?;
@@ -58,10 +54,10 @@ fn log_options(log: &config::AuditLog) -> LogOptions {
             max_size: log.max_size_mib,
             max_age: log.max_age_days,
             max_backups: log.max_backups,
-            compress: false,
+            compress: log.compress,
         },
         format: if log.legacy { Format::Legacy } else { Format::Json },
-        sink: SinkOptions { mode: Mode::Blocking, batch: BatchOptions::LOG, truncation: None },
+        sink: log.sink,
     }
 }
 

@@ -22,7 +22,7 @@ use crate::endpoints::{self, Call};
 use crate::metrics::Asked;
 use crate::request_info::{Query, RequestInfo};
 use crate::server::Server;
-use crate::{aggregate, audit, authenticate, authorise, discovery, flow_control, impersonate};
+use crate::{aggregate, audit, authenticate, authorise, discovery, flow_control, impersonate, manners};
 
 pub(crate) const AUDIT_ID: HeaderName = HeaderName::from_static("audit-id");
 
@@ -66,6 +66,11 @@ pub(crate) fn handle(
 /// Answers a request. Every failure becomes a Status here.
 async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Response<Body> {
     let started = Instant::now();
+    let told = manners::of(&server.manners, request.headers());
+    if let Some(mut response) = manners::instead(server, peer, &request) {
+        response.headers_mut().extend(told);
+        return response;
+    }
     let query = Query::parse(request.uri().query().unwrap_or_default());
     let info = RequestInfo::parse(request.method(), request.uri().path(), &query);
     let accepted = encode::negotiate(request.headers(), &query, false).unwrap_or(Accepted::JSON);
@@ -88,6 +93,7 @@ async fn answer(server: &Arc<Server>, peer: &Peer, request: Request<Body>) -> Re
         flow_control::tell(&mut response, flow);
     }
     let headers = response.headers_mut();
+    headers.extend(told);
     if !headers.contains_key(CACHE_CONTROL) {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache, private"));
     }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use oarlock_api::Status;
 use oarlock_apiserver_access::authentication::{AuthenticationConfig, RequestHeaderConfig};
 use oarlock_apiserver_access::authorization::AuthorizationConfig;
+use oarlock_apiserver_audit::{BatchOptions, Mode, SinkOptions};
 use oarlock_base::Features;
 use oarlock_pki::{Identity, PkiError};
 use oarlock_store::{Store, StoreError};
@@ -97,6 +98,60 @@ pub const SWITCHES: [&str; 8] = [
     "WatchList",
 ];
 
+/// How the socket serves.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SocketSettings {
+    /// `--tls-min-version`: TLS 1.3 alone; otherwise 1.2 as well.
+    pub tls13_only: bool,
+    /// `--tls-cipher-suites`, of TLS 1.2; all where it is empty. Those of 1.3 are always on.
+    pub ciphers: Vec<String>,
+    /// `--tls-curve-preferences`, as numbers of IANA's registry, the best first; those of the library where it is empty.
+    pub curves: Vec<u16>,
+    /// `--disable-http2-serving`
+    pub without_http2: bool,
+    /// `--http2-max-streams-per-connection`; 0 is the default.
+    pub streams_max: u32,
+    /// `--permit-port-sharing`
+    pub shares_port: bool,
+}
+
+/// What is said to clients beside their answers, and how the server ends.
+#[derive(Debug, Clone)]
+pub struct Manners {
+    /// `--strict-transport-security-directives`, as the header's value.
+    pub transport_security: Option<http::HeaderValue>,
+    /// `--cors-allowed-origins`
+    pub origins: Vec<regex::Regex>,
+    /// `--send-retry-after-while-not-ready-once`
+    pub retry_while_starting: bool,
+    /// `--shutdown-send-retry-after`
+    pub retry_while_stopping: bool,
+    /// `--shutdown-watch-termination-grace-period`: over which watches end when the server stops.
+    pub watch_grace: Duration,
+    /// `--livez-grace-period`: how long what is done at the start may take before `/livez` fails for it.
+    pub livez_grace: Duration,
+    /// `--disabled-metrics`
+    pub disabled_metrics: Vec<String>,
+    /// `--etcd-db-metric-poll-interval`: how old the size of the store may be that is told; zero tells none.
+    pub size_every: Duration,
+}
+
+impl Default for Manners {
+    /// Upstream's.
+    fn default() -> Self {
+        Self {
+            transport_security: None,
+            origins: Vec::new(),
+            retry_while_starting: false,
+            retry_while_stopping: false,
+            watch_grace: Duration::ZERO,
+            livez_grace: Duration::ZERO,
+            disabled_metrics: Vec::new(),
+            size_every: Duration::from_secs(30),
+        }
+    }
+}
+
 /// How the server goes about requests, and which files it follows while it runs.
 #[derive(Debug, Clone)]
 pub struct Running {
@@ -128,6 +183,26 @@ pub struct Running {
     pub jwks_uri: Option<String>,
     /// `--feature-gates`, of those in [`SWITCHES`].
     pub features: Features,
+    pub socket: SocketSettings,
+    pub manners: Manners,
+    /// `--external-hostname`: where clients reach this server, if not at [`Config::advertise`].
+    pub external_host: Option<String>,
+    /// `--kubernetes-service-node-port`; 0 is none.
+    pub kubernetes_node_port: u16,
+    /// `--endpoint-reconciler-type`: `none` leaves the endpoints of the `kubernetes` Service to others.
+    pub keeps_endpoints: bool,
+    /// `--etcd-healthcheck-timeout` and `--etcd-readycheck-timeout`
+    pub store_patience: (Duration, Duration),
+    /// `--lease-reuse-duration-seconds`
+    pub lease_reuse: Duration,
+    /// `--allow-privileged`
+    pub allow_privileged: bool,
+    /// `--enable-garbage-collector`: deletions ask the garbage collector for what their options say.
+    pub collects_garbage: bool,
+    /// `--delete-collection-workers`
+    pub delete_workers: usize,
+    /// `--service-account-lookup`
+    pub accounts_must_live: bool,
     /// Flags and their values, as `/flagz` tells them.
     pub flags: BTreeMap<String, String>,
 }
@@ -151,6 +226,17 @@ impl Default for Running {
             further_issuers: Vec::new(),
             jwks_uri: None,
             features: Features::default(),
+            socket: SocketSettings::default(),
+            manners: Manners::default(),
+            external_host: None,
+            kubernetes_node_port: 0,
+            keeps_endpoints: true,
+            store_patience: (Duration::from_secs(2), Duration::from_secs(2)),
+            lease_reuse: Duration::from_secs(60),
+            allow_privileged: true,
+            collects_garbage: true,
+            delete_workers: 1,
+            accounts_must_live: true,
             flags: BTreeMap::new(),
         }
     }
@@ -193,23 +279,40 @@ impl Default for TokenLimits {
 }
 
 /// `--audit-policy-file` and where the events go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Audit {
     pub policy_file: PathBuf,
     pub log: Option<AuditLog>,
-    /// `--audit-webhook-config-file`
-    pub webhook: Option<PathBuf>,
+    pub webhook: Option<AuditWebhook>,
+}
+
+/// `--audit-webhook-config-file` and its like.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AuditWebhook {
+    pub config_file: PathBuf,
+    pub initial_backoff: Duration,
+    pub sink: SinkOptions,
 }
 
 /// `--audit-log-path` and its like; 0 is without a bound.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct AuditLog {
     /// `-` is standard output.
     pub path: String,
     pub max_size_mib: u64,
     pub max_age_days: u32,
     pub max_backups: usize,
+    pub compress: bool,
     pub legacy: bool,
+    pub sink: SinkOptions,
+}
+
+impl AuditLog {
+    /// As upstream's without further flags.
+    pub fn at(path: String) -> Self {
+        let sink = SinkOptions { mode: Mode::Blocking, batch: BatchOptions::LOG, truncation: None };
+        Self { path, max_size_mib: 0, max_age_days: 0, max_backups: 0, compress: false, legacy: false, sink }
+    }
 }
 
 /// How built-in objects are kept.

@@ -30,6 +30,7 @@ mod impersonate;
 mod kubelet;
 mod legacy_tokens;
 mod listen;
+mod manners;
 mod metrics;
 mod policies;
 mod registry;
@@ -40,17 +41,22 @@ mod zpages;
 
 pub use aggregate::FrontProxy;
 pub use config::{
-    Admission, Audit, AuditLog, AuthorityFile, CertificateFiles, Config, Encryption, Error, RequestLimits,
-    Running, SWITCHES, ServiceAccountKeys, ServingFiles, StorageMediaType, TokenLimits,
+    Admission, Audit, AuditLog, AuditWebhook, AuthorityFile, CertificateFiles, Config, Encryption, Error,
+    Manners, RequestLimits, Running, SWITCHES, ServiceAccountKeys, ServingFiles, SocketSettings,
+    StorageMediaType, TokenLimits,
 };
 pub use duration::{DurationError, parse_duration};
 pub use kubelet::KubeletTls;
+pub use listen::{curve_is_known, suite_of};
 pub use oarlock_apiserver_access::User;
 pub use oarlock_apiserver_access::authentication::{
     Anonymous, AuthenticationConfig, OidcFlags, RequestHeaderConfig, SigningKey as TokenSigningKey,
     TokenWebhook, VerifyingKey as TokenVerifyingKey,
 };
 pub use oarlock_apiserver_access::authorization::{AuthorizationConfig, WebhookAuthorizerConfig};
+pub use oarlock_apiserver_audit::{
+    BatchOptions as AuditBatch, Mode as AuditMode, SinkOptions as AuditSink, Truncation as AuditTruncation,
+};
 pub use oarlock_apiserver_webhook::{Resolver, from_kubeconfig};
 pub use registry::RuntimeConfig;
 pub use server::{ApiServer, Connector};

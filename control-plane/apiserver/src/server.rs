@@ -22,15 +22,16 @@ use oarlock_apiserver_encryption::Encryption;
 use oarlock_apiserver_flow::Flow;
 use oarlock_base::{Features, Shutdown, TaskSpawner, Tasks};
 use parking_lot::Mutex;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::aggregate::Aggregator;
 use crate::authorities::{self, Believed};
 use crate::body::{Body, wrap};
 use crate::cache::Cache;
 use crate::chain::Peer;
-use crate::config::{Config, Error};
+use crate::config::{Config, Error, Manners};
 use crate::discovery::Discovery;
 use crate::flow_control::{InFlight, MaxInFlight};
 use crate::follow::Followed;
@@ -77,11 +78,15 @@ pub(crate) struct Server {
     pub(crate) encryption: Option<Arc<Encryption>>,
     /// Triggered when the server is going to stop: `/readyz` fails, and everything else goes on for a while.
     pub(crate) stopping: Shutdown,
+    /// Triggered when clients are told to go elsewhere, if they are told so.
+    pub(crate) refusing: Shutdown,
     /// Triggered when no connections are taken any more: watches end.
     pub(crate) draining: Shutdown,
     pub(crate) request_timeout: Duration,
     pub(crate) min_request_timeout: Duration,
     pub(crate) goaway_chance: f64,
+    pub(crate) manners: Manners,
+    pub(crate) delete_workers: usize,
     /// `--feature-gates`
     pub(crate) features: Features,
     /// APIResponseCompression
@@ -90,6 +95,8 @@ pub(crate) struct Server {
     pub(crate) flags: BTreeMap<String, String>,
     pub(crate) started: Timestamp,
     pub(crate) tasks: TaskSpawner,
+    /// Connections and their streams, which are waited for when the server stops.
+    pub(crate) connections: TaskTracker,
     /// Definitions whose instances are being deleted, by uid.
     pub(crate) cleaning: Mutex<HashSet<String>>,
 }
@@ -133,8 +140,9 @@ impl ApiServer {
         oarlock_pki::install_crypto_provider();
         let serving = Arc::new(Certificates::new(&config.serving, &config.running.serving)?);
         let authorities = Believed::at_start(&config).handshake();
-        let tls = Arc::new(listen::Tls::new(serving.clone(), authorities.as_deref())?);
-        let listener = bind(config.bind).await?;
+        let socket = &config.running.socket;
+        let tls = Arc::new(listen::Tls::new(serving.clone(), authorities.as_deref(), socket)?);
+        let listener = bind(config.bind, socket.shares_port)?;
         let address = listener.local_addr().map_err(|source| Error::Bind { address: config.bind, source })?;
         let mut tasks = Tasks::new("apiserver", &Shutdown::new());
         let server = start::assemble(&config, address.port(), &mut tasks).await?;
@@ -182,7 +190,7 @@ impl ApiServer {
             }
             drop(listener);
             server.draining.trigger();
-            listen::drain(&server).await;
+            listen::farewell(&server).await;
             whole.trigger();
             Ok::<_, Infallible>(())
         });
@@ -201,6 +209,11 @@ async fn last_requests(server: &Server, shutdown: &Shutdown, delay: Duration) {
         tokio::time::sleep(delay).await;
     };
     tokio::join!(told, announced);
+    if server.manners.retry_while_stopping {
+        // Who comes now is told to go elsewhere, and those who are here are waited for.
+        server.refusing.trigger();
+        listen::drain(server).await;
+    }
 }
 
 fn follow_certificates(serving: Arc<Certificates>, tasks: &mut Tasks) -> Result<(), Error> {
@@ -253,6 +266,19 @@ fn component_of(peer: &Peer) -> HeaderValue {
     HeaderValue::from_str(name).unwrap_or_else(|_| HeaderValue::from_static("oarlock"))
 }
 
-async fn bind(address: SocketAddr) -> Result<TcpListener, Error> {
-    TcpListener::bind(address).await.map_err(|source| Error::Bind { address, source })
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 1024;
+
+fn bind(address: SocketAddr, shares_port: bool) -> Result<TcpListener, Error> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        // A server that starts again takes its port back at once.
+        socket.set_reuseaddr(true)?;
+        if shares_port {
+            socket.set_reuseport(true)?;
+        }
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|source| Error::Bind { address, source })
 }

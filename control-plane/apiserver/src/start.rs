@@ -18,6 +18,7 @@ use oarlock_base::{Shutdown, Tasks};
 use oarlock_store::{Revision, Store};
 use parking_lot::Mutex;
 use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
 
 use crate::access::{self, Accounts, Deciders};
 use crate::admission::Ground;
@@ -29,11 +30,11 @@ use crate::custom::{self, Caller, Definitions};
 use crate::discovery::Discovery;
 use crate::flow_control::{self, InFlight, MaxInFlight};
 use crate::health::{self, Health};
-use crate::kubelet::{Dialer, client_tls};
+use crate::kubelet::Dialer;
 use crate::metrics::Metrics;
 use crate::policies;
 use crate::registry::services::{self, Finding, ServiceAllocator, parse_ranges};
-use crate::registry::{Catalogue, Keys, QuotaWriter, Registry, Resources, ServedSurface};
+use crate::registry::{Catalogue, Habits, Keys, QuotaWriter, Registry, Resources, ServedSurface};
 use crate::server::{Connector, Server};
 use crate::{audit, bootstrap, encryption, legacy_tokens};
 
@@ -72,9 +73,7 @@ impl Foundation {
 
 /// A server whose tasks run among `tasks`.
 pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> Result<Arc<Server>, Error> {
-    let metrics = Metrics::new();
-    metrics.features(&config.running.features);
-    metrics.build(&crate::discovery::version());
+    let metrics = metrics(config);
     let ground = Foundation::read(config, &metrics, tasks).await?;
     let access_metrics = AccessMetrics::new();
     access_metrics.register(metrics.registry())?;
@@ -109,6 +108,7 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     let audit = audit::start(config.audit.as_ref(), &clients, metrics.registry(), tasks)?;
     let (services, found) = allocator(config, &ground).await?;
     let keys = ground.encryption.clone().map(|encryption| Keys { encryption, read_with: ground.keys });
+    let habits = Habits::of(&config.running);
     let server = Arc::new(Server {
         discovery: Discovery::new(),
         aggregator: Aggregator::new(config.front_proxy.clone()),
@@ -120,8 +120,8 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         keys: accounts.keys,
         issuer: config.service_accounts.issuer.clone(),
         jwks_uri: access::jwks_uri(config, port),
-        external_address: std::net::SocketAddr::new(config.advertise, port).to_string(),
-        dialer: Dialer::new(Some(client_tls(&config.kubelet)?), tasks.spawner()),
+        external_address: external_address(config, port),
+        dialer: Dialer::new(&config.kubelet, tasks.spawner())?,
         metrics,
         in_flight: InFlight::default(),
         flow,
@@ -133,18 +133,21 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
         believed: watch::Sender::new(Arc::new(Believed::at_start(config))),
         encryption: ground.encryption,
         stopping: Shutdown::new(),
+        refusing: Shutdown::new(),
         draining: tasks.shutdown().child(),
         request_timeout: config.running.request_timeout,
         min_request_timeout: config.running.min_request_timeout,
         goaway_chance: config.running.goaway_chance,
+        manners: config.running.manners.clone(),
+        delete_workers: config.running.delete_workers.max(1),
         features: config.running.features.clone(),
         compresses: config.running.features.is_on("APIResponseCompression"),
         flags: config.running.flags.clone(),
         started: jiff::Timestamp::now(),
         tasks: tasks.spawner(),
+        connections: TaskTracker::new(),
         cleaning: Mutex::default(),
-        registry: Registry::new(ground.store, admission, services, Caller(clients), world)
-            .with_event_ttl(config.running.event_ttl)
+        registry: Registry::new(ground.store, admission, services, Caller(clients), (world, habits))
             .with_keys(keys),
         resources: ground.resources,
         cache: ground.cache,
@@ -162,6 +165,13 @@ pub(crate) async fn assemble(config: &Config, port: u16, tasks: &mut Tasks) -> R
     let starting = server.clone();
     tasks.spawn("bootstrap", move |stop| async move { bootstrap::run(&starting, plan, stop).await });
     Ok(server)
+}
+
+fn metrics(config: &Config) -> Metrics {
+    let metrics = Metrics::new(config.running.manners.size_every);
+    metrics.features(&config.running.features);
+    metrics.build(&crate::discovery::version());
+    metrics
 }
 
 /// The loops beside the requests.
@@ -203,11 +213,22 @@ fn keep_services(server: &Arc<Server>, found: Vec<Finding>, tasks: &mut Tasks) {
     });
 }
 
+/// Where clients are told that this server is.
+fn external_address(config: &Config, port: u16) -> String {
+    match config.running.external_host.as_deref() {
+        Some(host) if host.contains(':') => format!("[{host}]:{port}"),
+        Some(host) => format!("{host}:{port}"),
+        None => std::net::SocketAddr::new(config.advertise, port).to_string(),
+    }
+}
+
 fn health(config: &Config, encryption: Option<&Encryption>) -> Health {
     Health::new(&health::Parts {
         fair: config.in_flight.fair,
         reloads_encryption: matches!(config.encryption, config::Encryption::File { reload: true, .. }),
         plugins: encryption.is_some_and(Encryption::has_kms),
+        store_patience: config.running.store_patience,
+        livez_grace: config.running.manners.livez_grace,
     })
 }
 

@@ -170,7 +170,7 @@ async fn nothing_goes_past_a_step() {
         let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: None, users: [admin]}, {level: Metadata}]}";
         std::fs::write(&policy_file, policy).expect("written");
         let path = dir.join("audit.log").display().to_string();
-        let log = AuditLog { path, max_size_mib: 0, max_age_days: 0, max_backups: 0, legacy: false };
+        let log = AuditLog::at(path);
         config.audit = Some(Audit { policy_file, log: Some(log), webhook: None });
     })
     .await;

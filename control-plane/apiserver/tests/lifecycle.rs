@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use oarlock_apiserver::{CertificateFiles, TokenLimits};
+use oarlock_apiserver::{Audit, AuditLog, CertificateFiles, TokenLimits};
 use oarlock_pki::{Authority, Identity, Profile, SubjectName};
 use oarlock_store::MemoryStore;
 use serde_json::{Value, json};
@@ -314,4 +314,47 @@ async fn a_client_is_sent_elsewhere_by_chance_and_gets_its_answer() {
     assert_eq!(error, Some(0), "no error");
     assert_eq!(server.get("/livez").await.0, 200, "the request under way is answered");
     server.stop().await;
+}
+
+#[tokio::test]
+async fn nobody_is_connected_to_elsewhere() {
+    let server = common::start().await;
+    let refused =
+        spoken(&server, "CONNECT elsewhere:1 HTTP/1.1\r\nhost: elsewhere\r\n\r\n", "not found").await;
+    assert!(refused.starts_with("HTTP/1.1 404 "), "{refused}");
+    server.stop().await;
+}
+
+#[tokio::test]
+async fn what_ends_with_the_server_is_audited() {
+    let server = common::start_with(Arc::new(MemoryStore::new()), |config, dir| {
+        let policy_file = dir.join("policy.yaml");
+        let policy = "{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: Metadata}]}";
+        std::fs::write(&policy_file, policy).expect("written");
+        let log = AuditLog::at(dir.join("audit.log").display().to_string());
+        config.audit = Some(Audit { policy_file, log: Some(log), webhook: None });
+        // It ends when everything else has.
+        config.running.manners.watch_grace = Duration::from_millis(300);
+    })
+    .await;
+    let mut stream = server.bare(b"http/1.1").await;
+    let request = b"GET /api/v1/configmaps?watch=1&marked=this HTTP/1.1\r\nhost: x\r\n\r\n";
+    stream.write_all(request).await.expect("sent");
+    let mut begun = [0; 12];
+    stream.read_exact(&mut begun).await.expect("it begins");
+    assert_eq!(&begun, b"HTTP/1.1 200");
+    let log = server.dir.path().join("audit.log");
+    server.begin_stop();
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await.expect("it is closed");
+    assert!(rest.ends_with(b"0\r\n\r\n"), "it ends whole");
+    let kept = std::fs::File::open(&log).expect("a log");
+    server.stop().await;
+    let text = std::io::read_to_string(kept).expect("text");
+    let stages: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains("marked=this"))
+        .filter_map(|line| line.split("\"stage\":\"").nth(1)?.split('"').next())
+        .collect();
+    assert_eq!(stages, ["RequestReceived", "ResponseStarted", "ResponseComplete"]);
 }

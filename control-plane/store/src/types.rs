@@ -174,6 +174,11 @@ pub trait Store: Send + Sync + 'static {
         false
     }
 
+    /// What each member of the store takes on disk, in bytes, as far as it says; nothing where there is no disk.
+    async fn sizes(&self) -> Vec<Option<u64>> {
+        Vec::new()
+    }
+
     /// The revision at which a key was last written, zero where it does not exist; none where the store would have to ask
     /// somebody. Who holds a copy of that revision need not read the key.
     fn revision_of(&self, _key: &[u8]) -> Option<Revision> {

@@ -34,6 +34,9 @@ pub(crate) struct AccountFlags {
     /// Whether tokens of pods go on working for a year, for clients that do not read them again
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub service_account_extend_token_expiration: bool,
+    /// Whether what a token is bound to must still be there
+    #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub service_account_lookup: bool,
 }
 
 /// What the flags and their files say.

@@ -1,10 +1,14 @@
 //! The API server's own settings, under kube-apiserver's flag names, and what is made of them.
 
 mod accounts;
+mod audit;
 mod authentication;
 mod authorization;
 mod faults;
+mod further;
+mod kubelets;
 mod serving;
+mod socket;
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -15,8 +19,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use clap::{ArgAction, Args};
 use oarlock_apiserver::{
-    Admission, Audit, AuditLog, AuthenticationConfig, AuthorizationConfig, Encryption, RequestLimits,
-    Running, RuntimeConfig, SWITCHES, StorageMediaType, TokenLimits, parse_duration,
+    Admission, Audit, AuthenticationConfig, AuthorizationConfig, Encryption, RequestLimits, Running,
+    RuntimeConfig, SWITCHES, StorageMediaType, TokenLimits, parse_duration,
 };
 use oarlock_base::{Features, Shutdown};
 use oarlock_pki::Identity;
@@ -24,10 +28,15 @@ use oarlock_store::{Embedded, EmbeddedOptions, Etcd, Store, etcd, open_embedded}
 
 use accounts::AccountFlags;
 pub(crate) use accounts::Accounts;
+use audit::AuditFlags;
 use authentication::AuthenticationFlags;
 use authorization::AuthorizationFlags;
 use faults::Faults;
+use further::FurtherFlags;
+use kubelets::KubeletFlags;
+pub(crate) use kubelets::ToldKubelets;
 use serving::{ServingFlags, port_range};
+use socket::SocketFlags;
 
 use crate::etcd_flags::EtcdFlags;
 use crate::layout::Layout;
@@ -78,27 +87,8 @@ pub(crate) struct ApiFlags {
     /// Features to turn on or off: NAME=true|false
     #[arg(long, value_name = "PAIRS")]
     pub feature_gates: Vec<String>,
-    /// What the audit writes down (Policy); without it there is none
-    #[arg(long, value_name = "FILE")]
-    pub audit_policy_file: Option<PathBuf>,
-    /// Where it writes it; - is standard output
-    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
-    pub audit_log_path: Option<String>,
-    /// Size at which the audit log is rotated, in megabytes
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub audit_log_maxsize: u64,
-    /// Days that rotated audit logs are kept
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub audit_log_maxage: u32,
-    /// Rotated audit logs that are kept
-    #[arg(long, value_name = "N", default_value_t = 0)]
-    pub audit_log_maxbackup: usize,
-    /// Form of the audit log: json or legacy
-    #[arg(long, value_name = "FORMAT", default_value = "json", value_parser = ["json", "legacy"])]
-    pub audit_log_format: String,
-    /// The webhook that gets audit events, as a kubeconfig
-    #[arg(long, value_name = "FILE", requires = "audit_policy_file")]
-    pub audit_webhook_config_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub audit: AuditFlags,
     /// The form in which objects of built-in kinds are stored; both are always read [default: application/json in the embedded store, application/vnd.kubernetes.protobuf in etcd]
     #[arg(long, value_name = "TYPE", value_parser = [JSON, PROTOBUF])]
     pub storage_media_type: Option<String>,
@@ -113,6 +103,12 @@ pub(crate) struct ApiFlags {
     pub default_unreachable_toleration_seconds: i64,
     #[command(flatten)]
     pub serving: ServingFlags,
+    #[command(flatten)]
+    pub socket: SocketFlags,
+    #[command(flatten)]
+    pub kubelets: KubeletFlags,
+    #[command(flatten)]
+    pub further: FurtherFlags,
     #[command(flatten)]
     pub accounts: AccountFlags,
     #[command(flatten)]
@@ -132,6 +128,7 @@ pub(crate) struct Told {
     /// Who this server is to those that it proxies to, if it is not what it makes itself.
     pub proxy_client: Option<Identity>,
     pub running: Running,
+    pub kubelets: ToldKubelets,
     pub runtime_config: RuntimeConfig,
 }
 
@@ -144,7 +141,10 @@ impl ApiFlags {
         let authorization = self.authorization.read(&mut faults);
         let accounts = self.accounts.read(&mut faults);
         let proxy_client = self.authentication.proxy.identity(&mut faults);
+        let kubelets = self.kubelets.read(&mut faults);
         self.serving.check(&mut faults);
+        self.audit.check(&mut faults);
+        self.further.check(&mut faults);
         let running = self.running(accounts.limits.clone(), &mut faults);
         for (flag, file) in self.further_files() {
             faults.bytes(flag, file.as_deref());
@@ -156,7 +156,7 @@ impl ApiFlags {
         let runtime_config = RuntimeConfig::parse(&self.runtime_config);
         let runtime_config = runtime_config.map_err(|all| faults.all(Err(all))).unwrap_or_default();
         faults.finish()?;
-        Ok(Told { authentication, authorization, accounts, proxy_client, running, runtime_config })
+        Ok(Told { authentication, authorization, accounts, proxy_client, running, kubelets, runtime_config })
     }
 
     /// Files that others read; they are only looked for here.
@@ -167,12 +167,12 @@ impl ApiFlags {
             ("etcd-keyfile", &self.etcd.etcd_keyfile),
             ("encryption-provider-config", &self.encryption_provider_config),
             ("admission-control-config-file", &self.admission_control_config_file),
-            ("audit-policy-file", &self.audit_policy_file),
+            ("audit-policy-file", &self.audit.audit_policy_file),
         ]
     }
 
     fn running(&self, tokens: TokenLimits, faults: &mut Faults) -> Running {
-        let serving = &self.serving;
+        let (serving, further) = (&self.serving, &self.further);
         Running {
             serving: serving.files(faults),
             // Beside the cluster's own, which is not known here.
@@ -190,6 +190,17 @@ impl ApiFlags {
             further_issuers: self.accounts.service_account_issuer.iter().skip(1).cloned().collect(),
             jwks_uri: self.accounts.service_account_jwks_uri.clone(),
             features: self.features(faults),
+            socket: self.socket.read(faults),
+            manners: further.manners(faults),
+            external_host: further.external_hostname.clone().filter(|host| !host.is_empty()),
+            kubernetes_node_port: further.kubernetes_service_node_port,
+            keeps_endpoints: further.endpoint_reconciler_type != "none",
+            store_patience: (further.etcd_healthcheck_timeout, further.etcd_readycheck_timeout),
+            lease_reuse: Duration::from_secs(further.lease_reuse_duration_seconds.into()),
+            allow_privileged: further.allow_privileged,
+            collects_garbage: further.enable_garbage_collector,
+            delete_workers: further.delete_collection_workers,
+            accounts_must_live: self.accounts.service_account_lookup,
             flags: self.shown.clone(),
         }
     }
@@ -258,18 +269,7 @@ impl ApiFlags {
     }
 
     pub(crate) fn audit(&self) -> Option<Audit> {
-        let log = |path: &String| AuditLog {
-            path: path.clone(),
-            max_size_mib: self.audit_log_maxsize,
-            max_age_days: self.audit_log_maxage,
-            max_backups: self.audit_log_maxbackup,
-            legacy: self.audit_log_format == "legacy",
-        };
-        Some(Audit {
-            policy_file: self.audit_policy_file.clone()?,
-            log: self.audit_log_path.as_ref().map(log),
-            webhook: self.audit_webhook_config_file.clone(),
-        })
+        self.audit.read()
     }
 }
 

@@ -161,6 +161,15 @@ fn values_that_cannot_be_are_refused() {
         ("--requestheader-allowed-names=x", "--requestheader-client-ca-file"),
         ("--anonymous-auth=perhaps", "perhaps"),
         ("--no-such-flag", "--no-such-flag"),
+        ("--storage-backend=etcd2", "etcd2"),
+        ("--watch-cache=false", "false"),
+        ("--watch-cache-sizes=pods#0", "every resource has a watch cache"),
+        ("--watch-cache-sizes=pods", "is not of the form resource[.group]#size"),
+        ("--profiling", "true"),
+        ("--kubelet-client-certificate=/x", "--kubelet-client-key"),
+        ("--kubelet-preferred-address-types=Guess", "Guess"),
+        ("--audit-log-mode=sometimes", "sometimes"),
+        ("--tls-min-version=SSL3", "SSL3"),
     ];
     for (flag, want) in cases {
         let error = parse(&[flag]).map(drop).expect_err(flag);
@@ -189,6 +198,14 @@ fn all_faults_are_told_together() {
         "--max-mutating-requests-inflight=0",
         "--tls-sni-cert-key=alone",
         "--oidc-required-claim=nothing",
+        "--audit-webhook-batch-buffer-size=0",
+        "--audit-log-truncate-enabled",
+        "--audit-log-truncate-max-batch-size=9",
+        "--tls-cipher-suites=TLS_MADE_UP",
+        "--tls-curve-preferences=7",
+        "--strict-transport-security-directives=soon",
+        "--cors-allowed-origins=example",
+        "--delete-collection-workers=0",
     ];
     let error = parse(&flags).expect("known flags").read().map(drop).expect_err("faults").to_string();
     let wanted = [
@@ -204,10 +221,66 @@ fn all_faults_are_told_together() {
         "invalid runtime-config with only api/all=false",
         "expected comma separated certificate and key file paths",
         "\"nothing\" is not claim=value",
+        "invalid audit batch webhook buffer size 0, must be a positive number",
+        "invalid audit truncate log max batch size 9, must be greater than or equal to max event size (102400)",
+        "Cipher suite TLS_MADE_UP not supported or doesn't exist",
+        "there is no key exchange 7 here",
+        "--strict-transport-security-directives invalid",
+        "does not pin to the start and end of the host name",
+        "--delete-collection-workers must be at least 1",
     ];
     for want in wanted {
         assert!(error.contains(want), "{want:?} in {error}");
     }
     assert!(!error.contains('\n'), "one line: {error}");
     assert!(!error.contains("this is no key"), "contents stay out: {error}");
+}
+
+/// The flags that kubeadm 1.36 writes into the API server's static pod, and those that hardening guides add.
+#[test]
+fn a_static_pod_of_kubeadm_is_taken() {
+    let files = Files::new();
+    let (authority, identity) = files.identity();
+    let cert = files.write("client.crt", &identity.cert_pem);
+    let key = files.write("client.key", &identity.key_pem);
+    let ca = files.path("ca.crt");
+    let policy =
+        files.write("policy.yaml", "apiVersion: audit.k8s.io/v1\nkind: Policy\nrules: [{level: None}]\n");
+    let told = told(&[
+        "--allow-privileged=true",
+        "--authorization-mode=Node,RBAC",
+        &format!("--client-ca-file={ca}"),
+        "--enable-admission-plugins=NodeRestriction",
+        "--enable-bootstrap-token-auth=true",
+        "--etcd-servers=https://127.0.0.1:2379",
+        &format!("--etcd-cafile={ca}"),
+        &format!("--etcd-certfile={cert}"),
+        &format!("--etcd-keyfile={key}"),
+        &format!("--kubelet-client-certificate={cert}"),
+        &format!("--kubelet-client-key={key}"),
+        "--kubelet-preferred-address-types=InternalIP,ExternalIP,Hostname",
+        "--profiling=false",
+        "--service-account-lookup=true",
+        "--tls-min-version=VersionTLS12",
+        "--tls-cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_RSA_WITH_AES_128_CBC_SHA,TLS_AES_128_GCM_SHA256",
+        &format!("--audit-policy-file={policy}"),
+        "--audit-log-path=/var/log/audit.log",
+        "--audit-log-maxage=30",
+        "--audit-log-mode=batch",
+        "--audit-log-compress",
+        "--audit-log-batch-max-wait=5s",
+        "--kubelet-timeout=7s",
+        "--strict-transport-security-directives=max-age=31536000,includeSubDomains",
+        "--shutdown-watch-termination-grace-period=3s",
+        "--watch-cache-sizes=pods#1000,deployments.apps#5",
+    ]);
+    assert_eq!(told.running.socket.ciphers, ["TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256"]);
+    let manners = told.running.manners;
+    assert_eq!(manners.transport_security.expect("directives"), "max-age=31536000; includeSubDomains");
+    assert_eq!(manners.watch_grace, Duration::from_secs(3));
+    let own = authority.issue(&Profile::client("own", "")).expect("a certificate");
+    let kubelets = told.kubelets.or(own, "own authority");
+    assert_eq!(kubelets.addresses, ["InternalIP", "ExternalIP", "Hostname"]);
+    assert_eq!((kubelets.timeout, kubelets.ca_pem), (Duration::from_secs(7), None), "as upstream's");
+    assert_eq!(kubelets.identity.expect("the told one").cert_pem, identity.cert_pem);
 }

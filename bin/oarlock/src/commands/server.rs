@@ -23,12 +23,14 @@ async fn serve(arguments: ServerArguments, stop: Shutdown, whole: bool) -> Resul
     let steps = Steps::begin();
     let layout = Layout::new(&arguments.common.place.data_dir);
     let mut preflight = Preflight::default();
-    preflight.port(
-        "the API server",
-        arguments.server.bind_address,
-        arguments.server.https_port,
-        "--https-port",
-    );
+    if !arguments.server.api.socket.permit_port_sharing {
+        preflight.port(
+            "the API server",
+            arguments.server.bind_address,
+            arguments.server.https_port,
+            "--https-port",
+        );
+    }
     preflight.writable(layout.data(), "--data-dir");
     preflight.ranges(&arguments.common);
     preflight.finish()?;

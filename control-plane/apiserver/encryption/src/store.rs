@@ -183,6 +183,10 @@ impl Store for EncryptedStore {
         self.inner.snapshot(to).await
     }
 
+    async fn sizes(&self) -> Vec<Option<u64>> {
+        self.inner.sizes().await
+    }
+
     fn is_shared(&self) -> bool {
         self.inner.is_shared()
     }

@@ -30,6 +30,7 @@ mod names;
 mod networking;
 mod podspec;
 mod print;
+mod privileged;
 mod rbac;
 mod storage;
 mod strategy;
@@ -40,4 +41,5 @@ mod value;
 
 pub use index::strategy_for;
 pub use print::human_duration;
+pub use privileged::privileged;
 pub use strategy::{Context, GracefulDelete, SelectableField, Strategy};

@@ -15,7 +15,7 @@ use crate::server::Server;
 pub(super) const NAME: &str = "kubernetes";
 
 pub(super) async fn publish_service(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
-    let service = json!({
+    let mut service = json!({
         "apiVersion": "v1", "kind": "Service",
         "metadata": {
             "name": NAME, "namespace": "default", "labels": { "component": "apiserver", "provider": "kubernetes" },
@@ -25,15 +25,35 @@ pub(super) async fn publish_service(server: &Arc<Server>, plan: &Plan) -> Result
             "ports": [{ "name": "https", "port": 443, "protocol": "TCP", "targetPort": plan.port }],
         },
     });
+    if plan.node_port != 0 {
+        service["spec"]["type"] = "NodePort".into();
+        service["spec"]["ports"][0]["nodePort"] = plan.node_port.into();
+    }
     ensure(server, "services", service, |existing, expected| match existing {
         None => Some(Action::Create),
-        Some(existing) => replaced(existing, expected, &["spec", "ports"]),
+        Some(existing) => replaced(existing, expected, &["spec", "type"])
+            .map(|action| with_ports(action, expected))
+            .or_else(|| replaced(existing, expected, &["spec", "ports"])),
     })
     .await
 }
 
+/// A Service of another type has other ports.
+fn with_ports(action: Action, expected: &Value) -> Action {
+    match action {
+        Action::Replace(mut new) => {
+            new["spec"]["ports"] = expected["spec"]["ports"].clone();
+            Action::Replace(new)
+        }
+        other => other,
+    }
+}
+
 /// Says where this server is reached, and whoever shares its store.
 pub(super) async fn publish_servers(server: &Arc<Server>, plan: &Plan) -> Result<(), Error> {
+    if !plan.keeps_endpoints {
+        return Ok(());
+    }
     let store = &*server.registry.store;
     if !store.is_shared() {
         return list_servers(server, plan, &BTreeSet::from([plan.advertise.to_string()])).await;
@@ -48,7 +68,7 @@ pub(super) async fn publish_servers(server: &Arc<Server>, plan: &Plan) -> Result
 /// Takes this server from the endpoints, if others are there to answer.
 pub(super) async fn retire(server: &Arc<Server>, plan: &Plan) {
     let store = &*server.registry.store;
-    if !store.is_shared() {
+    if !store.is_shared() || !plan.keeps_endpoints {
         return;
     }
     let taken = async {

@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     port: u16,
     service_cidr: String,
     first_address: String,
+    node_port: u16,
+    keeps_endpoints: bool,
 }
 
 impl Plan {
@@ -43,6 +45,8 @@ impl Plan {
             port,
             service_cidr: config.service_cidr.clone(),
             first_address: first.unwrap_or_default(),
+            node_port: config.running.kubernetes_node_port,
+            keeps_endpoints: config.running.keeps_endpoints,
         }
     }
 }

@@ -95,6 +95,10 @@ pub(crate) async fn serve(
 ) -> Result<Response<Body>, Status> {
     let path = info.path.trim_end_matches('/');
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    // A tunnel to somewhere has no path; with 200 it would be open.
+    if *method == Method::CONNECT {
+        return Ok(no_page());
+    }
     if *method != Method::GET && is_routed(&segments) {
         return Err(Status::method_is_not_allowed());
     }
@@ -113,7 +117,7 @@ pub(crate) async fn serve(
         ["healthz" | "livez" | "readyz", ..] => {
             health::serve(server, &segments, query).await.ok_or_else(Status::page_not_found)
         }
-        ["metrics"] => Ok(metrics(server)),
+        ["metrics"] => Ok(metrics(server).await),
         ["metrics", "slis"] => Ok(prometheus_text(server.health.print())),
         ["debug", "api_priority_and_fairness", page] => flow_page(server, page),
         [".well-known", "openid-configuration"] => {
@@ -247,8 +251,9 @@ fn group_document(
     Ok(encode::object(&accepted, StatusCode::OK, &document))
 }
 
-fn metrics(server: &Server) -> Response<Body> {
-    prometheus_text(server.metrics.print(&server.cache, &server.in_flight))
+async fn metrics(server: &Server) -> Response<Body> {
+    server.metrics.stored_bytes.look(&*server.registry.store).await;
+    prometheus_text(server.metrics.print(&server.cache, &server.in_flight, &server.manners.disabled_metrics))
 }
 
 fn prometheus_text(text: Vec<u8>) -> Response<Body> {

@@ -193,7 +193,7 @@ pub(crate) fn warn(response: &mut Response<Body>, warnings: &[String]) {
         }
         let text: String = warning.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let quoted = text.replace('\\', "\\\\").replace('"', "\\\"");
-        if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{quoted}\"")) {
+        if let Ok(value) = HeaderValue::from_bytes(format!("299 - \"{quoted}\"").as_bytes()) {
             response.headers_mut().append(WARNING, value);
         }
     }

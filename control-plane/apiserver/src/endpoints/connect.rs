@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::Call;
 use crate::body::{Body, empty, wrap};
-use crate::kubelet::{Target, container_of, error_text, kubelet_of, unreachable};
+use crate::kubelet::{Target, container_of, error_text, unreachable};
 use crate::registry::admission;
 
 /// The pod as the cache has it now.
@@ -22,7 +22,7 @@ pub(super) async fn pod(call: &Call<'_>) -> Result<std::sync::Arc<Value>, Status
 pub(super) async fn node_target(call: &Call<'_>, node: &str) -> Result<Target, Status> {
     let nodes = GroupResource::new("", "nodes");
     let found = call.server.objects.get_fresh(&nodes, "", node).await?;
-    kubelet_of(&*found.ok_or_else(|| Status::not_found(&nodes, node))?)
+    call.server.dialer.kubelet(&*found.ok_or_else(|| Status::not_found(&nodes, node))?)
 }
 
 /// A query from its parts; empty without them.

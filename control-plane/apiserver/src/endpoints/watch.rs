@@ -57,7 +57,11 @@ pub(super) async fn watch(call: &Call<'_>) -> Result<Response<Body>, Status> {
         late,
         served: call.served.clone(),
         server: call.server.clone(),
-        over: over(Instant::now() + timeout(call), call.server.draining.clone()),
+        over: over(
+            Instant::now() + timeout(call),
+            call.server.draining.clone(),
+            call.server.manners.watch_grace,
+        ),
         ended: false,
         bookmarks,
         listing: listing(call),
@@ -86,10 +90,14 @@ fn listing(call: &Call<'_>) -> Option<(Instant, WatchLabels)> {
 /// When a watch is over.
 type Over = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
 
-fn over(deadline: Instant, stop: Shutdown) -> Over {
+/// When the server stops, watches end one after the other over `grace`.
+fn over(deadline: Instant, stop: Shutdown, grace: Duration) -> Over {
     Box::pin(async move {
-        // Either way it is over.
-        let _ = stop.or(tokio::time::sleep_until(deadline)).await;
+        let ended = stop.or(tokio::time::sleep_until(deadline)).await;
+        if ended.is_none() && !grace.is_zero() {
+            let last = Instant::now() + grace.mul_f64(rand::random());
+            tokio::time::sleep_until(last.min(deadline)).await;
+        }
     })
 }
 

@@ -1,6 +1,7 @@
 //! Which checks there are, under the names and in the order of upstream, and what each looks at here.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 /// Where checks are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(crate) struct Parts {
     pub(crate) reloads_encryption: bool,
     /// KMS plugins are in use.
     pub(crate) plugins: bool,
+    pub(crate) store_patience: (Duration, Duration),
+    pub(crate) livez_grace: Duration,
 }
 
 /// One check.
@@ -42,6 +45,11 @@ pub(super) struct Check {
 }
 
 impl Check {
+    /// What is done once, after the start.
+    pub(super) fn is_hook(&self) -> bool {
+        self.name.starts_with("poststarthook/")
+    }
+
     pub(super) fn is_at(&self, endpoint: Endpoint) -> bool {
         match self.at {
             At::Everywhere => true,
@@ -68,6 +76,8 @@ pub(super) enum Probe {
     Answering,
     /// The store can be read.
     Store,
+    /// The same, with the patience of readiness.
+    StoreReady,
     /// Changes of the store arrive in the cache.
     Following,
     /// What every cluster has is there.
@@ -129,7 +139,7 @@ pub(super) fn of(parts: &Parts) -> Vec<Check> {
         check("log", At::Everywhere, Probe::Answering),
         check("loopback-serving-certificate", At::NotReady, Probe::Answering),
         check("etcd", At::Everywhere, Probe::Store),
-        check("etcd-readiness", At::Ready, Probe::Store),
+        check("etcd-readiness", At::Ready, Probe::StoreReady),
     ];
     if parts.reloads_encryption || parts.plugins {
         all.push(check("kms-providers", At::NotLive, Probe::Plugins));
@@ -165,7 +175,7 @@ mod tests {
 
     #[test]
     fn each_endpoint_has_its_own() {
-        let parts = Parts { fair: true, reloads_encryption: false, plugins: true };
+        let parts = Parts { fair: true, reloads_encryption: false, plugins: true, ..Parts::default() };
         let check = |endpoint, has: &[&str], has_not: &[&str]| {
             let names = names(parts, endpoint);
             for name in has {

@@ -4,9 +4,9 @@
 mod target;
 mod tls;
 
-pub(crate) use target::{Target, container_of, kubelet_of};
+pub(crate) use target::{Target, container_of};
 pub use tls::KubeletTls;
-pub(crate) use tls::client_tls;
+use tls::client_tls;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,12 +22,12 @@ use hyper_util::rt::TokioIo;
 use oarlock_api::Status;
 use oarlock_apiserver_webhook::Resolver;
 use oarlock_base::TaskSpawner;
+use oarlock_pki::PkiError;
+use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use crate::body::{self, Body};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The most of an error's body that is shown to a client.
 const ERROR_BODY_MAX: usize = 64 * 1024;
@@ -57,12 +57,21 @@ pub(crate) struct Dialer {
     /// None: plain HTTP only.
     tls: Option<Arc<rustls::ClientConfig>>,
     resolver: Resolver,
+    addresses: Vec<String>,
+    timeout: Duration,
     tasks: TaskSpawner,
 }
 
 impl Dialer {
-    pub(crate) fn new(tls: Option<Arc<rustls::ClientConfig>>, tasks: TaskSpawner) -> Self {
-        Self { tls, resolver: Resolver::default(), tasks }
+    pub(crate) fn new(settings: &KubeletTls, tasks: TaskSpawner) -> Result<Self, PkiError> {
+        let (addresses, timeout) = (settings.addresses.clone(), settings.timeout);
+        let tls = Some(client_tls(settings)?);
+        Ok(Self { tls, resolver: Resolver::default(), addresses, timeout, tasks })
+    }
+
+    /// The kubelet of a node.
+    pub(crate) fn kubelet(&self, node: &Value) -> Result<Target, Status> {
+        target::kubelet_of(node, &self.addresses)
     }
 
     /// Sends one request; the connection ends with its response.
@@ -83,7 +92,7 @@ impl Dialer {
     ) -> Result<Response<Incoming>, DialError> {
         let address = target.authority();
         let dial = self.connect(target);
-        let stream = match tokio::time::timeout(CONNECT_TIMEOUT, dial).await {
+        let stream = match tokio::time::timeout(self.timeout, dial).await {
             Err(_) => return Err(DialError::Timeout { address }),
             Ok(Err(source)) => return Err(DialError::Connect { address, source }),
             Ok(Ok(stream)) => stream,

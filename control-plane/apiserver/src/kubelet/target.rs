@@ -21,19 +21,13 @@ impl Target {
     }
 }
 
-/// Upstream's `--kubelet-preferred-address-types`.
-const PREFERRED: [&str; 5] = ["Hostname", "InternalDNS", "InternalIP", "ExternalDNS", "ExternalIP"];
-
-/// kubeadm puts addresses before names, for names of nodes are seldom resolvable; so do we.
-const ORDER: [usize; 5] = [2, 4, 0, 1, 3];
-
 const KUBELET_PORT: u16 = 10250;
 
-/// The kubelet of a node, from its status.
-pub(crate) fn kubelet_of(node: &Value) -> Result<Target, Status> {
+/// The kubelet of a node, from its status; the first address of the first of these types that it has.
+pub(crate) fn kubelet_of(node: &Value, preferred: &[String]) -> Result<Target, Status> {
     let addresses = || node["status"]["addresses"].as_array().into_iter().flatten();
     let of_type = |kind: &str| addresses().find(|a| a["type"] == kind).and_then(|a| a["address"].as_str());
-    let host = ORDER.iter().find_map(|index| of_type(PREFERRED[*index]));
+    let host = preferred.iter().find_map(|kind| of_type(kind));
     let Some(host) = host else {
         let name = node["metadata"]["name"].as_str().unwrap_or_default();
         return Err(Status::internal(format!(
@@ -85,6 +79,8 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    use crate::kubelet::KubeletTls;
+
     fn check(containers: Value, asked: &str, want: &str) {
         let pod = json!({"metadata": {"name": "p"}, "spec": {"containers": containers}});
         let got = container_of(&pod, asked).unwrap_or_else(|status| status.message);
@@ -109,8 +105,10 @@ mod tests {
             "addresses": [{"type": "Hostname", "address": "n"}, {"type": "InternalIP", "address": "10.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": 10251}},
         }});
-        let target = kubelet_of(&node).expect("it has an address");
+        let target = kubelet_of(&node, &KubeletTls::default().addresses).expect("it has an address");
         assert_eq!(target.authority(), "10.0.0.1:10251");
-        assert!(kubelet_of(&json!({"metadata": {"name": "n"}})).is_err());
+        let names = ["ExternalIP".to_string(), "Hostname".to_string()];
+        assert_eq!(kubelet_of(&node, &names).expect("it has a name").host, "n");
+        assert!(kubelet_of(&node, &names[..1]).is_err());
     }
 }

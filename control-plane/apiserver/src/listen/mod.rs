@@ -2,11 +2,13 @@
 
 mod gather;
 mod serving;
+mod suites;
 mod tls;
 mod valve;
 
 use gather::Gather;
 pub(crate) use serving::Certificates;
+pub use suites::{curve_is_known, suite_of};
 use tls::HTTP2;
 pub(crate) use tls::Tls;
 
@@ -21,7 +23,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use oarlock_base::TaskSpawner;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
@@ -31,12 +32,8 @@ use crate::server::Server;
 
 /// A client that has not finished its handshake by then is dropped.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Streams of one HTTP/2 connection, as upstream's default.
-const STREAMS_MAX: u32 = 250;
 /// After an error of accept (out of descriptors), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long requests under way may take when the server stops.
-const DRAIN: Duration = Duration::from_secs(5);
 /// Streams that a client opens and takes back faster than they can be looked at, and streams that we must take back for
 /// its faults: a client that makes more of them is cut off. (CVE-2023-44487, CVE-2025-8671)
 const PENDING_RESETS_MAX: usize = 20;
@@ -48,6 +45,8 @@ const UNSENT_MAX: usize = 64 * 1024;
 /// Congestion control of connections within this machine. No packet is lost there; where the machine's default is one that
 /// paces (BBR), its timers would cost a tenth of all that a busy watch does. Every kernel has this one.
 const UNPACED: &str = "reno";
+/// How long clients may take to hear that a stopping server has nothing more to say.
+const FAREWELL: Duration = Duration::from_secs(5);
 /// HTTP/2 pings find dead peers, as upstream's `--http2` health checks.
 const PING_PERIOD: Duration = Duration::from_secs(30);
 
@@ -58,7 +57,9 @@ pub(crate) async fn accept(server: &Arc<Server>, listener: &TcpListener, tls: &A
             Ok((stream, from)) => {
                 let (server, tls) = (server.clone(), tls.clone());
                 let tasks = server.tasks.clone();
-                tasks.spawn("connection", async move { connection(&server, &tls, stream, from.ip()).await });
+                let connections = server.connections.clone();
+                let served = async move { connection(&server, &tls, stream, from.ip()).await };
+                tasks.spawn("connection", connections.track_future(served));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -96,12 +97,12 @@ async fn connection(server: &Arc<Server>, tls: &Tls, stream: TcpStream, from: Ip
         let answer = handle(server.clone(), peer.clone(), request);
         async move { Ok::<_, Infallible>(answer.await) }
     });
-    let mut builder = auto::Builder::new(Spawn(server.tasks.clone()));
+    let mut builder = auto::Builder::new(Spawn(server.clone()));
     builder.http1().timer(TokioTimer::new());
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
+        .max_concurrent_streams(tls.streams_max())
         .max_send_buf_size(UNSENT_MAX)
         .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
         .max_local_error_reset_streams(FAULTY_STREAMS_MAX)
@@ -134,9 +135,10 @@ where
             }
             () = server.draining.wait() => {
                 shut_down(serving.as_mut());
-                match tokio::time::timeout(DRAIN, serving.as_mut()).await {
-                    Ok(ended) => break ended,
-                    Err(_) => return,
+                // Until it has ended by itself, or nobody waits for it any more.
+                match server.tasks.shutdown().or(serving.as_mut()).await {
+                    Some(ended) => break ended,
+                    None => return,
                 }
             }
         }
@@ -146,22 +148,33 @@ where
     }
 }
 
-/// Waits until no short request is under way, but not for ever.
+/// Waits until no connection is served any more: requests have the time that they always have, and then watches a moment
+/// to be told their end. Whatever goes on after that is cut off.
+pub(crate) async fn farewell(server: &Server) {
+    drain(server).await;
+    server.connections.close();
+    let patience = server.manners.watch_grace + FAREWELL;
+    if tokio::time::timeout(patience, server.connections.wait()).await.is_err() {
+        tracing::warn!("connections are still open; they are cut off");
+    }
+}
+
+/// Waits until no short request is under way, but not for longer than one may take.
 pub(crate) async fn drain(server: &Server) {
-    if tokio::time::timeout(DRAIN, server.in_flight.idle()).await.is_err() {
+    if tokio::time::timeout(server.request_timeout, server.in_flight.idle()).await.is_err() {
         tracing::warn!("requests are still under way; they are cut off");
     }
 }
 
-/// Streams of HTTP/2 connections are tasks of the server.
+/// Streams of HTTP/2 connections are tasks of the server, and waited for with their connection.
 #[derive(Clone)]
-struct Spawn(TaskSpawner);
+struct Spawn(Arc<Server>);
 
 impl<F> hyper::rt::Executor<F> for Spawn
 where
     F: Future<Output = ()> + Send + 'static,
 {
     fn execute(&self, future: F) {
-        self.0.spawn("http2-stream", future);
+        self.0.tasks.spawn("http2-stream", self.0.connections.track_future(future));
     }
 }

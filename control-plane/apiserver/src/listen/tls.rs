@@ -8,19 +8,22 @@ use oarlock_pki::PkiError;
 use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig, SignatureScheme};
+use rustls::{DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::Certificates;
 use super::valve::Valve;
-use crate::config::Error;
+use super::{Certificates, suites};
+use crate::config::{Error, SocketSettings};
 
 /// What is encrypted before it is sent at most: what is gathered waits there, records and all.
 pub(super) const ENCRYPTED_MAX: usize = 512 * 1024;
+
+/// Streams of one HTTP/2 connection, as upstream's default.
+const STREAMS_MAX: u32 = 250;
 
 /// As ALPN names it.
 pub(super) const HTTP2: &[u8] = b"h2";
@@ -28,6 +31,7 @@ pub(super) const HTTP2: &[u8] = b"h2";
 /// The socket's TLS. Whose client certificates it takes may change while it runs.
 pub(crate) struct Tls {
     serving: Arc<Certificates>,
+    settings: SocketSettings,
     current: ArcSwap<Handshake>,
 }
 
@@ -37,14 +41,26 @@ pub(crate) struct Handshake(TlsAcceptor);
 type Accepted = (TlsStream<Valve<TcpStream>>, Arc<[CertificateDer<'static>]>);
 
 impl Tls {
-    pub(crate) fn new(serving: Arc<Certificates>, client_ca_pem: Option<&str>) -> Result<Self, Error> {
-        let first = handshake(&serving, client_ca_pem)?;
-        Ok(Self { serving, current: ArcSwap::from_pointee(first) })
+    pub(crate) fn new(
+        serving: Arc<Certificates>,
+        client_ca_pem: Option<&str>,
+        settings: &SocketSettings,
+    ) -> Result<Self, Error> {
+        let first = handshake(&serving, client_ca_pem, settings)?;
+        Ok(Self { serving, settings: settings.clone(), current: ArcSwap::from_pointee(first) })
+    }
+
+    /// Streams that one HTTP/2 connection may have.
+    pub(super) fn streams_max(&self) -> u32 {
+        match self.settings.streams_max {
+            0 => STREAMS_MAX,
+            told => told,
+        }
     }
 
     /// The handshake with other authorities of clients.
     pub(crate) fn prepare(&self, client_ca_pem: Option<&str>) -> Result<Handshake, Error> {
-        handshake(&self.serving, client_ca_pem)
+        handshake(&self.serving, client_ca_pem, &self.settings)
     }
 
     /// For all that connect from now on.
@@ -62,9 +78,13 @@ impl Tls {
     }
 }
 
-fn handshake(serving: &Arc<Certificates>, client_ca_pem: Option<&str>) -> Result<Handshake, Error> {
+fn handshake(
+    serving: &Arc<Certificates>,
+    client_ca_pem: Option<&str>,
+    settings: &SocketSettings,
+) -> Result<Handshake, Error> {
     let clients = client_ca_pem.map(client_verifier).transpose()?;
-    let builder = ServerConfig::builder();
+    let builder = suites::server(settings).map_err(Error::Rustls)?;
     let builder = match clients {
         Some(verifier) => builder.with_client_cert_verifier(Arc::new(Lenient(verifier))),
         None => builder.with_no_client_auth(),
@@ -72,7 +92,10 @@ fn handshake(serving: &Arc<Certificates>, client_ca_pem: Option<&str>) -> Result
     let mut config = builder.with_cert_resolver(serving.clone());
     // Ours is the side that encrypts much, and we know what this processor does quickly.
     config.ignore_client_order = true;
-    config.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    if !settings.without_http2 {
+        config.alpn_protocols.insert(0, HTTP2.to_vec());
+    }
     Ok(Handshake(TlsAcceptor::from(Arc::new(config))))
 }
 

@@ -2,6 +2,7 @@
 //! components of this process.
 
 mod requests;
+mod storage;
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::flow_control::InFlight;
 use crate::request_info::RequestInfo;
 pub(crate) use requests::Asked;
 use requests::{Requests, scope};
+use storage::StorageSize;
 
 /// Upstream's of lists that begin a watch, in seconds.
 const WATCH_LIST: [f64; 17] =
@@ -37,6 +39,7 @@ pub(crate) struct Metrics {
     deprecated: IntGaugeVec,
     watch_lists: HistogramVec,
     events: IntCounterVec,
+    pub(crate) stored_bytes: StorageSize,
     /// Of two who print at once the counters are brought up to date by one.
     printing: Mutex<()>,
 }
@@ -51,7 +54,8 @@ impl Drop for Running {
 }
 
 impl Metrics {
-    pub(crate) fn new() -> Self {
+    /// The size of the store is looked at as often as `size_every`.
+    pub(crate) fn new(size_every: Duration) -> Self {
         let registry = Registry::new();
         let gauge = |name: &str, help: &str, labels: &[&str]| {
             let gauge = IntGaugeVec::new(Opts::new(name, help), labels);
@@ -74,6 +78,7 @@ impl Metrics {
         let events = events.expect("the name and labels are constants");
         let metrics = Self {
             events,
+            stored_bytes: StorageSize::new(&registry, size_every),
             printing: Mutex::default(),
             requests: Requests::new(&registry),
             in_flight: gauge(
@@ -193,7 +198,7 @@ impl Metrics {
     }
 
     /// The text of `/metrics`.
-    pub(crate) fn print(&self, cache: &Cache, in_flight: &InFlight) -> Vec<u8> {
+    pub(crate) fn print(&self, cache: &Cache, in_flight: &InFlight, disabled: &[String]) -> Vec<u8> {
         let _alone = self.printing.lock();
         let (reads, writes) = in_flight.counts();
         let gauge = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -213,6 +218,7 @@ impl Metrics {
         let own: HashSet<String> = families.iter().map(|family| family.name().to_string()).collect();
         let others = oarlock_telemetry::Metrics::global().registry().gather();
         families.extend(others.into_iter().filter(|family| !own.contains(family.name())));
+        families.retain(|family| !disabled.iter().any(|name| name == family.name()));
         families.sort_by(|a, b| a.name().cmp(b.name()));
         let mut text = Vec::new();
         // Writing to memory does not fail; a family that cannot be printed is left out.

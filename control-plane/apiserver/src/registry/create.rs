@@ -70,7 +70,7 @@ impl Registry {
         let mut errors = meta::validate_create(&object, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_create(&context(served, write, namespace), &object));
         meta::prefer_kind_of_name(&mut errors);
-        errors.extend(super::further_errors(storage, &object, None));
+        errors.extend(super::further_errors(&self.habits, storage, &object, None));
         if !errors.is_empty() {
             return Err(refused(Status::invalid(&served.group_kind, &name, &errors)));
         }

@@ -67,7 +67,7 @@ impl Registry {
                 self.mutate(&mut request).await?;
                 self.admit(&request).await?;
             }
-            let step = plan(served, storage, options, &object, name)?;
+            let step = plan(served, storage, (options, self.habits.collects_garbage), &object, name)?;
             if write.dry_run {
                 let gone = matches!(step, Step::Remove);
                 let object = if let Step::Mark(marked) = step { marked } else { object };
@@ -130,7 +130,7 @@ pub(crate) fn check_preconditions(
 fn plan(
     served: &Served,
     storage: &Storage,
-    options: &DeleteOptions,
+    (options, collects_garbage): (&DeleteOptions, bool),
     object: &Value,
     name: &str,
 ) -> Result<Step, Status> {
@@ -141,7 +141,9 @@ fn plan(
         meta_mut(&mut marked).insert("deletionTimestamp".into(), time_text(Timestamp::now()).into());
         return Ok(Step::Mark(marked));
     }
-    set_finalizers(storage, options, &mut marked);
+    if collects_garbage {
+        set_finalizers(storage, options, &mut marked);
+    }
     storage.strategy.prepare_for_delete(&mut marked, Timestamp::now());
     if is_namespace(storage) {
         return plan_namespace(served, marked, object, name);

@@ -1,4 +1,4 @@
-//! Leases for what lives for a time: one lease serves the writes of a minute, so that they are few.
+//! Leases for what lives for a time: one lease serves the writes of a while, so that they are few.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,16 @@ use oarlock_store::{LeaseId, Store, StoreError};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-/// Writes this close together share a lease, and live at most this much longer for it.
-const SHARED_FOR: Duration = Duration::from_secs(60);
-
 pub(super) struct Leases {
     store: Arc<dyn Store>,
+    /// Writes this close together share a lease, and live at most this much longer for it.
+    reuse: Duration,
     current: Mutex<Option<(LeaseId, Instant)>>,
 }
 
 impl Leases {
-    pub(super) fn new(store: Arc<dyn Store>) -> Self {
-        Self { store, current: Mutex::new(None) }
+    pub(super) fn new(store: Arc<dyn Store>, reuse: Duration) -> Self {
+        Self { store, reuse, current: Mutex::new(None) }
     }
 
     /// A lease that lasts at least `ttl` from now.
@@ -28,8 +27,8 @@ impl Leases {
         {
             return Ok(lease);
         }
-        let lease = self.store.grant(ttl + SHARED_FOR).await?;
-        *current = Some((lease, Instant::now() + SHARED_FOR));
+        let lease = self.store.grant(ttl + self.reuse).await?;
+        *current = Some((lease, Instant::now() + self.reuse));
         Ok(lease)
     }
 }

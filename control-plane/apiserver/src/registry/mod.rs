@@ -44,6 +44,7 @@ use oarlock_apiserver_kinds::Context;
 use oarlock_store::{KeyValue, Revision, Store, StoreError};
 use serde_json::Value;
 
+use crate::config::Running;
 use crate::custom::{Caller, to_version};
 use crate::encode::Encoded;
 use leases::Leases;
@@ -52,12 +53,33 @@ use services::ServiceAllocator;
 /// How often a write is tried again over a newer version before the client is told.
 const CONFLICT_TRIES: usize = 50;
 
+/// What a user may set of how objects are kept.
+#[derive(Debug, Clone)]
+pub(crate) struct Habits {
+    /// `--event-ttl`: how long what lives for a time lives; for ever where it is none.
+    event_ttl: Option<Duration>,
+    lease_reuse: Duration,
+    allow_privileged: bool,
+    collects_garbage: bool,
+}
+
+impl Habits {
+    pub(crate) fn of(running: &Running) -> Self {
+        Self {
+            event_ttl: (!running.event_ttl.is_zero()).then_some(running.event_ttl),
+            lease_reuse: running.lease_reuse,
+            allow_privileged: running.allow_privileged,
+            collects_garbage: running.collects_garbage,
+        }
+    }
+}
+
 pub(crate) struct Registry {
     pub(crate) store: Arc<dyn Store>,
     admission: AdmissionChain,
     pub(crate) services: ServiceAllocator,
     leases: Leases,
-    event_ttl: Option<Duration>,
+    habits: Habits,
     keys: Option<Keys>,
     pub(crate) conversions: Caller,
     pub(crate) world: World,
@@ -100,15 +122,10 @@ impl Registry {
         admission: AdmissionChain,
         services: ServiceAllocator,
         conversions: Caller,
-        world: World,
+        (world, habits): (World, Habits),
     ) -> Self {
-        let leases = Leases::new(store.clone());
-        Self { store, admission, services, leases, conversions, world, event_ttl: None, keys: None }
-    }
-
-    /// `--event-ttl`: how long what lives for a time lives; for ever where it is zero.
-    pub(crate) fn with_event_ttl(self, ttl: Duration) -> Self {
-        Self { event_ttl: (!ttl.is_zero()).then_some(ttl), ..self }
+        let leases = Leases::new(store.clone(), habits.lease_reuse);
+        Self { store, admission, services, leases, conversions, world, habits, keys: None }
     }
 
     /// With encryption at rest whose keys may go.
@@ -233,7 +250,13 @@ fn is_read_otherwise(storage: &Storage, object: &Value) -> bool {
 }
 
 /// What configures admission is validated by the crate that acts on it.
-fn further_errors(storage: &Storage, new: &Value, old: Option<&Value>) -> FieldErrors {
+fn further_errors(habits: &Habits, storage: &Storage, new: &Value, old: Option<&Value>) -> FieldErrors {
+    if !habits.allow_privileged && storage.custom.is_none() {
+        let faults = oarlock_apiserver_kinds::privileged(storage.api.kind, new);
+        if !faults.is_empty() {
+            return faults;
+        }
+    }
     if storage.api.group != ADMISSION_GROUP {
         return FieldErrors::new();
     }

@@ -96,7 +96,7 @@ impl Registry {
         encoded: Encoded,
         object: &Value,
     ) -> Result<Pending<'a>, Status> {
-        let lease = match self.event_ttl.filter(|_| storage.passing) {
+        let lease = match self.habits.event_ttl.filter(|_| storage.passing) {
             Some(ttl) => Some(self.leases.lease(ttl).await.map_err(store_failed)?),
             None => None,
         };

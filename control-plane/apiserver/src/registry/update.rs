@@ -100,7 +100,7 @@ impl Registry {
         let mut errors = meta::validate_update(&new, old, meta::Kind::of(storage));
         errors.extend(storage.strategy.validate_update(&context(served, write, &namespace), &new, old));
         if write.subresource.is_empty() {
-            errors.extend(super::further_errors(storage, &new, Some(old)));
+            errors.extend(super::further_errors(&self.habits, storage, &new, Some(old)));
         }
         if !errors.is_empty() {
             return Err(Status::invalid(&served.group_kind, &name, &errors));

@@ -185,6 +185,10 @@ fn closed() -> StoreError {
 
 #[async_trait]
 impl Store for Embedded {
+    async fn sizes(&self) -> Vec<Option<u64>> {
+        vec![std::fs::metadata(&self.path).ok().map(|file| file.len())]
+    }
+
     async fn revision(&self) -> Result<Revision> {
         Ok(self.engine.revision())
     }

@@ -104,6 +104,11 @@ fn state_at(at: Revision) -> Revision {
 
 #[async_trait]
 impl Store for Etcd {
+    async fn sizes(&self) -> Vec<Option<u64>> {
+        let members = self.members().await.into_iter();
+        members.map(|(_, status)| status.ok().map(|status| status.size_bytes)).collect()
+    }
+
     fn is_shared(&self) -> bool {
         true
     }
