@@ -183,3 +183,20 @@ fn managers_are_named_by_their_user_agent() {
     let told = validate_manager(&"a".repeat(129), &Path::new("fieldManager"));
     assert_eq!(told[0].to_string(), "fieldManager: Too long: may not be more than 128 bytes");
 }
+
+#[test]
+fn who_owns_nothing_is_forgotten_by_a_write_that_changes_nothing() {
+    let mut bed = Bed::config_map();
+    bed.put("kubectl", json!({"data": {"a": "1"}}));
+    let live = bed.live.as_mut().expect("it was written");
+    let entries = live["metadata"]["managedFields"].as_array_mut().expect("somebody owns it");
+    let mut empty = entries[0].clone();
+    empty["manager"] = "nobody".into();
+    empty["fieldsV1"] = json!({});
+    entries.push(empty);
+    bed.put("kubectl", json!({"data": {"a": "1"}}));
+    let live = bed.live.as_ref().expect("it was written");
+    let managers: Vec<_> =
+        crate::meta::managed_fields(live).iter().filter_map(|entry| entry["manager"].as_str()).collect();
+    assert_eq!(managers, ["kubectl"]);
+}
