@@ -63,7 +63,7 @@ fn is_plain(request: &Request<'_>, entries: &[Value]) -> bool {
         matches!(text(entry, "operation"), "Apply" | "Update")
             && text(entry, "fieldsType") == "FieldsV1"
             && text(entry, "apiVersion") == request.api_version
-            && entry.get("fieldsV1").and_then(Value::as_object).is_some_and(|fields| !fields.is_empty())
+            && !managed::owns_nothing(entry)
     };
     let same = |a: &Value, b: &Value| {
         ["manager", "operation", "subresource"].iter().all(|name| text(a, name) == text(b, name))

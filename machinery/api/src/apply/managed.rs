@@ -105,6 +105,12 @@ pub fn decode(entries: &[Value]) -> Result<Owners<'_>, ManagedError> {
     Ok(owners)
 }
 
+/// Whether an entry names an owner of nothing, who is forgotten by the next write. Servers store none; others may have.
+pub(super) fn owns_nothing(entry: &Value) -> bool {
+    let fields = entry.get("fieldsV1").and_then(Value::as_object);
+    fields.is_none_or(|fields| fields.keys().all(|name| name == "."))
+}
+
 fn decode_entry(at: usize, entry: &Value) -> Result<Owner<'_>, ManagedError> {
     let entry = entry.as_object().ok_or(ManagedError::Operation)?;
     let operation = match text(entry, "operation") {

@@ -59,7 +59,9 @@ fn tracked(request: &Request<'_>, live: Option<&Value>, new: &Value, sent: Optio
     }
     let delta = changes(request.node(), request.reset, live, new);
     if delta.is_same() {
-        let stays = base.canonical && !base.entries.iter().any(owns_nothing);
+        let forgets =
+            base.entries.iter().any(managed::owns_nothing) && managed::decode(&base.entries).is_ok();
+        let stays = base.canonical && !forgets;
         return if stays { base.entries } else { rewritten(request, &base.entries) };
     }
     let entries = if base.canonical {
@@ -71,11 +73,6 @@ fn tracked(request: &Request<'_>, live: Option<&Value>, new: &Value, sent: Optio
         base.entries
     };
     changed(request, live, new, &entries, delta).unwrap_or_else(|| live_entries.to_vec())
-}
-
-/// Whoever owns nothing is forgotten by the next write. Servers store no such entry; others may have.
-fn owns_nothing(entry: &Value) -> bool {
-    entry.get("fieldsV1").and_then(Value::as_object).is_some_and(serde_json::Map::is_empty)
 }
 
 /// What a client wrote into the entries, in this server's form.

@@ -190,10 +190,13 @@ fn who_owns_nothing_is_forgotten_by_a_write_that_changes_nothing() {
     bed.put("kubectl", json!({"data": {"a": "1"}}));
     let live = bed.live.as_mut().expect("it was written");
     let entries = live["metadata"]["managedFields"].as_array_mut().expect("somebody owns it");
-    let mut empty = entries[0].clone();
-    empty["manager"] = "nobody".into();
-    empty["fieldsV1"] = json!({});
-    entries.push(empty);
+    for (manager, fields) in [("a", Some(json!({}))), ("b", Some(json!({".": {}}))), ("c", None)] {
+        let mut empty = entries[0].clone();
+        empty["manager"] = manager.into();
+        empty.as_object_mut().expect("an entry").remove("fieldsV1");
+        empty.as_object_mut().expect("an entry").extend(fields.map(|fields| ("fieldsV1".into(), fields)));
+        entries.push(empty);
+    }
     bed.put("kubectl", json!({"data": {"a": "1"}}));
     let live = bed.live.as_ref().expect("it was written");
     let managers: Vec<_> =
