@@ -108,7 +108,9 @@ pub fn decode(entries: &[Value]) -> Result<Owners<'_>, ManagedError> {
 /// Whether an entry names an owner of nothing, who is forgotten by the next write. Servers store none; others may have.
 pub(super) fn owns_nothing(entry: &Value) -> bool {
     let fields = entry.get("fieldsV1").and_then(Value::as_object);
-    fields.is_none_or(|fields| fields.keys().all(|name| name == "."))
+    // What is not known as a step of a path is passed over where sets are read.
+    let known = |name: &String| matches!(name.as_bytes(), [b'f' | b'k' | b'v' | b'i', b':', ..]);
+    !fields.is_some_and(|fields| fields.keys().any(known))
 }
 
 fn decode_entry(at: usize, entry: &Value) -> Result<Owner<'_>, ManagedError> {

@@ -190,7 +190,7 @@ fn who_owns_nothing_is_forgotten_by_a_write_that_changes_nothing() {
     bed.put("kubectl", json!({"data": {"a": "1"}}));
     let live = bed.live.as_mut().expect("it was written");
     let entries = live["metadata"]["managedFields"].as_array_mut().expect("somebody owns it");
-    for (manager, fields) in [("a", Some(json!({}))), ("b", Some(json!({".": {}}))), ("c", None)] {
+    for (manager, fields) in [("a", Some(json!({}))), ("b", Some(json!({".": {}, "x:": {}}))), ("c", None)] {
         let mut empty = entries[0].clone();
         empty["manager"] = manager.into();
         empty.as_object_mut().expect("an entry").remove("fieldsV1");
